@@ -1,0 +1,269 @@
+r"""The autoencoder: encode to few numbers, decode, and minimise what was lost.
+
+.. math:: \min_{f, g}\ \mathbb{E}\,[-\log p(x \mid g(z))] + \sum_i \Omega_i(x, z)
+          + \frac{\alpha}{2} \sum \|W\|^2,\qquad z = f(\tilde x),\ \tilde x \sim q(\cdot|x)
+
+with a likelihood p (`loss`), penalties Ω, and a corruption q of the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from torch import Tensor, nn
+
+from sklearn_ae.engine.base import BaseAutoencoder
+from sklearn_ae.engine.bridge import Batch, to_tensor, value_range
+from sklearn_ae.engine.params import Instance, Nothing, SequenceOf, named_items
+from sklearn_ae.engine.start import LinearStart
+from sklearn_ae.parts.activations import get_activation
+from sklearn_ae.parts.corruptions import Corruption
+from sklearn_ae.parts.networks import (
+    LinearPathDecoder,
+    LinearPathEncoder,
+    MLPDecoder,
+    MLPEncoder,
+    TiedDecoder,
+)
+from sklearn_ae.parts.penalties import Penalty
+from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS, sparse_squared_error
+
+__all__ = ["Autoencoder", "AutoencoderModule"]
+
+
+class AutoencoderModule(nn.Module):
+    r"""z = φ(f(x)), x̂ = ψ(g(z)), and the objective between them.
+
+    Everything is a function of weights, batch, hyperparameter tensors and a generator.
+    The terms of the loss:
+
+    - ``reconstruction``: −log p(x | x̂) in nats, summed over features, mean over rows;
+    - one for each penalty, by its name;
+    - ``weight_decay``: (α/2) Σ ‖W‖², without biases.
+
+    Parameters
+    ----------
+    n_features, n_components, hidden_layer_sizes
+        Widths.
+    activation, code_activation, output_activation, loss : str
+    tied_weights, linear_path : bool
+    dropout, alpha : float
+    penalties : sequence of (str, Penalty)
+    corruption : Corruption or None
+    generator : torch.Generator
+        Draws the initial weights.
+    dtype : torch.dtype
+    """
+
+    def __init__(
+        self,
+        *,
+        n_features: int,
+        n_components: int,
+        hidden_layer_sizes: Sequence[int],
+        activation: str,
+        code_activation: str,
+        output_activation: str,
+        loss: str,
+        tied_weights: bool,
+        linear_path: bool,
+        dropout: float,
+        alpha: float,
+        penalties: Sequence[tuple[str, Penalty]],
+        corruption: Corruption | None,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        sizes = [n_features, *hidden_layer_sizes, n_components]
+        self.n_components, self.width = n_components, max(sizes)
+        encoder = MLPEncoder(sizes, activation, dropout, generator, dtype)
+        decoder: Any = (
+            TiedDecoder(encoder)
+            if tied_weights
+            else MLPDecoder(sizes[::-1], activation, dropout, generator, dtype)
+        )
+        self.encoder: nn.Module = LinearPathEncoder(encoder) if linear_path else encoder
+        self.decoder: Any = LinearPathDecoder(decoder) if linear_path else decoder
+        self.code = get_activation(code_activation)
+        self.likelihood = RECONSTRUCTIONS[loss](output_activation)
+        self.penalties, self.corruption, self.alpha = penalties, corruption, alpha
+        # linear at the output and Gaussian: the exact objective of sparse rows
+        self.exact_sparse = (
+            loss == "squared_error" and self.likelihood.output_activation == "identity"
+        )
+        self.hyper = nn.Module()
+        values = {"alpha": {"": alpha}}
+        values |= {name: penalty.hyperparameters() for name, penalty in penalties}
+        values["corruption"] = corruption.hyperparameters() if corruption else {}
+        self._hyper_names = {name: tuple(numbers) for name, numbers in values.items()}
+        for name, numbers in values.items():
+            for field, value in numbers.items():
+                self.hyper.register_buffer(
+                    f"{name}_{field}", torch.tensor(value, dtype=dtype)
+                )
+
+    def _hyperparameters(self, name: str) -> dict[str, Tensor]:
+        fields = self._hyper_names[name]
+        return {field: getattr(self.hyper, f"{name}_{field}") for field in fields}
+
+    def begin_at(self, start: LinearStart) -> None:
+        """Set the linear path to PCA's solution."""
+        dtype = self.encoder.components.dtype
+
+        def tensor(array: NDArray[Any]) -> Tensor:
+            return to_tensor(array, dtype)
+
+        self.encoder.begin_at(
+            tensor(start.encoder), tensor(start.feature_scale), tensor(start.code_trust)
+        )
+        self.decoder.begin_at(tensor(start.decoder), tensor(start.residual_scale))
+
+    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return codes (batch, n_components) of rows (batch, n_features)."""
+        return self.code(self.encoder(x, generator))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return reconstructions (batch, n_features) of codes (batch, n_components)."""
+        return self.likelihood.output(self.decoder(z))
+
+    def loss(
+        self, batch: Batch, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Return the terms of the objective, as scalars.
+
+        Parameters
+        ----------
+        batch : Batch
+        generator : torch.Generator or None
+            Draws noise and dropout; None leaves both out.
+        """
+        x = batch.x
+        if self.corruption is not None and generator is not None:
+            x = self.corruption.corrupt(
+                x, generator, **self._hyperparameters("corruption")
+            )
+        z = self.encode(x, generator)
+        terms = {"reconstruction": self._nats(z, batch.target, generator).mean()}
+        for name, penalty in self.penalties:
+            terms[name] = penalty.term(
+                x, z, self.encode, **self._hyperparameters(name)
+            )
+        if self.alpha:
+            weights = [*self.encoder.weights(), *self.decoder.weights()]
+            squares = torch.stack([weight.square().sum() for weight in weights])
+            terms["weight_decay"] = 0.5 * self.hyper.alpha_ * squares.sum()
+        return terms
+
+    def _nats(
+        self, z: Tensor, target: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        if target.layout == torch.sparse_csr:
+            if self.exact_sparse:
+                h = self.decoder.features(z, generator)
+                return 0.5 * sparse_squared_error(target, h, *self.decoder.readout())
+            target = target.to_dense()
+        return self.likelihood.nats(self.decoder(z, generator), target)
+
+    def errors(self, batch: Batch, units: float, per_feature: bool) -> Tensor:
+        """Return reconstruction errors in the units of the data.
+
+        Parameters
+        ----------
+        batch : Batch
+        units : float
+            The network's unit in the units of the data.
+        per_feature : bool
+            Each entry's error (batch, n_features), or each row's mean (batch,).
+        """
+        z, target = self.encode(batch.x), batch.target
+        if target.layout == torch.sparse_csr:
+            if self.exact_sparse and not per_feature:
+                h = self.decoder.features(z)
+                total = sparse_squared_error(target, h, *self.decoder.readout())
+                return total.clamp_min(0.0) * (units**2 / target.shape[1])
+            target = target.to_dense()
+        error = self.likelihood.error(self.decoder(z), target, units)
+        return error if per_feature else error.mean(1)
+
+
+class Autoencoder(BaseAutoencoder):
+    __doc__ = "placeholder"
+
+    penalties: Any = None
+    corruption: Any = None
+
+    _valid: ClassVar = {
+        "penalties": [
+            Instance(Penalty, "a Penalty"),
+            SequenceOf(Instance(Penalty), "a list of Penalties"),
+            Nothing(),
+        ],
+        "corruption": [Instance(Corruption, "a Corruption"), Nothing()],
+    }
+    _module_class = AutoencoderModule
+    _has_linear_path: ClassVar[bool] = True
+
+    def _module_config(self, n_features: int) -> dict[str, Any]:
+        penalties = self.penalties if self.penalties is not None else []
+        if isinstance(penalties, Penalty):
+            penalties = [penalties]
+        return {
+            "n_features": int(n_features),
+            "n_components": int(self.n_components),
+            "hidden_layer_sizes": tuple(map(int, self.hidden_layer_sizes)),
+            "activation": self.activation,
+            "code_activation": self.code_activation,
+            "output_activation": self.output_activation,
+            "loss": self.loss,
+            "tied_weights": bool(self.tied_weights),
+            "linear_path": self._uses_linear_path(),
+            "dropout": float(self.dropout),
+            "alpha": float(self.alpha),
+            "penalties": [(n, clone(p)) for n, p in named_items(penalties)],
+            "corruption": None if self.corruption is None else clone(self.corruption),
+        }
+
+    def _check_values(self, X: Any) -> None:
+        kind = RECONSTRUCTIONS[self.loss]
+        if kind.lowest is None:
+            return
+        low, high = value_range(X)
+        if low < kind.lowest or (kind.highest is not None and high > kind.highest):
+            top = "inf" if kind.highest is None else kind.highest
+            raise ValueError(
+                f"loss={self.loss!r} needs values in [{kind.lowest}, {top}]. "
+                f"Got X with values in [{low:g}, {high:g}]."
+            )
+
+    @property
+    def components_(self) -> NDArray[Any]:
+        """Linear map from codes to rows, of shape (n_components, n_features).
+
+        With `mean_`, ``inverse_transform(Z) == Z @ components_ + mean_``; only where
+        the decoder is affine.
+        """
+        weight, _ = self._affine_decoder("components_")
+        return (weight * self._units.scale).T
+
+    @property
+    def mean_(self) -> NDArray[Any]:
+        """What a code of zeros decodes to, of shape (n_features,)."""
+        _, bias = self._affine_decoder("mean_")
+        shift = 0.0 if self._units.shift is None else self._units.shift
+        return bias * self._units.scale + shift
+
+    def _affine_decoder(self, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        config = vars(self).get("_config")
+        if config is None or config["hidden_layer_sizes"]:
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}: only a "
+                "fitted one without hidden layers is an affine map."
+            )
+        weight, bias = self.module_.decoder.readout()
+        return weight.detach().cpu().numpy(), bias.detach().cpu().numpy()

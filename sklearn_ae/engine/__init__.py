@@ -1,0 +1,1 @@
+"""How anything here is trained, and how it meets scikit-learn."""

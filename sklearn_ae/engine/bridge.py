@@ -1,0 +1,386 @@
+"""The only crossing between numpy, scipy, pandas and torch.
+
+Rows become tensors here, a batch at a time, in the network's units, dtype and device;
+results become arrays. Nothing of the size of the data is made twice: what fits into
+`CACHE_BYTES` is converted once, anything larger a batch at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = [
+    "CACHE_BYTES",
+    "Batch",
+    "Rows",
+    "Units",
+    "apply",
+    "as_array",
+    "available_devices",
+    "canonical",
+    "check_float32_range",
+    "from_tensor",
+    "is_native",
+    "make_generator",
+    "moments",
+    "resolve_device",
+    "to_tensor",
+    "value_range",
+]
+
+#: Data up to this size is held once more, as tensors; larger data only by the batch.
+CACHE_BYTES = 2**28
+#: Rows are encoded and decoded in chunks of about this many numbers, to stay in cache.
+CHUNK_NUMBERS = 2**19
+
+# A child forked after torch has used its thread pool would wait for threads that do
+# not exist there: let it compute on its one thread.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+# torch announces once per process that its CSR tensors are in beta. We test what we
+# use of them; the announcement must not reach users (or turn into their error).
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    torch.sparse_csr_tensor(
+        torch.tensor([0, 1]), torch.tensor([0]), torch.ones(1), (1, 1)
+    )
+
+
+class Batch(NamedTuple):
+    """What a module's ``loss`` is given.
+
+    Attributes
+    ----------
+    x : Tensor of shape (batch, n_features)
+        Rows in the network's units; sparse CSR where the data is sparse.
+    target : Tensor of shape (batch, n_features)
+        What is to be reconstructed: `x` itself, unless a method says otherwise.
+    """
+
+    x: Tensor
+    target: Tensor
+
+
+# -- device, dtype, randomness ----------------------------------------------------
+
+
+def available_devices() -> list[str]:
+    """Return the names that `resolve_device` takes on this machine."""
+    names = ["auto", "cpu"]
+    if torch.cuda.is_available():
+        names += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        names.append("mps")
+    return names
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device called `name`; "auto" is CUDA where there is one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device here; the message lists those that there are.
+    """
+    names = available_devices()
+    if name not in names:
+        raise ValueError(
+            f"The 'device' parameter names {name!r}, which is not available here. "
+            f"Available: {', '.join(names)}."
+        )
+    if name == "auto":
+        name = "cuda" if "cuda" in names else "cpu"
+    return torch.device(name)
+
+
+def make_generator(seed: int, device: torch.device) -> torch.Generator:
+    """Return a private random generator: the global state is never read or set."""
+    return torch.Generator(device).manual_seed(seed)
+
+
+def to_tensor(
+    array: Any, dtype: torch.dtype, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Return a tensor that shares no memory with `array`."""
+    return torch.tensor(np.asarray(array), dtype=dtype, device=device)
+
+
+def from_tensor(tensor: Tensor) -> NDArray[Any]:
+    """Return an array that shares no memory with `tensor`."""
+    return tensor.detach().cpu().numpy().copy()
+
+
+# -- units ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Units:
+    """The affine map between the units of X and those of the network.
+
+    The network sees (x − shift) / scale: the feature means are taken away (from dense
+    data) and ONE global scale divided out, so the optimum is the one on raw data up to
+    that factor, as PCA's is. The subtraction happens in the precision of X, before the
+    cast, so that a large offset costs no digits.
+
+    Parameters
+    ----------
+    shift : ndarray of shape (n_features,), float64, or None
+        None leaves the data where it is.
+    scale : float
+    """
+
+    shift: NDArray[np.float64] | None = None
+    scale: float = 1.0
+
+    @classmethod
+    def of(cls, X: Any, subset: NDArray[np.intp] | None = None) -> Units:
+        """Centre dense `X`, and scale to an average variance of one per feature."""
+        mean, second_moment = moments(X, subset)
+        scale = float(np.sqrt(second_moment.mean()))
+        return cls(mean, scale if np.isfinite(scale) and scale > 1e-150 else 1.0)
+
+    def to_network(self, rows: Tensor) -> Tensor:
+        """Map dense rows (batch, n_features) from the units of X."""
+        if self.shift is not None:
+            shift = torch.tensor(self.shift, dtype=rows.dtype, device=rows.device)
+            rows = rows - shift
+        return rows if self.scale == 1.0 else rows * (1.0 / self.scale)
+
+    def to_data(self, rows: Tensor) -> Tensor:
+        """Map dense rows (batch, n_features) back to the units of X."""
+        if self.scale != 1.0:
+            rows = rows * self.scale
+        if self.shift is not None:
+            shift = torch.tensor(self.shift, device=rows.device)
+            rows = (rows.to(shift.dtype) + shift).to(rows.dtype)
+        return rows
+
+
+def moments(
+    X: Any, subset: NDArray[np.intp] | None = None
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
+    """Return the mean and the second moment about it of each feature, in float64.
+
+    Sparse X is not centred: its mean is None, and its second moment is about zero.
+    """
+    n_rows = X.shape[0] if subset is None else len(subset)
+    if sp.issparse(X):
+        X = X if subset is None else X[subset]
+        squares = np.bincount(
+            X.indices, np.square(X.data, dtype=np.float64), minlength=X.shape[1]
+        )
+        return None, squares / n_rows
+
+    def chunks() -> Iterator[NDArray[Any]]:
+        for start, stop in _chunks(n_rows, X.shape[1]):
+            yield X[start:stop] if subset is None else X[subset[start:stop]]
+
+    total, squares = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    for rows in chunks():
+        total += rows.sum(axis=0, dtype=np.float64)
+    mean = total / n_rows
+    for rows in chunks():
+        squares += np.square(rows - mean).sum(axis=0)
+    return mean, squares / n_rows
+
+
+def _chunks(n_rows: int, width: int) -> Iterator[tuple[int, int]]:
+    size = int(np.clip(CHUNK_NUMBERS // max(width, 1), 32, 8192))
+    for start in range(0, n_rows, size):
+        yield start, min(start + size, n_rows)
+
+
+# -- what users pass -----------------------------------------------------------------
+
+
+def as_array(X: Any) -> Any:
+    """Return torch tensors as arrays, and refuse masked arrays; leave the rest alone.
+
+    Raises
+    ------
+    ValueError
+        For a masked array: its mask would be ignored.
+    """
+    if isinstance(X, Tensor):
+        return X.detach().cpu().numpy()
+    if isinstance(X, np.ma.MaskedArray):
+        raise ValueError(
+            "Masked arrays are not supported: the mask would be ignored. Use "
+            "X.filled(...), or NaN where missing values are accepted."
+        )
+    return X
+
+
+def is_native(X: Any) -> bool:
+    """Tell whether the bridge can read X as it is, without a converted copy."""
+    if not isinstance(X, np.ndarray) and not sp.issparse(X):
+        return False
+    dtype = X.dtype
+    return dtype.isnative and (
+        dtype.kind in "iub" or (dtype.kind == "f" and dtype.itemsize in (4, 8))
+    )
+
+
+def canonical(X: Any) -> Any:
+    """Return CSR with summed duplicates and sorted indices; the user's stays as is."""
+    if sp.issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
+def value_range(X: Any) -> tuple[float, float]:
+    """Return the lowest and highest value in X; zero is in sparse X."""
+    if sp.issparse(X):
+        return float(X.data.min(initial=0.0)), float(X.data.max(initial=0.0))
+    return float(X.min()), float(X.max())
+
+
+def check_float32_range(X: Any) -> None:
+    """Raise ValueError where a finite number of X is infinite in float32."""
+    if X.dtype.kind != "f" or X.dtype.itemsize <= 4:
+        return
+    low, high = value_range(X)
+    limit = np.finfo(np.float32).max
+    if high > limit or low < -limit:
+        raise ValueError(
+            "Input X contains infinity or a value too large for dtype('float32')."
+        )
+
+
+# -- rows as tensors --------------------------------------------------------------
+
+
+class Rows:
+    """The rows of X as network tensors, a batch at a time.
+
+    Parameters
+    ----------
+    X : ndarray or CSR array of shape (n_rows, n_features)
+        Any real dtype; a memory map may be larger than memory.
+    units : Units
+    dtype : torch.dtype
+    device : torch.device
+    subset : ndarray of int, default=None
+        The rows to serve, all of them by default.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        units: Units,
+        dtype: torch.dtype,
+        device: torch.device | str = "cpu",
+        subset: NDArray[np.intp] | None = None,
+    ) -> None:
+        self.X, self.units, self.dtype = X, units, dtype
+        self.device = torch.device(device)
+        self.subset = subset
+        self.n_rows = X.shape[0] if subset is None else len(subset)
+        self.cached: Tensor | None = None
+        size = self.n_rows * X.shape[1] * dtype.itemsize
+        if not sp.issparse(X) and size <= CACHE_BYTES:
+            self.cached = torch.empty(
+                (self.n_rows, X.shape[1]), dtype=dtype, device=self.device
+            )
+            for start, stop in _chunks(*self.cached.shape):
+                self.cached[start:stop] = self._convert(np.arange(start, stop))
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def batch(self, index: Tensor) -> Batch:
+        """Return the rows numbered by `index`, a tensor of int64 on the CPU."""
+        if self.cached is not None:
+            x = self.cached.index_select(0, index.to(self.device))
+        else:
+            x = self._convert(index.numpy())
+        return Batch(x, x)
+
+    def everything(self) -> Batch:
+        """Return all rows as one batch."""
+        if self.cached is not None:
+            return Batch(self.cached, self.cached)
+        return self.batch(torch.arange(self.n_rows))
+
+    def _convert(self, index: NDArray[np.intp]) -> Tensor:
+        rows = index if self.subset is None else self.subset[index]
+        return _convert(self.X[rows], self.units, self.dtype, self.device)
+
+
+def _convert(
+    X: Any, units: Units, dtype: torch.dtype, device: torch.device | str
+) -> Tensor:
+    """Return rows of X as a tensor in the network's units."""
+    if sp.issparse(X):
+        return _convert_csr(X, units, dtype).to(device)
+    X = np.ascontiguousarray(X)
+    if X.dtype not in (np.float32, np.float64):
+        X = X.astype(np.float64 if X.dtype.itemsize > 2 else np.float32)
+    elif not X.flags.writeable:  # torch warns about memory that it must not write to
+        X = X.copy()
+    rows = torch.from_numpy(X)
+    if dtype == torch.float64:
+        rows = rows.to(dtype)
+    return units.to_network(rows).to(device=device, dtype=dtype)
+
+
+def _convert_csr(X: Any, units: Units, dtype: torch.dtype) -> Tensor:
+    index = np.int32 if max(X.nnz, X.shape[1]) < 2**31 else np.int64
+    return torch.sparse_csr_tensor(
+        torch.from_numpy(X.indptr.astype(index)),
+        torch.from_numpy(X.indices.astype(index)),
+        torch.from_numpy(X.data / units.scale).to(dtype),
+        X.shape,
+        check_invariants=False,
+    )
+
+
+def apply(
+    function: Callable[[Tensor], Tensor],
+    X: Any,
+    units: Units,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    width: int = 0,
+) -> NDArray[Any]:
+    """Return ``function`` of the rows of X, computed in chunks.
+
+    Parameters
+    ----------
+    function : callable
+        Maps a tensor of rows in the network's units to a tensor with as many rows.
+    X : ndarray or CSR array of shape (n_rows, n_features)
+    units : Units
+        Of the rows; ``Units()`` for codes.
+    dtype, device
+        What the network computes in and on.
+    width : int
+        Of the widest intermediate result, by which the chunk is sized.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, ...)
+    """
+    out: NDArray[Any] | None = None
+    width = max(width, 0 if sp.issparse(X) else X.shape[1])
+    with torch.inference_mode():
+        for start, stop in _chunks(X.shape[0], width):
+            result = function(_convert(X[start:stop], units, dtype, device))
+            part = result.cpu().numpy()
+            if out is None:
+                out = np.empty((X.shape[0], *part.shape[1:]), part.dtype)
+            out[start:stop] = part
+    assert out is not None, "validation lets no empty X through"
+    return out

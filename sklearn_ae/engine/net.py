@@ -1,0 +1,370 @@
+"""The training loop: skorch's, with whole batches and without per-batch bookkeeping.
+
+The only file that imports skorch. `AutoencoderNet` keeps skorch's contract (fit loop,
+history, callbacks) and replaces the parts that cost more than a small network's step:
+its per-row DataLoader, its per-batch history and ``loss.item()``, its notification of
+callbacks that do not listen. It also keeps Ctrl-C a real interrupt.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
+from torch import Tensor
+
+from sklearn_ae.engine.bridge import Batch, Rows
+
+__all__ = [
+    "AutoencoderNet",
+    "BestWeights",
+    "EpochHook",
+    "StopTraining",
+    "is_callback",
+    "schedule_factor",
+]
+
+_BATCH_EVENTS = ("on_batch_begin", "on_batch_end")
+
+
+class StopTraining(Exception):
+    """Ends training early and in order; never seen by users."""
+
+
+def is_callback(value: object) -> bool:
+    """Tell whether skorch would take `value` as a callback."""
+    if isinstance(value, tuple) and len(value) == 2:
+        value = value[1]
+    return isinstance(value, Callback) or (
+        isinstance(value, type) and issubclass(value, Callback)
+    )
+
+
+def schedule_factor(name: str, progress: float) -> float:
+    """Return the share of the peak learning rate to use at `progress` in [0, 1].
+
+    "one_cycle" (Smith & Topin 2018) rises along a cosine from 1/25 to 1 over the first
+    30 % of the steps and falls along another to 1/10000; "constant" is 1. It is written
+    out because a scheduler object costs as much per step as a small network's backward
+    pass.
+    """
+    if name == "constant":
+        return 1.0
+    rise = 0.3
+    if progress < rise:
+        start, end, part = 1 / 25, 1.0, progress / rise
+    else:
+        start, end, part = 1.0, 1e-4, (progress - rise) / (1.0 - rise)
+    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * part))
+
+
+class BatchIterator:
+    """Whole batches of rows, in an order drawn anew for every pass.
+
+    Parameters
+    ----------
+    rows : Rows
+    batch_size : int
+        The last batch may be smaller; none is dropped.
+    generator : torch.Generator or None
+        Draws the order; None keeps the rows as they are.
+    """
+
+    def __init__(
+        self, rows: Rows, batch_size: int, generator: torch.Generator | None
+    ) -> None:
+        self.rows, self.batch_size, self.generator = rows, batch_size, generator
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.rows) / self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        n_rows = len(self.rows)
+        if self.generator is None:
+            if self.batch_size >= n_rows:
+                yield self.rows.everything()
+                return
+            order = torch.arange(n_rows)
+        else:
+            order = torch.randperm(n_rows, generator=self.generator)
+        for index in order.split(self.batch_size):
+            yield self.rows.batch(index)
+
+
+class AutoencoderNet(NeuralNet):  # type: ignore[misc]
+    """A skorch net whose module computes its own loss, as named terms.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        ``module.loss(batch, generator)`` returns a dict of scalar terms, whose sum is
+        minimised; without a generator it draws no noise.
+    rows_valid : Rows or None
+        Held-out rows, whose loss is recorded after each epoch.
+    shuffle_generator : torch.Generator or None
+        On the CPU; draws the order of the rows.
+    noise_generator : torch.Generator
+        On the device; draws noise and dropout.
+    schedule : str
+        The course of the learning rate, see `schedule_factor`.
+    autocast : torch.dtype or None
+        The lower precision to compute in, if any; weights stay as they are.
+    """
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        *,
+        criterion: Any = torch.nn.Identity,
+        rows_valid: Rows | None = None,
+        shuffle_generator: torch.Generator | None = None,
+        noise_generator: torch.Generator | None = None,
+        schedule: str = "constant",
+        autocast: torch.dtype | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.rows_valid = rows_valid
+        self.shuffle_generator = shuffle_generator
+        self.noise_generator = noise_generator
+        self.schedule = schedule
+        self.autocast = autocast
+        super().__init__(module, criterion, train_split=None, **kwargs)
+
+    # -- data
+
+    def get_split_datasets(
+        self, X: Rows, y: object = None, **fit_params: Any
+    ) -> tuple[Rows, Rows | None]:
+        return X, self.rows_valid
+
+    def get_iterator(self, dataset: Rows, training: bool = False) -> BatchIterator:
+        generator = self.shuffle_generator if training else None
+        return BatchIterator(dataset, self.batch_size, generator)
+
+    # -- the loop
+
+    def partial_fit(
+        self, X: Rows, y: object = None, classes: object = None, **fit_params: Any
+    ) -> AutoencoderNet:
+        """Train for ``max_epochs``; a real KeyboardInterrupt propagates."""
+        if not self.initialized_:
+            self.initialize()
+        n_steps = math.ceil(len(X) / self.batch_size) * self.max_epochs
+        self._n_steps, self._step = max(n_steps - 1, 1), 0
+        self._parameters = [p for _, p in self.get_all_learnable_params()]
+        self.notify("on_train_begin", X=X, y=y)
+        try:
+            self.fit_loop(X, y)
+        except StopTraining:
+            pass
+        self.notify("on_train_end", X=X, y=y)
+        return self
+
+    def run_single_epoch(
+        self,
+        iterator: BatchIterator | None,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[[Batch], dict[str, Any]],
+        **fit_params: Any,
+    ) -> None:
+        """Step through all batches; record the mean of each term over the rows."""
+        if iterator is None:
+            return
+        sizes: list[int] = []
+        losses: list[Tensor] = []
+        terms: list[dict[str, Tensor]] = []
+        watched = any(self._listeners(event) for event in _BATCH_EVENTS)
+        for batch in iterator:
+            if watched:
+                self.history.new_batch()
+                self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch)
+            sizes.append(batch.x.shape[0])
+            losses.append(step["loss"])
+            terms.append(step["terms"])
+            if watched:
+                self.history.record_batch(prefix + "_loss", step["loss"].item())
+                self.history.record_batch(prefix + "_batch_size", sizes[-1])
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+
+        weights = torch.tensor(sizes, dtype=torch.float64)
+        weights /= weights.sum()
+
+        def mean(values: list[Tensor]) -> float:
+            return float(torch.stack(values).double().cpu() @ weights)
+
+        loss = mean(losses)
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"The {'training' if training else 'validation'} loss became "
+                f"non-finite ({loss}) in epoch {len(self.history)}: training diverged. "
+                f"Lower the learning rate (learning_rate_init={self.lr:g})."
+            )
+        self.history.record(prefix + "_batch_count", len(sizes))
+        self.history.record(prefix + "_loss", loss)
+        for name in terms[0]:
+            self.history.record(f"{prefix}_{name}", mean([t[name] for t in terms]))
+
+    def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
+        """Make one optimisation step and return the loss before it."""
+        if self.schedule != "constant":
+            factor = schedule_factor(self.schedule, self._step / self._n_steps)
+            for group in self.optimizer_.param_groups:
+                group["lr"] = self.lr * factor
+        self._step += 1
+        first: dict[str, Any] = {}
+
+        def closure() -> Tensor:
+            for parameter in self._parameters:
+                parameter.grad = None
+            loss, terms = self._loss(batch, self.noise_generator)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if self._listeners("on_grad_computed"):
+                self.notify(
+                    "on_grad_computed",
+                    named_parameters=list(self.get_all_learnable_params()),
+                    batch=batch,
+                    training=True,
+                )
+            if not first:  # L-BFGS calls again, further down its line search
+                first["loss"] = loss.detach()
+                first["terms"] = {k: v.detach() for k, v in terms.items()}
+            return loss
+
+        self.optimizer_.step(closure)
+        return first
+
+    def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
+        """Return the loss of held-out rows, without noise."""
+        with torch.no_grad():
+            loss, terms = self._loss(batch, None)
+        return {"loss": loss, "terms": terms}
+
+    def _loss(
+        self, batch: Batch, generator: torch.Generator | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        context = (
+            nullcontext()
+            if self.autocast is None
+            else torch.autocast(torch.device(self.device).type, self.autocast)
+        )
+        with context:
+            terms = self.module_.loss(batch, generator)
+        return functools.reduce(operator.add, terms.values()), terms
+
+    # -- callbacks
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+
+    def initialize_callbacks(self) -> AutoencoderNet:
+        super().initialize_callbacks()
+        self._listening: dict[str, list[Callback]] = {}
+        return self
+
+    def _listeners(self, event: str) -> list[Callback]:
+        """Return the callbacks that do something at `event`."""
+        if event not in self._listening:
+            idle = getattr(Callback, event)
+            self._listening[event] = [
+                callback
+                for _, callback in self.callbacks_
+                if getattr(type(callback), event, None) is not idle
+            ]
+        return self._listening[event]
+
+    def notify(self, method_name: str, **kwargs: Any) -> None:
+        """Tell the callbacks that listen; skorch's EarlyStopping may end training."""
+        if method_name not in _BATCH_EVENTS:
+            getattr(self, method_name)(self, **kwargs)
+        for callback in self._listeners(method_name):
+            try:
+                getattr(callback, method_name)(self, **kwargs)
+            except KeyboardInterrupt:
+                # skorch's EarlyStopping speaks by KeyboardInterrupt; from any other
+                # callback it is the user's Ctrl-C.
+                if isinstance(callback, EarlyStopping):
+                    raise StopTraining from None
+                raise
+
+
+class BestWeights(Callback):  # type: ignore[misc]
+    """Stop when the loss no longer falls; with a validation set, keep the best weights.
+
+    The weights before the first step are among the candidates.
+
+    Parameters
+    ----------
+    monitor : {"train", "valid"}
+    tol : float
+        The least relative improvement that counts as one.
+    n_iter_no_change : int
+        The epochs without such an improvement after which training stops.
+    restore : bool
+        Whether to go back to the weights with the lowest loss.
+    """
+
+    def __init__(
+        self, monitor: str, tol: float, n_iter_no_change: int, restore: bool
+    ) -> None:
+        self.monitor, self.tol, self.restore = monitor, tol, restore
+        self.n_iter_no_change = n_iter_no_change
+
+    def on_train_begin(self, net: AutoencoderNet, **kwargs: Any) -> None:
+        self.best_, self.reference_ = math.inf, math.inf
+        self.weights_, self.epochs_without_, self.converged_ = None, 0, False
+        if self.monitor == "valid":
+            batches = net.get_iterator(net.rows_valid)
+            steps = [(len(b.x), net.validation_step(b)["loss"]) for b in batches]
+            total = sum(size * float(loss) for size, loss in steps)
+            self._consider(net, total / len(net.rows_valid))
+
+    def on_epoch_end(self, net: AutoencoderNet, **kwargs: Any) -> None:
+        loss = net.history[-1, f"{self.monitor}_loss"]
+        self._consider(net, loss)
+        if self.epochs_without_ >= self.n_iter_no_change:
+            self.converged_ = True
+            raise StopTraining
+
+    def on_train_end(self, net: AutoencoderNet, **kwargs: Any) -> None:
+        if self.weights_ is not None:
+            net.module_.load_state_dict(self.weights_)
+
+    def _consider(self, net: AutoencoderNet, loss: float) -> None:
+        if loss < self.reference_ - self.tol * abs(self.reference_) or math.isinf(
+            self.reference_
+        ):
+            self.reference_, self.epochs_without_ = loss, 0
+        else:
+            self.epochs_without_ += 1
+        if self.restore and loss < self.best_:
+            self.best_ = loss
+            self.weights_ = copy.deepcopy(net.module_.state_dict())
+
+
+class EpochHook(Callback):  # type: ignore[misc]
+    """Call ``begin(net)`` and ``end(net)`` around each epoch; a true answer stops."""
+
+    def __init__(
+        self,
+        begin: Callable[[AutoencoderNet], None],
+        end: Callable[[AutoencoderNet], bool],
+    ) -> None:
+        self.begin, self.end = begin, end
+
+    def on_epoch_begin(self, net: AutoencoderNet, **kwargs: Any) -> None:
+        self.begin(net)
+
+    def on_epoch_end(self, net: AutoencoderNet, **kwargs: Any) -> None:
+        if self.end(net):
+            raise StopTraining

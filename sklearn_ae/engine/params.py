@@ -1,0 +1,332 @@
+"""Annotated fields become an explicit keyword ``__init__``, validated in ``fit``.
+
+A class that derives from `Params` declares its hyperparameters as annotated fields
+with defaults, and what each may be in an (unannotated) table::
+
+    class L1(Params):
+        weight: float = 1e-3
+
+        _valid = {"weight": [Interval(float, 0, None)]}
+
+Nothing but assignment happens in the generated ``__init__``, as scikit-learn asks.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import Any, ClassVar, dataclass_transform
+
+__all__ = [
+    "Bool",
+    "Instance",
+    "Interval",
+    "InvalidParameterError",
+    "Nothing",
+    "OneOf",
+    "Params",
+    "RandomState",
+    "SequenceOf",
+    "did_you_mean",
+    "named_items",
+    "positional",
+]
+
+
+class InvalidParameterError(ValueError, TypeError):
+    """A hyperparameter has a value outside its domain, or one of a wrong type."""
+
+
+def positional(default: Any) -> Any:
+    """Declare a field that may also be given by position, as in ``PCA(3)``."""
+    return field(default=default, kw_only=False)
+
+
+def did_you_mean(name: object, valid: list[str]) -> str:
+    """Return " Did you mean 'x'?" for the valid name nearest to `name`, or ""."""
+    near = difflib.get_close_matches(str(name), valid, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+# -- what a parameter may be ------------------------------------------------------
+
+
+class Constraint:
+    """A set of allowed values that can name itself."""
+
+    def allows(self, value: Any) -> bool:
+        raise NotImplementedError
+
+    def hint(self, value: Any) -> str:
+        """Return a helpful sentence about a rejected value, or nothing."""
+        return ""
+
+
+class Interval(Constraint):
+    """Numbers between `low` and `high` (None is unbounded); no booleans, no nan.
+
+    Parameters
+    ----------
+    kind : type
+        ``int`` takes integers alone, ``float`` integers and reals.
+    low, high : float or None
+        The bounds.
+    closed : {"left", "right", "both", "neither"}
+        Which bounds belong to the interval.
+    """
+
+    def __init__(
+        self,
+        kind: type,
+        low: float | None,
+        high: float | None,
+        closed: str = "left",
+    ) -> None:
+        self.kind, self.low, self.high, self.closed = kind, low, high, closed
+
+    def allows(self, value: Any) -> bool:
+        number = Integral if self.kind is int else Real
+        if not isinstance(value, number) or isinstance(value, bool):
+            return False
+        if math.isnan(value):  # type: ignore[arg-type]
+            return False
+        low = -math.inf if self.low is None else self.low
+        high = math.inf if self.high is None else self.high
+        above = value >= low if self.closed in ("left", "both") else value > low
+        below = value <= high if self.closed in ("right", "both") else value < high
+        return bool(above and below)
+
+    def __str__(self) -> str:
+        name = "an int" if self.kind is int else "a float"
+        low = "-inf" if self.low is None else self.low
+        high = "inf" if self.high is None else self.high
+        left = "[" if self.closed in ("left", "both") and self.low is not None else "("
+        right = (
+            "]" if self.closed in ("right", "both") and self.high is not None else ")"
+        )
+        return f"{name} in the range {left}{low}, {high}{right}"
+
+
+class OneOf(Constraint):
+    """One of a few strings."""
+
+    def __init__(self, *options: str) -> None:
+        self.options = sorted(options)
+
+    def allows(self, value: Any) -> bool:
+        return isinstance(value, str) and value in self.options
+
+    def hint(self, value: Any) -> str:
+        return did_you_mean(value, self.options) if isinstance(value, str) else ""
+
+    def __str__(self) -> str:
+        return "a str among {" + ", ".join(map(repr, self.options)) + "}"
+
+
+class Bool(Constraint):
+    """True or False, numpy's too."""
+
+    def allows(self, value: Any) -> bool:
+        return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
+
+    def __str__(self) -> str:
+        return "a bool"
+
+
+class Nothing(Constraint):
+    """The value None."""
+
+    def allows(self, value: Any) -> bool:
+        return value is None
+
+    def __str__(self) -> str:
+        return "None"
+
+
+class Instance(Constraint):
+    """Instances of a class, which may be named to spare the reader its path."""
+
+    def __init__(self, kind: type, name: str | None = None) -> None:
+        self.kind, self.name = kind, name or f"an instance of {kind.__name__!r}"
+
+    def allows(self, value: Any) -> bool:
+        return isinstance(value, self.kind)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SequenceOf(Constraint):
+    """A list, tuple or 1-D array whose items all pass, named or not."""
+
+    def __init__(self, item: Constraint, name: str) -> None:
+        self.item, self.name = item, name
+
+    def allows(self, value: Any) -> bool:
+        is_array = getattr(value, "ndim", None) == 1 and hasattr(value, "tolist")
+        if not isinstance(value, list | tuple) and not is_array:
+            return False
+        return all(self.item.allows(item) for _, item in named_items(value))
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RandomState(Constraint):
+    """What ``sklearn.utils.check_random_state`` takes."""
+
+    def allows(self, value: Any) -> bool:
+        if value is None or type(value).__name__ == "RandomState":
+            return True
+        return Interval(int, 0, 2**32).allows(value)
+
+    def __str__(self) -> str:
+        return "an int in the range [0, 4294967295], a RandomState instance or None"
+
+
+# -- constructors from fields -----------------------------------------------------
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(positional, field))
+class Params:
+    """Hyperparameters as fields, with ``get_params`` and ``set_params`` of their own.
+
+    A parameter that holds a list of other `Params` objects (or pairs of a name and
+    one) is reached from a grid by the item's name: ``penalties__l1__weight``. An
+    item without a name is called by its class, in lower case, as in
+    ``sklearn.pipeline.make_pipeline``.
+    """
+
+    _valid: ClassVar[dict[str, list[Constraint]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclass(kw_only=True, eq=False, repr=False)(cls)
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        return sorted(p.name for p in parameters)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, and with `deep` those of the objects in them."""
+        out: dict[str, Any] = {}
+        for name in self._get_param_names():
+            value = getattr(self, name)
+            if deep:
+                for path, part in _parts(name, value):
+                    if path != name:
+                        out[path] = part
+                    nested = part.get_params(deep=True)
+                    out.update((f"{path}__{k}", v) for k, v in nested.items())
+            out[name] = value
+        return out
+
+    def set_params(self, **params: Any) -> Params:
+        """Set parameters; ``a__b`` sets parameter b of the object in parameter a."""
+        valid = self._get_param_names()
+        nested: dict[str, dict[str, Any]] = {}
+        for key, value in params.items():
+            name, _, rest = key.partition("__")
+            if name not in valid:
+                raise ValueError(
+                    f"Invalid parameter {name!r} for estimator {self!r}. "
+                    f"Valid parameters are: {valid!r}.{did_you_mean(name, valid)}"
+                )
+            if rest:
+                nested.setdefault(name, {})[rest] = value
+            else:
+                setattr(self, name, value)
+        for name, rests in nested.items():
+            self._set_nested(name, rests)
+        return self
+
+    def _set_nested(self, name: str, params: dict[str, Any]) -> None:
+        held = getattr(self, name)
+        if hasattr(held, "set_params"):
+            held.set_params(**params)
+            return
+        items = dict(_parts(name, held))
+        for key, value in params.items():
+            item, _, rest = key.partition("__")
+            part = items.get(f"{name}__{item}")
+            if part is None:
+                known = [path.removeprefix(f"{name}__") for path in items]
+                raise ValueError(
+                    f"Invalid parameter {item!r} for parameter {name!r} of estimator "
+                    f"{type(self).__name__}. Valid parameters are: {known!r}."
+                )
+            if rest:
+                part.set_params(**{rest: value})
+            else:
+                swapped = [_swap(entry, part, value) for entry in held]
+                setattr(self, name, swapped)
+
+    def __repr__(self) -> str:
+        signature = inspect.signature(type(self).__init__).parameters
+        changed = [
+            f"{name}={getattr(self, name)!r}"
+            for name in self._get_param_names()
+            if repr(getattr(self, name)) != repr(signature[name].default)
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def _check_params(self) -> None:
+        """Raise `InvalidParameterError` for the first parameter out of its domain."""
+        for name, constraints in type(self)._all_valid().items():
+            value = getattr(self, name)
+            if any(constraint.allows(value) for constraint in constraints):
+                continue
+            *most, last = map(str, constraints)
+            domain = f"{', '.join(most)} or {last}" if most else last
+            hints = "".join(constraint.hint(value) for constraint in constraints)
+            raise InvalidParameterError(
+                f"The {name!r} parameter of {type(self).__name__} must be {domain}. "
+                f"Got {value!r} instead.{hints}"
+            )
+        for name in self._get_param_names():
+            for _, part in _parts(name, getattr(self, name)):
+                check: Callable[[], None] | None = getattr(part, "_check_params", None)
+                if check is not None:
+                    check()
+
+    @classmethod
+    def _all_valid(cls) -> dict[str, list[Constraint]]:
+        table: dict[str, list[Constraint]] = {}
+        for base in reversed(cls.__mro__):
+            table.update(vars(base).get("_valid", {}))
+        return table
+
+
+def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the objects with parameters in `value`, each with the path that sets it."""
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        yield name, value
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            label, part = _named(entry)
+            if hasattr(part, "get_params") and not isinstance(part, type):
+                yield f"{name}__{label}", part
+
+
+def named_items(value: Any) -> list[tuple[str, Any]]:
+    """Return a list's objects, each with its name."""
+    return [_named(entry) for entry in value]
+
+
+def _named(entry: Any) -> tuple[str, Any]:
+    """Return a list entry's name and object: ``("l1", L1())`` or ``L1()``."""
+    if isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str):
+        return entry
+    return type(entry).__name__.lower(), entry
+
+
+def _swap(entry: Any, old: Any, new: Any) -> Any:
+    name, part = _named(entry)
+    if part is not old:
+        return entry
+    return (name, new) if isinstance(entry, tuple) else new

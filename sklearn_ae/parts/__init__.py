@@ -1,0 +1,1 @@
+"""What methods are assembled from: pure torch, no scikit-learn, no skorch."""

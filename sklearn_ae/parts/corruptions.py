@@ -1,0 +1,134 @@
+r"""What is done to the input while training: x̃ ~ q(x̃ | x). The target stays clean.
+
+Like penalties, corruptions declare hyperparameters as fields and their mathematics as a
+pure function of tensors, here ``corrupt``. Noise is drawn from the fit's own generator,
+afresh for every batch, and never at test time.
+
+Corruptions act on what the network sees: with ``standardize=True`` (the default) that
+is (X − mean) / scale, so Gaussian noise is measured in average standard deviations and
+a masked entry is set to its feature's mean. With ``standardize=False`` they act on X.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from sklearn_ae.engine.params import Interval, Params
+
+__all__ = ["Corruption", "GaussianNoise", "Masking", "SaltAndPepper"]
+
+
+class Corruption(Params):
+    """A random map from clean rows to those that the encoder is shown."""
+
+    #: Whether zeros stay zeros, so that sparse rows can stay sparse.
+    keeps_zeros: ClassVar[bool] = False
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the numbers that ``corrupt`` takes."""
+        return {name: float(value) for name, value in self.get_params().items()}
+
+    @staticmethod
+    def corrupt(x: Tensor, generator: torch.Generator) -> Tensor:
+        """Return a corrupted copy of `x`, of shape (batch, n_features)."""
+        raise NotImplementedError
+
+
+def _uniform(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+
+
+class GaussianNoise(Corruption):
+    """x̃ = x + σε, ε ~ N(0, I).
+
+    Parameters
+    ----------
+    noise_level : float, default=0.3
+        σ, in the network's units (average standard deviations when standardised).
+
+    Examples
+    --------
+    >>> from sklearn_ae import Autoencoder, GaussianNoise
+    >>> Autoencoder(8, corruption=GaussianNoise(noise_level=0.1))
+    Autoencoder(corruption=GaussianNoise(noise_level=0.1), n_components=8)
+    """
+
+    noise_level: float = 0.3
+
+    _valid = {"noise_level": [Interval(float, 0, None)]}
+
+    @staticmethod
+    def corrupt(  # type: ignore[override]
+        x: Tensor, generator: torch.Generator, *, noise_level: Tensor
+    ) -> Tensor:
+        noise = torch.randn(
+            x.shape, generator=generator, dtype=x.dtype, device=x.device
+        )
+        return x + noise_level * noise
+
+
+class Masking(Corruption):
+    """Each entry is set to zero with probability ν; the others are not rescaled.
+
+    Parameters
+    ----------
+    noise_level : float, default=0.3
+        ν, in [0, 1].
+
+    References
+    ----------
+    Vincent, P. et al. Extracting and composing robust features with denoising
+    autoencoders. ICML 2008.
+    """
+
+    noise_level: float = 0.3
+
+    _valid = {"noise_level": [Interval(float, 0, 1, "both")]}
+    keeps_zeros: ClassVar[bool] = True
+
+    @staticmethod
+    def corrupt(  # type: ignore[override]
+        x: Tensor, generator: torch.Generator, *, noise_level: Tensor
+    ) -> Tensor:
+        if x.layout == torch.sparse_csr:
+            values = x.values()
+            kept = values * (_uniform(values, generator) >= noise_level)
+            return torch.sparse_csr_tensor(
+                x.crow_indices(),
+                x.col_indices(),
+                kept,
+                x.shape,
+                check_invariants=False,
+            )
+        return x * (_uniform(x, generator) >= noise_level)
+
+
+class SaltAndPepper(Corruption):
+    """Each entry is set, with probability ν, to its feature's lowest or highest value.
+
+    Parameters
+    ----------
+    noise_level : float, default=0.3
+        ν, in [0, 1]; salt and pepper are equally likely. The extremes are the batch's.
+
+    References
+    ----------
+    Vincent, P. et al. Stacked denoising autoencoders. JMLR 11, 2010.
+    """
+
+    noise_level: float = 0.3
+
+    _valid = {"noise_level": [Interval(float, 0, 1, "both")]}
+
+    @staticmethod
+    def corrupt(  # type: ignore[override]
+        x: Tensor, generator: torch.Generator, *, noise_level: Tensor
+    ) -> Tensor:
+        draw = _uniform(x, generator)
+        noisy = torch.where(draw < noise_level / 2, x.amin(0), x)
+        return torch.where(
+            (draw >= noise_level / 2) & (draw < noise_level), x.amax(0), noisy
+        )

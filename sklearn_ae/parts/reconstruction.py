@@ -1,0 +1,179 @@
+r"""How far a reconstruction is from its target, in nats and in the units of the data.
+
+Each objective is a negative log-likelihood per sample: summed over features, averaged
+over samples, so that published penalty weights mean what they meant in the paper.
+
+============== ==================================== ==========================
+name           −log p(x | a), up to a constant       x̂ from the pre-activation
+============== ==================================== ==========================
+squared_error  ½ (x − x̂)²      (Gaussian, σ = 1)     any, identity by default
+absolute_error |x − x̂|         (Laplace, scale 1)    any, identity by default
+log_loss       −x log x̂ − (1 − x) log(1 − x̂)        sigmoid
+poisson        x̂ − x log x̂                          exp
+============== ==================================== ==========================
+
+Log loss and Poisson are computed from the pre-activation (the logit, the log-rate), so
+that no probability is rounded to zero before its logarithm is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sklearn_ae.parts.activations import get_activation
+
+__all__ = [
+    "RECONSTRUCTIONS",
+    "Reconstruction",
+    "sparse_squared_error",
+    "squared_row_norms",
+]
+
+
+class Reconstruction:
+    """An objective −log p(x | a) and the output nonlinearity that goes with it.
+
+    Parameters
+    ----------
+    output_activation : str
+        The nonlinearity from pre-activation to x̂; "auto" takes the objective's own.
+
+    Raises
+    ------
+    ValueError
+        If the objective cannot be had with that output.
+    """
+
+    name: ClassVar[str]
+    natural_output: ClassVar[str]
+    only_natural: ClassVar[bool] = False
+    lowest: ClassVar[float | None] = None
+    highest: ClassVar[float | None] = None
+
+    def __init__(self, output_activation: str = "auto") -> None:
+        if output_activation == "auto":
+            output_activation = self.natural_output
+        if output_activation == "logistic":
+            output_activation = "sigmoid"
+        if self.only_natural and output_activation != self.natural_output:
+            raise ValueError(
+                f"loss={self.name!r} is computed with output_activation="
+                f"{self.natural_output!r} (or 'auto'). Got {output_activation!r}."
+            )
+        self.output_activation = output_activation
+        self.output: Callable[[Tensor], Tensor] = get_activation(output_activation)
+
+    def nats(self, a: Tensor, target: Tensor) -> Tensor:
+        """Return −log p(target | a) per row, up to a constant, of shape (batch,)."""
+        raise NotImplementedError
+
+    def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
+        """Return each entry's error, of shape (batch, n_features).
+
+        Parameters
+        ----------
+        a, target : Tensor of shape (batch, n_features)
+        units : float
+            The size of the network's unit in the units of the data.
+        """
+        raise NotImplementedError
+
+
+class SquaredError(Reconstruction):
+    """½‖x − x̂‖² in nats; an entry's error is (x − x̂)²."""
+
+    name, natural_output = "squared_error", "identity"
+
+    def nats(self, a: Tensor, target: Tensor) -> Tensor:
+        return 0.5 * F.mse_loss(self.output(a), target, reduction="none").sum(1)
+
+    def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
+        return ((self.output(a) - target) * units).square()
+
+
+class AbsoluteError(Reconstruction):
+    """Σ|x − x̂|, in nats and as an entry's error."""
+
+    name, natural_output = "absolute_error", "identity"
+
+    def nats(self, a: Tensor, target: Tensor) -> Tensor:
+        return (self.output(a) - target).abs().sum(1)
+
+    def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
+        return ((self.output(a) - target) * units).abs()
+
+
+class LogLoss(Reconstruction):
+    """Binary cross-entropy, for data in [0, 1]."""
+
+    name, natural_output, only_natural = "log_loss", "sigmoid", True
+    lowest, highest = 0.0, 1.0
+
+    def nats(self, a: Tensor, target: Tensor) -> Tensor:
+        return self.error(a, target).sum(1)
+
+    def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
+        return F.binary_cross_entropy_with_logits(a, target, reduction="none")
+
+
+class Poisson(Reconstruction):
+    """x̂ − x log x̂ with x̂ = exp(a), for counts; log x! is left out."""
+
+    name, natural_output, only_natural = "poisson", "exp", True
+    lowest = 0.0
+
+    def nats(self, a: Tensor, target: Tensor) -> Tensor:
+        return self.error(a, target).sum(1)
+
+    def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
+        return F.poisson_nll_loss(a, target, log_input=True, reduction="none")
+
+
+RECONSTRUCTIONS: dict[str, type[Reconstruction]] = {
+    kind.name: kind for kind in (SquaredError, AbsoluteError, LogLoss, Poisson)
+}
+
+
+def squared_row_norms(x: Tensor) -> Tensor:
+    """Return ‖x_i‖² for each row of a CSR tensor, of shape (batch,)."""
+    squares = torch.zeros(x.shape[0], dtype=x.dtype, device=x.device)
+    counts = x.crow_indices().diff().to(torch.int64)
+    row = torch.repeat_interleave(torch.arange(len(counts), device=x.device), counts)
+    return squares.index_add_(0, row, x.values().square())
+
+
+def sparse_squared_error(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    r"""Return ‖x_i − W h_i − b‖² for sparse rows, without forming any dense row.
+
+    Expanding the square,
+
+    .. math::
+
+        \|x - Wh - b\|^2 = \|x\|^2 - 2\,x^\top(Wh + b)
+                           + h^\top (W^\top W) h + 2\,b^\top W h + b^\top b,
+
+    so loss and gradients need nnz·d + V·d² work in place of batch·V·d.
+
+    Parameters
+    ----------
+    x : CSR Tensor of shape (batch, n_features)
+    h : Tensor of shape (batch, d)
+        What the linear output layer reads.
+    weight : Tensor of shape (n_features, d)
+    bias : Tensor of shape (n_features,)
+
+    Returns
+    -------
+    Tensor of shape (batch,)
+    """
+    readings = torch.sparse.mm(x, torch.cat([weight, bias[:, None]], dim=1))
+    cross = (readings[:, :-1] * h).sum(1) + readings[:, -1]
+    quadratic = ((h @ (weight.T @ weight)) * h).sum(1)
+    linear = h @ (weight.T @ bias)
+    constant = squared_row_norms(x) + bias @ bias
+    return constant - 2.0 * cross + quadratic + 2.0 * linear
