@@ -193,7 +193,141 @@ class AutoencoderModule(nn.Module):
 
 
 class Autoencoder(BaseAutoencoder):
-    __doc__ = "placeholder"
+    r"""Deep autoencoder that stands wherever PCA does.
+
+    Minimises, over an encoder f and a decoder g,
+
+    .. math:: \mathbb{E}\,[-\log p(x \mid g(z))] + \sum_i \Omega_i(x, z)
+              + \frac{\alpha}{2} \sum \|W\|^2,\qquad z = f(\tilde x)
+
+    in nats per sample: summed over features, averaged over rows. With squared error
+    and a hidden layer, code and reconstruction are PCA's plus a network's correction
+    (the linear path), and training starts at PCA's solution.
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Size of the code. It may exceed the number of features.
+    hidden_layer_sizes : tuple of int, default=(128,)
+        Widths between input and code, mirrored in the decoder; ``()`` for none.
+    activation : str, default="relu"
+        Of hidden units: "identity", "relu", "sigmoid" ("logistic"), "tanh",
+        "softplus" or "gelu".
+    code_activation : str, default="identity"
+        Of the code, one of the same.
+    output_activation : str, default="auto"
+        Of the reconstruction. "auto" is identity for squared and absolute error,
+        sigmoid for log loss, exp for Poisson.
+    loss : {"squared_error", "absolute_error", "log_loss", "poisson"}, \
+            default="squared_error"
+        −log p: ½‖x − x̂‖², Σ|x − x̂|, binary cross-entropy for data in [0, 1], or the
+        Poisson likelihood for counts.
+    tied_weights : bool, default=False
+        Whether the decoder's weights are the encoder's, transposed (and shared).
+    linear_path : bool or "auto", default="auto"
+        Whether to start at PCA (TruncatedSVD for sparse X) and learn a correction.
+        "auto" does so with squared error, a hidden layer, identity at code and output
+        and free weights.
+    dropout : float, default=0.0
+        Share of hidden units left out at each training step, in [0, 1).
+    alpha : float, default=0.0
+        α, the strength of L2 regularisation of the weights; biases are left out.
+    standardize : bool, default=True
+        Whether the network sees (X − mean) / scale, with ONE scale for all features,
+        so that the optimum is that on X itself. Sparse X is not centred. Never done
+        for log loss and Poisson.
+    solver : {"adam", "sgd", "lbfgs"}, default="adam"
+        "sgd" has Nesterov momentum 0.9; "lbfgs" takes all rows at once, draws no
+        order, and counts its iterations as epochs.
+    learning_rate_init : float, default=3e-3
+        Peak learning rate; not used by "lbfgs".
+    learning_rate : {"one_cycle", "constant"}, default="one_cycle"
+        Its course over the training.
+    batch_size : int or "auto", default="auto"
+        Rows per step.
+    max_iter : int, default=100
+        Epochs.
+    tol : float, default=1e-4
+        Least relative improvement of the loss that counts as one.
+    n_iter_no_change : int, default=10
+        Epochs without improvement after which training stops, where the learning rate
+        is constant or `early_stopping` is set.
+    early_stopping : bool, default=False
+        Whether to hold out rows, stop when their loss no longer falls, and keep the
+        weights with the lowest (those before the first step among them).
+    validation_fraction : float, default=0.1
+        Share of rows to hold out, drawn at random.
+    shuffle : bool, default=True
+        Whether to draw a new order of rows in each epoch.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the last fit.
+    random_state : int, RandomState or None, default=None
+        Drives initial weights, order, noise and dropout. Global random states are
+        neither read nor changed.
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:0", "mps"; "auto" takes CUDA where there is one.
+    dtype : {"float32", "float64", "bfloat16"}, default="float32"
+        Of the computation and the results. "bfloat16" trains in mixed precision, with
+        weights and results in float32.
+    callbacks : list of skorch callbacks or None, default=None
+        Copied before use. scikit-learn's own callbacks go to `set_callbacks`.
+    verbose : int, default=0
+        1 prints a line per epoch.
+    penalties : Penalty, list of Penalty or of (str, Penalty), or None, default=None
+        Terms Ω on inputs and codes, such as `L1` and `L2`.
+    corruption : Corruption or None, default=None
+        What is done to the input while training, such as `GaussianNoise` and
+        `Masking`. The target stays clean.
+
+    Attributes
+    ----------
+    n_components_ : int
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Only if X has string column names.
+    n_iter_ : int
+        Epochs trained.
+    loss_ : float
+        Objective on the training rows in the last epoch, in nats per sample of what
+        the network sees.
+    loss_curve_ : list of float
+        The same for each epoch.
+    validation_loss_curve_ : list of float or None
+        The same on held-out rows.
+    history_ : dict of ndarray
+        Each term of the objective by epoch: "train_reconstruction" and so on.
+    components_ : ndarray of shape (n_components, n_features)
+        With `mean_`, the affine decoder; only without hidden layers.
+    mean_ : ndarray of shape (n_features,)
+    density_ : GaussianMixture
+        Of the training codes, for `sample`.
+    module_ : torch.nn.Module
+    net_ : skorch.NeuralNet
+
+    See Also
+    --------
+    sklearn.decomposition.PCA : The linear, orthogonal special case.
+
+    References
+    ----------
+    Hinton, G. & Salakhutdinov, R. Reducing the dimensionality of data with neural
+    networks. Science 313, 2006.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sklearn_ae import Autoencoder
+    >>> X_train, X_test = train_test_split(load_digits().data, random_state=0)
+    >>> model = Autoencoder(8, random_state=0).fit(X_train)
+    >>> model.transform(X_test).shape
+    (450, 8)
+    >>> pca = PCA(8).fit(X_train)
+    >>> restored = pca.inverse_transform(pca.transform(X_test))
+    >>> bool(-model.score(X_test) < 0.7 * ((X_test - restored) ** 2).mean())
+    True
+    """
 
     penalties: Any = None
     corruption: Any = None

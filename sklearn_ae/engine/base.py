@@ -378,8 +378,6 @@ class BaseAutoencoder(
 
         def end(net: AutoencoderNet) -> bool:
             def fitted() -> dict[str, Any]:
-                partial = copy.copy(self)
-                partial.callbacks, partial.verbose = None, 0
                 return {
                     "module_": net.module_,
                     "_units": units,
@@ -544,9 +542,7 @@ class BaseAutoencoder(
 
         return self._apply(both, self._validate(X, reset=False))
 
-    def reconstruction_error(
-        self, X: Any, per_feature: bool = False
-    ) -> NDArray[np.float64]:
+    def reconstruction_error(self, X: Any, per_feature: bool = False) -> NDArray[Any]:
         """Return how far each row is from its reconstruction.
 
         Parameters
@@ -557,7 +553,7 @@ class BaseAutoencoder(
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_features), float64
+        ndarray of shape (n_samples,) or (n_samples, n_features)
             (x − x̂)² for squared error, |x − x̂| for absolute error, in the units of
             X; nats for log loss and Poisson.
         """
@@ -567,11 +563,11 @@ class BaseAutoencoder(
         module, scale = self.module_, self._units.scale
 
         def errors(x: torch.Tensor) -> torch.Tensor:
-            return module.errors(bridge.Batch(x, x), scale, per_feature).double()
+            return module.errors(bridge.Batch(x, x), scale, per_feature)
 
         return self._apply(errors, X)
 
-    def score_samples(self, X: Any) -> NDArray[np.float64]:
+    def score_samples(self, X: Any) -> NDArray[Any]:
         """Return minus the reconstruction error of each row: higher is better.
 
         Parameters
@@ -580,7 +576,7 @@ class BaseAutoencoder(
 
         Returns
         -------
-        ndarray of shape (n_samples,), float64
+        ndarray of shape (n_samples,)
             The mean over features, of the clean rows and without penalties, so that
             it compares across penalties and noise levels, and with PCA.
         """
@@ -599,7 +595,7 @@ class BaseAutoencoder(
         -------
         float
         """
-        return float(np.mean(self.score_samples(X)))
+        return float(np.mean(self.score_samples(X), dtype=np.float64))
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> NDArray[Any]:
         """Decode draws from a density that was fitted to the training codes.
