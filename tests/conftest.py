@@ -1,0 +1,29 @@
+"""Set-up that has to come before the first import of scipy, and shared fixtures."""
+
+import os
+
+# One of scikit-learn's checks skips itself silently without it, and scipy reads it once.
+os.environ["SCIPY_ARRAY_API"] = "1"
+
+import numpy as np
+import pytest
+import torch
+from estimators import table
+
+# Networks as small as those here are slower on several threads than on one.
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def X():
+    return table()
+
+
+@pytest.fixture
+def untouched_global_state():
+    """Fail if the test changed numpy's or torch's global random state."""
+    numpy_before, torch_before = np.random.get_state(), torch.get_rng_state()
+    yield
+    numpy_after = np.random.get_state()
+    assert all(np.array_equal(a, b) for a, b in zip(numpy_before, numpy_after))
+    assert torch.equal(torch_before, torch.get_rng_state())

@@ -1,0 +1,116 @@
+"""The table of all public estimators, each with fast constructors, and their data."""
+
+import inspect
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator
+
+import sklearn_ae
+from sklearn_ae import L1, L2, Autoencoder, GaussianNoise, Masking
+
+#: Whole configurations, as users get them: these pass every check with every default.
+DEFAULTS = {
+    "Autoencoder": Autoencoder(),
+    "Autoencoder-float64": Autoencoder(dtype="float64"),
+}
+
+#: The configurations that take different paths through the code, with few epochs.
+FAST = {
+    "Autoencoder": Autoencoder(max_iter=3),
+    "Autoencoder-float64": Autoencoder(max_iter=3, dtype="float64"),
+    "Autoencoder-bfloat16": Autoencoder(max_iter=3, dtype="bfloat16"),
+    "Autoencoder-linear": Autoencoder(max_iter=3, hidden_layer_sizes=()),
+    "Autoencoder-plain": Autoencoder(max_iter=3, linear_path=False),
+    "Autoencoder-raw": Autoencoder(max_iter=3, standardize=False),
+    "Autoencoder-tied": Autoencoder(max_iter=3, tied_weights=True, activation="tanh"),
+    "Autoencoder-deep": Autoencoder(
+        max_iter=3, hidden_layer_sizes=(8, 4), dropout=0.2, alpha=1e-3
+    ),
+    "Autoencoder-lbfgs": Autoencoder(max_iter=3, solver="lbfgs", activation="tanh"),
+    "Autoencoder-sgd": Autoencoder(max_iter=3, solver="sgd", learning_rate="constant"),
+    "Autoencoder-absolute": Autoencoder(max_iter=3, loss="absolute_error"),
+    "Autoencoder-denoising": Autoencoder(
+        max_iter=3, penalties=[L1(), ("smooth", L2(weight=0.1))], corruption=Masking()
+    ),
+    "Autoencoder-stopping": Autoencoder(
+        max_iter=3, early_stopping=True, validation_fraction=0.2
+    ),
+}
+
+#: A few of them, for what depends on little beside validation.
+CORE = {
+    name: FAST[name]
+    for name in (
+        "Autoencoder",
+        "Autoencoder-float64",
+        "Autoencoder-linear",
+        "Autoencoder-tied",
+    )
+}
+
+#: For each parameter of each public class: values out of its domain.
+BAD_NUMBER = [-1, "a", None, float("nan")]
+BAD_COUNT = [0, -1, 2.0, "a", True, None]
+BAD_NAME = ["nonsense", 3, None]
+BAD_FLAG = ["yes", 1, None]
+BAD_VALUES = {
+    "n_components": BAD_COUNT,
+    "hidden_layer_sizes": [(0,), (8, -1), (8, 2.0), 8, "8", None, (True,)],
+    "activation": [*BAD_NAME, "rleu", "exp"],
+    "code_activation": [*BAD_NAME, "exp"],
+    "output_activation": BAD_NAME,
+    "loss": [*BAD_NAME, "mse"],
+    "tied_weights": BAD_FLAG,
+    "linear_path": ["yes", 1, None],
+    "dropout": [*BAD_NUMBER, 1, 1.0, True],
+    "alpha": [*BAD_NUMBER, True],
+    "standardize": BAD_FLAG,
+    "solver": [*BAD_NAME, "Adam"],
+    "learning_rate_init": [*BAD_NUMBER, 0, 0.0, True],
+    "learning_rate": [*BAD_NAME, 0.1],
+    "batch_size": [0, -1, 2.0, "a", True, None],
+    "max_iter": BAD_COUNT,
+    "tol": [*BAD_NUMBER, True],
+    "n_iter_no_change": BAD_COUNT,
+    "early_stopping": BAD_FLAG,
+    "validation_fraction": [*BAD_NUMBER, 0, 1, 1.5, True],
+    "shuffle": BAD_FLAG,
+    "warm_start": BAD_FLAG,
+    "random_state": [-1, 1.5, "a", 2**32, np.random],
+    "device": [3, None],
+    "dtype": [*BAD_NAME, "float16", np.float32],
+    "callbacks": [3, "early_stopping", [3], [("name", 3)]],
+    "verbose": [-1, 1.5, "a", None],
+    "penalties": [3, "l1", [3], L1, [("name", 3)], GaussianNoise()],
+    "corruption": [3, "masking", Masking, L1(), [Masking()]],
+    "weight": [*BAD_NUMBER, True],
+    "noise_level": [*BAD_NUMBER, True],
+}
+
+
+def public_classes(kind=object):
+    """Return the public classes derived from `kind`."""
+    members = [getattr(sklearn_ae, name) for name in sklearn_ae.__all__]
+    return [m for m in members if inspect.isclass(m) and issubclass(m, kind)]
+
+
+def public_estimators():
+    return public_classes(BaseEstimator)
+
+
+def table(n_samples=24, n_features=5, seed=0):
+    """Return correlated whole numbers, which every dtype holds exactly."""
+    rng = np.random.default_rng(seed)
+    codes = rng.normal(size=(n_samples, 2))
+    noise = rng.normal(size=(n_samples, n_features))
+    X = codes @ rng.normal(size=(2, n_features)) * 4 + noise
+    return np.round(np.clip(X + 10, 0, 30))
+
+
+def counts(n_samples=24, n_features=12, seed=0):
+    """Return sparse whole numbers as CSR, with an empty row."""
+    rng = np.random.default_rng(seed)
+    dense = rng.poisson(0.5, size=(n_samples, n_features)).astype(np.float64)
+    dense[3] = 0
+    return sp.csr_array(dense)

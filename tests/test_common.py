@@ -1,0 +1,330 @@
+"""Every public estimator keeps scikit-learn's contract, and its documentation too."""
+
+import inspect
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.utils.estimator_checks as checks
+from estimators import BAD_VALUES, DEFAULTS, FAST, public_classes, public_estimators
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+
+#: scikit-learn's checks that we do not pass, with the reason. The goal is none.
+EXPECTED_FAILURES = {}
+
+#: Configurations that meet scikit-learn in no other way than those beside them.
+ALIKE = {"Autoencoder", "Autoencoder-float64", "Autoencoder-sgd", "Autoencoder-raw"}
+
+#: scikit-learn's checks that check_estimator leaves out.
+LEFT_OUT = [
+    checks.check_dataframe_column_names_consistency,
+    checks.check_transformer_get_feature_names_out,
+    checks.check_transformer_get_feature_names_out_pandas,
+    checks.check_get_feature_names_out_error,
+    checks.check_set_output_transform,
+    checks.check_set_output_transform_pandas,
+    checks.check_set_output_transform_polars,
+    checks.check_global_output_transform_pandas,
+    checks.check_global_set_output_transform_polars,
+    checks.check_inplace_ensure_writeable,
+    checks.check_estimators_partial_fit_n_features,
+]
+
+# So few epochs are not meant to converge.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning",
+    # scikit-learn's checks fit on a frame and transform an array, or the reverse
+    "ignore:X does not have valid feature names:UserWarning",
+    "ignore:X has feature names:UserWarning",
+)
+
+
+def check_estimator_params():
+    """List what check_estimator runs, by the names of the table and of the check."""
+    params = []
+    checked = {name: FAST[name] for name in FAST if name not in ALIKE}
+    for prefix, table in (("default", DEFAULTS), ("fast", checked)):
+        for name, estimator in table.items():
+            for _, check in checks.estimator_checks_generator(estimator):
+                label = check.func.__name__
+                variant = "-readonly" if check.keywords.get("readonly_memmap") else ""
+                reason = EXPECTED_FAILURES.get(label)
+                marks = [pytest.mark.xfail(reason=reason, strict=True)] * bool(reason)
+                case = f"{prefix}-{name}-{label}{variant}"
+                params.append(pytest.param(estimator, check, id=case, marks=marks))
+    return params
+
+
+@pytest.mark.parametrize(("estimator", "check"), check_estimator_params())
+def test_check_estimator(estimator, check):
+    check(clone(estimator))
+
+
+@pytest.mark.parametrize("check", LEFT_OUT, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", FAST)
+def test_checks_that_check_estimator_leaves_out(name, check):
+    check(name, clone(FAST[name]))
+
+
+# -- no public estimator escapes ---------------------------------------------------
+
+
+@pytest.mark.parametrize("table", [DEFAULTS, FAST], ids=["DEFAULTS", "FAST"])
+def test_every_public_estimator_is_in_the_table(table):
+    assert public_estimators()
+    assert set(public_estimators()) == {type(e) for e in table.values()}
+
+
+@pytest.mark.parametrize("cls", public_estimators())
+def test_constructible_without_arguments(cls):
+    """And the table holds that very estimator, for the whole of check_estimator."""
+    assert any(
+        type(e) is cls and e.get_params() == cls().get_params()
+        for e in DEFAULTS.values()
+    )
+
+
+@pytest.mark.parametrize("cls", public_classes())
+def test_only_the_first_parameter_is_positional(cls):
+    parameters = list(inspect.signature(cls).parameters.values())
+    kinds = [p.kind for p in parameters if p.name != "n_components"]
+    assert set(kinds) <= {inspect.Parameter.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize("cls", public_classes())
+def test_constructor_keeps_what_it_is_given(cls):
+    """Nothing but assignment: even nonsense is held as it is, until fit."""
+    values = {name: object() for name in inspect.signature(cls).parameters}
+    made = cls(**values)
+    assert vars(made) == values
+
+
+@pytest.mark.parametrize("cls", public_classes())
+def test_constructor_refuses_unknown_names(cls):
+    with pytest.raises(TypeError, match="no_such_parameter"):
+        cls(no_such_parameter=1)
+
+
+PLAIN = (int, float, str, tuple, list, bool, type(None))
+
+# -- parameters: the wording of scikit-learn's check_param_validation ---------------
+
+
+def bad_parameters():
+    params = []
+    for cls in public_classes():
+        for name in inspect.signature(cls).parameters:
+            for value in [object(), *BAD_VALUES.get(name, [])]:
+                label = repr(value) if type(value) in PLAIN else type(value).__name__
+                case = f"{cls.__name__}-{name}-{label}"
+                params.append(pytest.param(cls, name, value, id=case))
+    return params
+
+
+@pytest.mark.parametrize(("cls", "name", "value"), bad_parameters())
+def test_bad_parameter_is_named(cls, name, value):
+    """Rows 53 to 56 and 58 of the faults; and before any data is looked at."""
+    assert name in BAD_VALUES, f"add out-of-range values for {name!r}"
+    wording = (
+        rf"^The '{name}' parameter of {cls.__name__} must be .+\. "
+        rf"Got {re.escape(repr(value))} instead\."
+    )
+    part = cls(**{name: value})
+    for estimator in holders(part):
+        for method in ("fit", "partial_fit"):
+            with pytest.raises(ValueError, match=wording) as caught:
+                getattr(estimator, method)("not data")
+            assert isinstance(caught.value, TypeError)  # some are wrong types
+
+
+def holders(part):
+    """Return the estimators that validate `part`: itself, or those it is a part of."""
+    if hasattr(part, "fit"):
+        return [part]
+    held = []
+    for cls in public_estimators():
+        for name in ("penalties", "corruption"):
+            if name in inspect.signature(cls).parameters:
+                estimator = cls(**{name: part})
+                constraints = cls._all_valid()[name]
+                if any(constraint.allows(part) for constraint in constraints):
+                    held.append(estimator)
+    assert held, f"{part!r} is no part of any estimator"
+    return held
+
+
+@pytest.mark.parametrize("cls", public_estimators())
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_nearest_option_is_suggested(cls, method, X):
+    with pytest.raises(ValueError, match=r"Did you mean 'squared_error'\?"):
+        getattr(cls(loss="squared_eror"), method)(X)
+
+
+@pytest.mark.parametrize("cls", public_estimators())
+def test_parameters_are_validated_on_every_fit(cls, X):
+    model = cls(max_iter=2, random_state=0).fit(X)
+    codes = model.transform(X)
+    with pytest.raises(ValueError, match="'max_iter' parameter"):
+        model.set_params(max_iter=0).fit(X)
+    assert np.array_equal(model.transform(X), codes)
+
+
+# -- documentation -----------------------------------------------------------------
+
+
+def documented(cls, section):
+    """Return the names that a numpydoc section of the class docstring describes."""
+    doc = inspect.getdoc(cls)
+    found = re.search(rf"^{section}\n-+\n(.*?)(?=^\S[^\n]*\n--|\Z)", doc, re.M | re.S)
+    if found is None:
+        return []
+    entries = re.findall(r"^(\w+(?:, \w+)*) :", found.group(1), re.M)
+    return [name for entry in entries for name in entry.split(", ")]
+
+
+@pytest.mark.parametrize("cls", public_classes())
+def test_docstring_describes_every_parameter(cls):
+    names = documented(cls, "Parameters")
+    assert sorted(names) == sorted(inspect.signature(cls).parameters)
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("cls", public_classes())
+def test_docstring_states_the_defaults(cls):
+    doc = re.sub(r"\\\n\s+", "", inspect.getdoc(cls))
+    for name, parameter in inspect.signature(cls).parameters.items():
+        line = re.search(rf"^{name} :.*default=(.+)$", doc, re.M)
+        assert line, f"no default in the docstring of {name}"
+        stated = eval(line.group(1))
+        assert stated == parameter.default and type(stated) is type(parameter.default)
+
+
+@pytest.mark.parametrize("cls", public_estimators())
+def test_docstring_describes_every_fitted_attribute(cls, X):
+    frame = pd.DataFrame(X, columns=list("abcde"))
+    settings = [{}, {"hidden_layer_sizes": ()}, {"early_stopping": True}]
+    fitted = [cls(max_iter=2, **s).fit(frame) for s in settings]
+
+    def public(model):
+        names = [n for n in dir(model) if n.endswith("_") and not n.startswith("_")]
+        return {name for name in names if hasattr(model, name)}
+
+    assert set().union(*map(public, fitted)) == set(documented(cls, "Attributes"))
+
+
+@pytest.mark.parametrize("cls", public_classes())
+def test_public_methods_are_documented(cls):
+    for name, method in inspect.getmembers(cls, inspect.isfunction):
+        if not name.startswith("_") and method.__module__.startswith("sklearn_ae"):
+            doc = inspect.getdoc(method)
+            assert doc, f"{cls.__name__}.{name} has no docstring"
+            if "." in method.__qualname__ and name in {"fit", "transform", "score"}:
+                assert "Parameters\n-----" in doc
+
+
+# -- what every estimator answers ----------------------------------------------------
+
+ANSWERS = [
+    "transform",
+    "inverse_transform",
+    "reconstruct",
+    "reconstruction_error",
+    "score_samples",
+    "score",
+    "sample",
+    "get_feature_names_out",
+]
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_answers(name, X):
+    """Shapes, dtypes and the identities between the answers, of the whole contract."""
+    model = clone(FAST[name]).set_params(random_state=0, n_components=3)
+    codes = model.fit_transform(X)
+    n, d = X.shape
+    dtype = np.float64 if model.dtype == "float64" else np.float32
+    rounding = 1e-12 if model.dtype == "float64" else 1e-5
+    assert codes.shape == (n, 3) and codes.dtype == dtype
+    np.testing.assert_array_equal(codes, model.transform(X))
+    restored = model.inverse_transform(codes)
+    assert restored.shape == (n, d) and restored.dtype == dtype
+    # not bit for bit: codes went through an array between two matrix products
+    np.testing.assert_allclose(restored, model.reconstruct(X), rtol=rounding)
+
+    errors = model.reconstruction_error(X, per_feature=True)
+    assert errors.shape == (n, d) and (errors >= 0).all()
+    power = 1 if model.loss == "absolute_error" else 2
+    direct = np.abs(X - model.reconstruct(X).astype(np.float64)) ** power
+    # the direct one subtracts numbers of size |X|, which rounds at |X| ε
+    scale = np.abs(X).max() * rounding
+    np.testing.assert_allclose(errors, direct, rtol=1e-3, atol=scale)
+    rows = model.reconstruction_error(X)
+    assert rows.shape == (n,)
+    np.testing.assert_allclose(rows, errors.mean(axis=1), rtol=10 * rounding)
+    np.testing.assert_array_equal(model.score_samples(X), -rows)
+    assert isinstance(model.score(X), float)
+    assert model.score(X) == pytest.approx(-rows.mean(dtype=np.float64))
+    assert model.score(X, y=np.zeros(n)) == model.score(X)
+
+    draws = model.sample(7, random_state=0)
+    assert draws.shape == (7, d) and np.isfinite(draws).all()
+    np.testing.assert_array_equal(draws, model.sample(7, random_state=0))
+    assert not np.array_equal(draws, model.sample(7, random_state=1))
+    prefix = type(model).__name__.lower()
+    assert list(model.get_feature_names_out()) == [f"{prefix}{i}" for i in range(3)]
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_fitted_attributes(name, X):
+    model = clone(FAST[name]).set_params(random_state=0).fit(X)
+    assert model.n_components_ == 2 and model.n_features_in_ == X.shape[1]
+    assert model.n_iter_ == len(model.loss_curve_) <= 3
+    assert model.loss_ == model.loss_curve_[-1] and np.isfinite(model.loss_curve_).all()
+    if model.early_stopping:
+        assert len(model.validation_loss_curve_) == model.n_iter_
+    else:
+        assert model.validation_loss_curve_ is None
+    # the objective is the sum of its recorded terms
+    terms = [
+        curve
+        for term, curve in model.history_.items()
+        if term.startswith("train_") and term != "train_loss"
+    ]
+    np.testing.assert_allclose(np.sum(terms, axis=0), model.loss_curve_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("answer", [*ANSWERS, "loss_curve_", "loss_"])
+def test_not_fitted(name, answer, X):
+    """Row 73 of the faults."""
+    model = clone(FAST[name])
+    with pytest.raises(NotFittedError):
+        method = getattr(model, answer)
+        method(*([] if answer in ("sample", "get_feature_names_out") else [X]))
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_transform_is_deterministic(name, X):
+    """No noise and no dropout: the rows do not depend on the call either."""
+    model = clone(FAST[name]).set_params(random_state=0).fit(X)
+    np.testing.assert_array_equal(model.transform(X), model.transform(X))
+    assert model.score(X) == model.score(X)
+
+
+@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_fitting_returns_self_and_leaves_parameters(name, method, X):
+    model = clone(FAST[name])
+    before = dict(model.get_params(deep=False))
+    assert getattr(model, method)(X) is model
+    after = model.get_params(deep=False)
+    assert all(after[key] is before[key] for key in before)
+
+
+def test_converging_is_announced_where_a_rule_may_stop_training(X):
+    """One-cycle schedules are made for their epochs: there is nothing to announce."""
+    model = clone(FAST["Autoencoder-lbfgs"])
+    with pytest.warns(ConvergenceWarning, match="max_iter=3"):
+        model.fit(X)
