@@ -1,7 +1,7 @@
 """Autoencoders that drop into scikit-learn wherever PCA stands."""
 
 from sklearn_ae.autoencoders.autoencoder import Autoencoder
-from sklearn_ae.engine.state import load, save
+from sklearn_ae.engine.persistence import load, save
 from sklearn_ae.parts.corruptions import GaussianNoise, Masking, SaltAndPepper
 from sklearn_ae.parts.penalties import L1, L2
 

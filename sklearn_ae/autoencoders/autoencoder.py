@@ -1,7 +1,8 @@
 r"""The autoencoder: encode to few numbers, decode, and minimise what was lost.
 
 .. math:: \min_{f, g}\ \mathbb{E}\,[-\log p(x \mid g(z))] + \sum_i \Omega_i(x, z)
-          + \frac{\alpha}{2} \sum \|W\|^2,\qquad z = f(\tilde x),\ \tilde x \sim q(\cdot|x)
+          + \frac{\alpha}{2} \sum \|W\|^2,
+          \qquad z = f(\tilde x),\ \tilde x \sim q(\cdot|x)
 
 with a likelihood p (`loss`), penalties Ω, and a corruption q of the input.
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
@@ -31,7 +31,8 @@ from sklearn_ae.parts.networks import (
     TiedDecoder,
 )
 from sklearn_ae.parts.penalties import Penalty
-from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS, sparse_squared_error
+from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
+from sklearn_ae.parts.sparse import sparse_squared_error
 
 __all__ = ["Autoencoder", "AutoencoderModule"]
 
@@ -115,14 +116,18 @@ class AutoencoderModule(nn.Module):
     def begin_at(self, start: LinearStart) -> None:
         """Set the linear path to PCA's solution."""
         dtype = self.encoder.components.dtype
-
-        def tensor(array: NDArray[Any]) -> Tensor:
-            return to_tensor(array, dtype)
-
-        self.encoder.begin_at(
-            tensor(start.encoder), tensor(start.feature_scale), tensor(start.code_trust)
+        encoder, decoder, scale, code_trust, trust = (
+            None if array is None else to_tensor(array, dtype)
+            for array in (
+                start.encoder,
+                start.decoder,
+                start.feature_scale,
+                start.code_trust,
+                start.trust,
+            )
         )
-        self.decoder.begin_at(tensor(start.decoder), tensor(start.residual_scale))
+        self.encoder.begin_at(encoder, scale, code_trust)
+        self.decoder.begin_at(decoder, trust)
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return codes (batch, n_components) of rows (batch, n_features)."""
@@ -149,26 +154,25 @@ class AutoencoderModule(nn.Module):
                 x, generator, **self._hyperparameters("corruption")
             )
         z = self.encode(x, generator)
-        terms = {"reconstruction": self._nats(z, batch.target, generator).mean()}
+        terms = {"reconstruction": self._reconstruction(z, batch.target, generator)}
         for name, penalty in self.penalties:
-            terms[name] = penalty.term(
-                x, z, self.encode, **self._hyperparameters(name)
-            )
+            terms[name] = penalty.term(x, z, self.encode, **self._hyperparameters(name))
         if self.alpha:
             weights = [*self.encoder.weights(), *self.decoder.weights()]
             squares = torch.stack([weight.square().sum() for weight in weights])
             terms["weight_decay"] = 0.5 * self.hyper.alpha_ * squares.sum()
         return terms
 
-    def _nats(
+    def _reconstruction(
         self, z: Tensor, target: Tensor, generator: torch.Generator | None
     ) -> Tensor:
         if target.layout == torch.sparse_csr:
             if self.exact_sparse:
                 h = self.decoder.features(z, generator)
-                return 0.5 * sparse_squared_error(target, h, *self.decoder.readout())
+                errors = sparse_squared_error(target, h, *self.decoder.readout())
+                return 0.5 * errors.mean()
             target = target.to_dense()
-        return self.likelihood.nats(self.decoder(z, generator), target)
+        return self.likelihood.mean_nats(self.decoder(z, generator), target)
 
     def errors(self, batch: Batch, units: float, per_feature: bool) -> Tensor:
         """Return reconstruction errors in the units of the data.
@@ -208,9 +212,9 @@ class Autoencoder(BaseAutoencoder):
     ----------
     n_components : int, default=2
         Size of the code. It may exceed the number of features.
-    hidden_layer_sizes : tuple of int, default=(128,)
+    hidden_layer_sizes : tuple of int, default=(128, 64)
         Widths between input and code, mirrored in the decoder; ``()`` for none.
-    activation : str, default="relu"
+    activation : str, default="gelu"
         Of hidden units: "identity", "relu", "sigmoid" ("logistic"), "tanh",
         "softplus" or "gelu".
     code_activation : str, default="identity"
@@ -232,6 +236,11 @@ class Autoencoder(BaseAutoencoder):
         Share of hidden units left out at each training step, in [0, 1).
     alpha : float, default=0.0
         α, the strength of L2 regularisation of the weights; biases are left out.
+    weight_decay : float or "auto", default="auto"
+        Decoupled decay of the weights (AdamW): each step also shrinks them by
+        learning rate × `weight_decay`. "auto" is none, but along the linear path
+        min(10, 20 (n_features + 20) / n_samples): the correction to PCA is shrunk the
+        more, the fewer rows there are to learn it from. Not used by "lbfgs".
     standardize : bool, default=True
         Whether the network sees (X − mean) / scale, with ONE scale for all features,
         so that the optimum is that on X itself. Sparse X is not centred. Never done
@@ -239,14 +248,16 @@ class Autoencoder(BaseAutoencoder):
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
         "sgd" has Nesterov momentum 0.9; "lbfgs" takes all rows at once, draws no
         order, and counts its iterations as epochs.
-    learning_rate_init : float, default=3e-3
-        Peak learning rate; not used by "lbfgs".
+    learning_rate_init : float or "auto", default="auto"
+        Peak learning rate; not used by "lbfgs". "auto" is 1e-2 along the linear path
+        and 3e-3 elsewhere, and 1e-3 where it is constant or the solver "sgd".
     learning_rate : {"one_cycle", "constant"}, default="one_cycle"
         Its course over the training.
     batch_size : int or "auto", default="auto"
-        Rows per step.
-    max_iter : int, default=100
-        Epochs.
+        Rows per step; "auto" is about 256, in batches of equal size.
+    max_iter : int or "auto", default="auto"
+        Epochs. "auto" is as many as make 4 √n_samples steps along the linear path,
+        which suffice for its correction to PCA; 500 for "lbfgs", and 100 elsewhere.
     tol : float, default=1e-4
         Least relative improvement of the loss that counts as one.
     n_iter_no_change : int, default=10
@@ -299,6 +310,8 @@ class Autoencoder(BaseAutoencoder):
     components_ : ndarray of shape (n_components, n_features)
         With `mean_`, the affine decoder; only without hidden layers.
     mean_ : ndarray of shape (n_features,)
+    device_ : str
+        Where the network is.
     density_ : GaussianMixture
         Of the training codes, for `sample`.
     module_ : torch.nn.Module

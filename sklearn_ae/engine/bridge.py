@@ -7,7 +7,6 @@ results become arrays. Nothing of the size of the data is made twice: what fits 
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ __all__ = [
     "check_float32_range",
     "from_tensor",
     "is_native",
+    "is_sparse",
     "make_generator",
     "moments",
     "resolve_device",
@@ -42,11 +42,6 @@ __all__ = [
 CACHE_BYTES = 2**28
 #: Rows are encoded and decoded in chunks of about this many numbers, to stay in cache.
 CHUNK_NUMBERS = 2**19
-
-# A child forked after torch has used its thread pool would wait for threads that do
-# not exist there: let it compute on its one thread.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 # torch announces once per process that its CSR tensors are in beta. We test what we
 # use of them; the announcement must not reach users (or turn into their error).
@@ -109,11 +104,9 @@ def make_generator(seed: int, device: torch.device) -> torch.Generator:
     return torch.Generator(device).manual_seed(seed)
 
 
-def to_tensor(
-    array: Any, dtype: torch.dtype, device: torch.device | str = "cpu"
-) -> Tensor:
-    """Return a tensor that shares no memory with `array`."""
-    return torch.tensor(np.asarray(array), dtype=dtype, device=device)
+def to_tensor(array: NDArray[Any], dtype: torch.dtype | None = None) -> Tensor:
+    """Return a tensor that shares no memory with `array`, on the CPU."""
+    return torch.tensor(array, dtype=dtype)
 
 
 def from_tensor(tensor: Tensor) -> NDArray[Any]:
@@ -162,8 +155,8 @@ class Units:
         if self.scale != 1.0:
             rows = rows * self.scale
         if self.shift is not None:
-            shift = torch.tensor(self.shift, device=rows.device)
-            rows = (rows.to(shift.dtype) + shift).to(rows.dtype)
+            shift = torch.tensor(self.shift, dtype=rows.dtype, device=rows.device)
+            rows = rows + shift
         return rows
 
 
@@ -175,7 +168,7 @@ def moments(
     Sparse X is not centred: its mean is None, and its second moment is about zero.
     """
     n_rows = X.shape[0] if subset is None else len(subset)
-    if sp.issparse(X):
+    if is_sparse(X):
         X = X if subset is None else X[subset]
         squares = np.bincount(
             X.indices, np.square(X.data, dtype=np.float64), minlength=X.shape[1]
@@ -222,9 +215,14 @@ def as_array(X: Any) -> Any:
     return X
 
 
+def is_sparse(X: Any) -> bool:
+    """Tell whether X is one of scipy's sparse arrays or matrices."""
+    return bool(sp.issparse(X))
+
+
 def is_native(X: Any) -> bool:
     """Tell whether the bridge can read X as it is, without a converted copy."""
-    if not isinstance(X, np.ndarray) and not sp.issparse(X):
+    if not isinstance(X, np.ndarray) and not is_sparse(X):
         return False
     dtype = X.dtype
     return dtype.isnative and (
@@ -234,7 +232,7 @@ def is_native(X: Any) -> bool:
 
 def canonical(X: Any) -> Any:
     """Return CSR with summed duplicates and sorted indices; the user's stays as is."""
-    if sp.issparse(X) and not X.has_canonical_format:
+    if is_sparse(X) and not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
     return X
@@ -242,7 +240,7 @@ def canonical(X: Any) -> Any:
 
 def value_range(X: Any) -> tuple[float, float]:
     """Return the lowest and highest value in X; zero is in sparse X."""
-    if sp.issparse(X):
+    if is_sparse(X):
         return float(X.data.min(initial=0.0)), float(X.data.max(initial=0.0))
     return float(X.min()), float(X.max())
 
@@ -290,7 +288,7 @@ class Rows:
         self.n_rows = X.shape[0] if subset is None else len(subset)
         self.cached: Tensor | None = None
         size = self.n_rows * X.shape[1] * dtype.itemsize
-        if not sp.issparse(X) and size <= CACHE_BYTES:
+        if not is_sparse(X) and size <= CACHE_BYTES:
             self.cached = torch.empty(
                 (self.n_rows, X.shape[1]), dtype=dtype, device=self.device
             )
@@ -323,7 +321,7 @@ def _convert(
     X: Any, units: Units, dtype: torch.dtype, device: torch.device | str
 ) -> Tensor:
     """Return rows of X as a tensor in the network's units."""
-    if sp.issparse(X):
+    if is_sparse(X):
         return _convert_csr(X, units, dtype).to(device)
     X = np.ascontiguousarray(X)
     if X.dtype not in (np.float32, np.float64):
@@ -374,7 +372,7 @@ def apply(
     ndarray of shape (n_rows, ...)
     """
     out: NDArray[Any] | None = None
-    width = max(width, 0 if sp.issparse(X) else X.shape[1])
+    width = max(width, 0 if is_sparse(X) else X.shape[1])
     with torch.inference_mode():
         for start, stop in _chunks(X.shape[0], width):
             result = function(_convert(X[start:stop], units, dtype, device))

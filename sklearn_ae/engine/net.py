@@ -13,7 +13,6 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -51,19 +50,16 @@ def is_callback(value: object) -> bool:
 def schedule_factor(name: str, progress: float) -> float:
     """Return the share of the peak learning rate to use at `progress` in [0, 1].
 
-    "one_cycle" (Smith & Topin 2018) rises along a cosine from 1/25 to 1 over the first
-    30 % of the steps and falls along another to 1/10000; "constant" is 1. It is written
-    out because a scheduler object costs as much per step as a small network's backward
-    pass.
+    "one_cycle" (Smith & Topin 2018) rises linearly over the first tenth of the steps
+    and falls to zero along a cosine; "constant" is 1. It is written out because a
+    scheduler object costs as much per step as a small network's backward pass.
     """
     if name == "constant":
         return 1.0
-    rise = 0.3
+    rise = 0.1
     if progress < rise:
-        start, end, part = 1 / 25, 1.0, progress / rise
-    else:
-        start, end, part = 1.0, 1e-4, (progress - rise) / (1.0 - rise)
-    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * part))
+        return progress / rise
+    return 0.5 * (1.0 + math.cos(math.pi * (progress - rise) / (1.0 - rise)))
 
 
 class BatchIterator:
@@ -99,7 +95,7 @@ class BatchIterator:
             yield self.rows.batch(index)
 
 
-class AutoencoderNet(NeuralNet):  # type: ignore[misc]
+class AutoencoderNet(NeuralNet):
     """A skorch net whose module computes its own loss, as named terms.
 
     Parameters
@@ -158,8 +154,10 @@ class AutoencoderNet(NeuralNet):  # type: ignore[misc]
         if not self.initialized_:
             self.initialize()
         n_steps = math.ceil(len(X) / self.batch_size) * self.max_epochs
-        self._n_steps, self._step = max(n_steps - 1, 1), 0
-        self._parameters = [p for _, p in self.get_all_learnable_params()]
+        self._n_steps, self._step = n_steps, 0
+        self._parameters = [
+            p for _, p in self.get_all_learnable_params() if p.requires_grad
+        ]
         self.notify("on_train_begin", X=X, y=y)
         try:
             self.fit_loop(X, y)
@@ -217,31 +215,42 @@ class AutoencoderNet(NeuralNet):  # type: ignore[misc]
     def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Make one optimisation step and return the loss before it."""
         if self.schedule != "constant":
-            factor = schedule_factor(self.schedule, self._step / self._n_steps)
+            # in the middle of the step: neither the first nor the last is idle
+            progress = (self._step + 0.5) / self._n_steps
+            factor = schedule_factor(self.schedule, progress)
             for group in self.optimizer_.param_groups:
                 group["lr"] = self.lr * factor
         self._step += 1
-        first: dict[str, Any] = {}
+        if isinstance(self.optimizer_, torch.optim.LBFGS):
+            steps: list[dict[str, Any]] = []
 
-        def closure() -> Tensor:
-            for parameter in self._parameters:
-                parameter.grad = None
-            loss, terms = self._loss(batch, self.noise_generator)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if self._listeners("on_grad_computed"):
-                self.notify(
-                    "on_grad_computed",
-                    named_parameters=list(self.get_all_learnable_params()),
-                    batch=batch,
-                    training=True,
-                )
-            if not first:  # L-BFGS calls again, further down its line search
-                first["loss"] = loss.detach()
-                first["terms"] = {k: v.detach() for k, v in terms.items()}
-            return loss
+            def closure() -> Tensor:
+                steps.append(self._gradient(batch))
+                return steps[-1]["loss"]
 
-        self.optimizer_.step(closure)
-        return first
+            self.optimizer_.step(closure)
+            return steps[0]  # the others are further down its line search
+        step = self._gradient(batch)
+        self.optimizer_.step()
+        return step
+
+    def _gradient(self, batch: Batch) -> dict[str, Any]:
+        """Compute the loss and its gradient."""
+        for parameter in self._parameters:
+            parameter.grad = None
+        loss, terms = self._loss(batch, self.noise_generator)
+        loss.backward()
+        if self._listeners("on_grad_computed"):
+            self.notify(
+                "on_grad_computed",
+                named_parameters=list(self.get_all_learnable_params()),
+                batch=batch,
+                training=True,
+            )
+        return {
+            "loss": loss.detach(),
+            "terms": {name: term.detach() for name, term in terms.items()},
+        }
 
     def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Return the loss of held-out rows, without noise."""
@@ -252,20 +261,19 @@ class AutoencoderNet(NeuralNet):  # type: ignore[misc]
     def _loss(
         self, batch: Batch, generator: torch.Generator | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        context = (
-            nullcontext()
-            if self.autocast is None
-            else torch.autocast(torch.device(self.device).type, self.autocast)
-        )
-        with context:
+        if self.autocast is None:
             terms = self.module_.loss(batch, generator)
+        else:
+            with torch.autocast(torch.device(self.device).type, self.autocast):
+                terms = self.module_.loss(batch, generator)
         return functools.reduce(operator.add, terms.values()), terms
 
     # -- callbacks
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
-        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+        printing = [("print_log", PrintLog())] if self.verbose else []
+        return [("epoch_timer", EpochTimer()), *printing]
 
     def initialize_callbacks(self) -> AutoencoderNet:
         super().initialize_callbacks()
@@ -298,7 +306,7 @@ class AutoencoderNet(NeuralNet):  # type: ignore[misc]
                 raise
 
 
-class BestWeights(Callback):  # type: ignore[misc]
+class BestWeights(Callback):
     """Stop when the loss no longer falls; with a validation set, keep the best weights.
 
     The weights before the first step are among the candidates.
@@ -323,11 +331,14 @@ class BestWeights(Callback):  # type: ignore[misc]
     def on_train_begin(self, net: AutoencoderNet, **kwargs: Any) -> None:
         self.best_, self.reference_ = math.inf, math.inf
         self.weights_, self.epochs_without_, self.converged_ = None, 0, False
-        if self.monitor == "valid":
-            batches = net.get_iterator(net.rows_valid)
-            steps = [(len(b.x), net.validation_step(b)["loss"]) for b in batches]
+        rows = net.rows_valid
+        if self.monitor == "valid" and rows is not None:
+            steps = [
+                (batch.x.shape[0], net.validation_step(batch)["loss"])
+                for batch in net.get_iterator(rows)
+            ]
             total = sum(size * float(loss) for size, loss in steps)
-            self._consider(net, total / len(net.rows_valid))
+            self._consider(net, total / len(rows))
 
     def on_epoch_end(self, net: AutoencoderNet, **kwargs: Any) -> None:
         loss = net.history[-1, f"{self.monitor}_loss"]
@@ -352,7 +363,7 @@ class BestWeights(Callback):  # type: ignore[misc]
             self.weights_ = copy.deepcopy(net.module_.state_dict())
 
 
-class EpochHook(Callback):  # type: ignore[misc]
+class EpochHook(Callback):
     """Call ``begin(net)`` and ``end(net)`` around each epoch; a true answer stops."""
 
     def __init__(

@@ -92,7 +92,8 @@ class Interval(Constraint):
         number = Integral if self.kind is int else Real
         if not isinstance(value, number) or isinstance(value, bool):
             return False
-        if math.isnan(value):  # type: ignore[arg-type]
+        value = float(value)
+        if math.isnan(value):
             return False
         low = -math.inf if self.low is None else self.low
         high = math.inf if self.high is None else self.high

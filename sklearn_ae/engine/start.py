@@ -9,24 +9,17 @@ nat per feature on any data, and learning rate and penalties mean the same every
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA, TruncatedSVD
-from threadpoolctl import threadpool_limits
 
-from sklearn_ae.engine.bridge import CACHE_BYTES, Units, moments
+from sklearn_ae.engine.bridge import CACHE_BYTES, Units, is_sparse, moments
+from sklearn_ae.engine.threads import one_blas_thread
 
 __all__ = ["LinearStart", "linear_start"]
-
-# A BLAS splits its sums among its threads, so their number shows in the last bits. One
-# thread gives the same bits in a worker process as at home; the lock is there because
-# the limit holds for the whole process.
-_one_thread = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -40,20 +33,20 @@ class LinearStart:
         From centred rows to whitened codes.
     decoder : ndarray of shape (n_features, n_components)
         And back.
-    feature_scale : ndarray of shape (n_features,)
-        Standard deviations; ones where the data is sparse.
-    residual_scale : ndarray of shape (n_features,)
-        Root mean square of what PCA leaves unexplained, likewise.
+    feature_scale : ndarray of shape (n_features,) or None
+        Standard deviations; None where the data is sparse.
     code_trust : ndarray of shape (n_components,)
         How far a correction of size one should move each code.
+    trust : ndarray of shape ()
+        How far it should move each feature; zero where PCA leaves nothing to learn.
     """
 
     units: Units
     encoder: NDArray[np.float64]
     decoder: NDArray[np.float64]
-    feature_scale: NDArray[np.float64]
-    residual_scale: NDArray[np.float64]
+    feature_scale: NDArray[np.float64] | None
     code_trust: NDArray[np.float64]
+    trust: NDArray[np.float64]
 
 
 def linear_start(
@@ -74,25 +67,26 @@ def linear_start(
     """
     mean, second_moment = moments(X, subset)
     components, code_variance = _principal(X, n_components, seed, subset)
-    explained = (components**2 * code_variance[:, None]).sum(axis=0)
-    residual = np.clip(second_moment - explained, 0.0, None)
-    total = float(np.sqrt(second_moment.mean())) or 1.0
-    unit = max(float(np.sqrt(residual.mean())), 1e-3 * total)
-    n_features = components.shape[1]
-    norm = total * np.sqrt(n_features)
+    left = max(float(second_moment.sum() - code_variance.sum()), 0.0)
+    total = float(second_moment.sum()) or 1.0
+    exact = left <= 1e-10 * total
+    n_features = X.shape[1]
+    unit = np.sqrt((total if exact else left) / n_features)
     s = np.sqrt(code_variance)
-    s = np.where(s > 1e-6 * norm, s, norm)
-    sigma = np.sqrt(second_moment)
-    sigma = np.where(sigma > 1e-7 * norm, sigma, norm)
-    if sp.issparse(X):  # neither centred nor scaled by the feature
-        sigma, residual = np.full(n_features, unit), np.full(n_features, unit**2)
+    s = np.where(s > 1e-6 * np.sqrt(total), s, np.sqrt(total))
+    feature_scale = None
+    if mean is not None:
+        sigma = np.sqrt(second_moment)
+        noise = 10 * np.finfo(np.float64).eps * (np.abs(mean) + sigma)
+        sigma = np.where(sigma > noise, sigma, np.inf)  # constant: nothing to see
+        feature_scale = sigma / unit
     return LinearStart(
         units=Units(mean, unit),
         encoder=components * (unit / s)[:, None],
         decoder=components.T * (s / unit),
-        feature_scale=sigma / unit,
-        residual_scale=np.sqrt(residual) / unit,
-        code_trust=np.minimum(1.0, unit * np.sqrt(n_features) / s),
+        feature_scale=feature_scale,
+        code_trust=np.zeros_like(s) if exact else np.minimum(1.0, unit / s),
+        trust=np.array(0.0 if exact else 1.0),
     )
 
 
@@ -101,7 +95,7 @@ def _principal(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return components (n_components, n_features) and the variances of their codes."""
     n_features = X.shape[1]
-    if not sp.issparse(X):
+    if not is_sparse(X):
         n_samples = X.shape[0] if subset is None else len(subset)
         most = max(CACHE_BYTES // (8 * n_features), 2 * n_components)
         if n_samples > most:
@@ -111,8 +105,8 @@ def _principal(
     n_samples = X.shape[0]
     components = np.zeros((n_components, n_features))
     variance = np.zeros(n_components)
-    with _one_thread, threadpool_limits(1, user_api="blas"):
-        if sp.issparse(X):
+    with one_blas_thread():
+        if is_sparse(X):
             rank = min(n_components, n_features - 1, n_samples)
             if rank < 1:
                 return components, variance

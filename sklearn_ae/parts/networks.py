@@ -20,15 +20,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sklearn_ae.parts.activations import dropout, get_activation
+from sklearn_ae.parts.sparse import sparse_product
 
 __all__ = [
+    "Dense",
     "Encoder",
     "LinearPathDecoder",
     "LinearPathEncoder",
     "MLPDecoder",
     "MLPEncoder",
     "TiedDecoder",
-    "dense_layer",
     "linear",
 ]
 
@@ -36,26 +37,32 @@ __all__ = [
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return x Wᵀ + b for dense or sparse CSR rows, of shape (batch, n_out)."""
     if x.layout == torch.sparse_csr:
-        return torch.sparse.mm(x, weight.T) + bias
+        return sparse_product(x, weight.T) + bias
     return F.linear(x, weight, bias)
 
 
-def dense_layer(
-    n_in: int,
-    n_out: int,
-    generator: torch.Generator,
-    dtype: torch.dtype,
-    gain: float = 1.0,
-) -> nn.Linear:
-    """Return a linear layer with Glorot-uniform weights drawn from `generator`."""
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out, dtype=dtype)
-    nn.init.xavier_uniform_(layer.weight, gain=gain, generator=generator)
-    nn.init.zeros_(layer.bias)
-    return layer
+class Dense(nn.Module):
+    """A linear layer whose weights are drawn from `generator`, scaled by its inputs.
 
+    ``nn.Linear`` draws from the global generator, which is the user's.
+    """
 
-def _gain(activation: str) -> float:
-    return math.sqrt(2.0) if activation in ("relu", "gelu") else 1.0
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        weight = torch.empty(n_out, n_in, dtype=dtype, device="cpu")
+        weight.normal_(0.0, gain / math.sqrt(n_in), generator=generator)
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(n_out, dtype=dtype, device="cpu"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
 
 
 def _layers(
@@ -64,16 +71,16 @@ def _layers(
     generator: torch.Generator,
     dtype: torch.dtype,
 ) -> nn.ModuleList:
-    n_layers = len(sizes) - 1
-    gains = [_gain(activation)] * (n_layers - 1) + [1.0]
+    hidden = math.sqrt(2.0) if activation == "relu" else 1.0
+    gains = [hidden] * (len(sizes) - 2) + [1.0]
     return nn.ModuleList(
-        dense_layer(n_in, n_out, generator, dtype, gain)
+        Dense(n_in, n_out, generator, dtype, gain)
         for n_in, n_out, gain in zip(sizes, sizes[1:], gains, strict=False)
     )
 
 
 class Encoder(nn.Module):
-    """Maps rows (batch, n_features) to pre-activations of codes (batch, n_components)."""
+    """Maps rows (batch, n_features) to codes (batch, n_components), pre-activation."""
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         raise NotImplementedError
@@ -110,15 +117,15 @@ class MLPEncoder(Encoder):
 
     def features(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return what the last layer reads, of shape (batch, last hidden width)."""
-        for layer in self.layers[:-1]:
-            x = self.activation(linear(x, layer.weight, layer.bias))
+        for layer in self._dense()[:-1]:
+            x = self.activation(layer(x))
             if self.p_dropout:
                 x = dropout(x, self.p_dropout, generator)
         return x
 
     def readout(self) -> tuple[Tensor, Tensor]:
         """Return the last layer's weight (n_out, width) and bias (n_out,)."""
-        last = self.layers[-1]
+        last = self._dense()[-1]
         return last.weight, last.bias
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -126,7 +133,10 @@ class MLPEncoder(Encoder):
 
     def weights(self) -> list[Tensor]:
         """Return the weight matrices, without biases."""
-        return [layer.weight for layer in self.layers]
+        return [layer.weight for layer in self._dense()]
+
+    def _dense(self) -> list[Dense]:
+        return list(self.layers)  # type: ignore[arg-type]
 
 
 class MLPDecoder(MLPEncoder):
@@ -148,7 +158,7 @@ class TiedDecoder(nn.Module):
         # In a list, so as not to be registered: the parameters stay the encoder's.
         self._encoder = [encoder]
         self.biases = nn.ParameterList(
-            torch.zeros(weight.shape[1], dtype=weight.dtype)
+            torch.zeros(weight.shape[1], dtype=weight.dtype, device="cpu")
             for weight in reversed(encoder.weights())
         )
 
@@ -174,13 +184,19 @@ class TiedDecoder(nn.Module):
         return []
 
 
+#: Standard deviations beyond which a correction stays what it is at the border: a
+#: network does not extrapolate, the linear path does.
+REACH = 5.0
+
+
 class LinearPathEncoder(Encoder):
     r"""PCA's whitened code plus a network's correction.
 
-    .. math:: z = A x + c \circ (f(x/\sigma) + B\,(x/\sigma))
+    .. math:: z = A x + c \circ (f(u) + B u),\qquad u = x/\sigma
 
-    with A = s⁻¹V fixed. f's last layer and B start at zero, so training starts at PCA.
-    A has to be given by `begin_at`. Sparse rows are not divided by σ.
+    with A = s⁻¹V fixed, and f seeing u within ±5 (sparse rows: unbounded). f's last
+    layer and B start at zero, so training starts at PCA. A, σ and c are given by
+    `begin_at`.
 
     Parameters
     ----------
@@ -189,7 +205,8 @@ class LinearPathEncoder(Encoder):
     """
 
     precision: Tensor
-    code_trust: Tensor
+    reach: Tensor
+    trust: Tensor
 
     def __init__(self, network: MLPEncoder) -> None:
         super().__init__()
@@ -200,10 +217,11 @@ class LinearPathEncoder(Encoder):
         self.components = nn.Parameter(blank, requires_grad=False)
         self.correction = nn.Parameter(blank.clone())
         self.register_buffer("precision", blank.new_ones(first.shape[1]))
-        self.register_buffer("code_trust", blank.new_ones(last.shape[0]))
+        self.register_buffer("reach", blank.new_tensor(math.inf))
+        self.register_buffer("trust", blank.new_ones(last.shape[0]))
 
     def begin_at(
-        self, components: Tensor, feature_scale: Tensor, code_trust: Tensor
+        self, components: Tensor, feature_scale: Tensor | None, trust: Tensor
     ) -> None:
         """Take over PCA's solution, in the network's units.
 
@@ -211,21 +229,28 @@ class LinearPathEncoder(Encoder):
         ----------
         components : Tensor of shape (n_components, n_features)
             A.
-        feature_scale : Tensor of shape (n_features,)
-            σ.
-        code_trust : Tensor of shape (n_components,)
+        feature_scale : Tensor of shape (n_features,) or None
+            σ; None for sparse rows, which are seen as they are.
+        trust : Tensor of shape (n_components,)
             c: how far a correction of size one moves each code.
         """
         self.components.data.copy_(components)
-        self.precision.copy_(1.0 / feature_scale)
-        self.code_trust.copy_(code_trust)
+        if feature_scale is not None:
+            self.precision.copy_(1.0 / feature_scale)
+            self.reach.fill_(REACH)
+        self.trust.copy_(trust)
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        sparse = x.layout == torch.sparse_csr
-        scaled = x if sparse else x * self.precision
-        skip = self.code_trust[:, None] * self.correction * self.precision
-        straight = linear(x, self.components + skip, torch.zeros_like(self.code_trust))
-        return straight + self.code_trust * self.network(scaled, generator)
+        trust = self.trust[:, None]
+        if x.layout == torch.sparse_csr:
+            u, skip = x, trust * self.correction
+        else:
+            u = (x * self.precision).clamp(-self.reach, self.reach)
+            skip = trust * (self.correction * self.precision)
+        weight, bias = self.network.readout()
+        straight = linear(x, self.components + skip, self.trust * bias)
+        h = self.network.features(u, generator)
+        return torch.addmm(straight, h, (trust * weight).T)
 
     def weights(self) -> list[Tensor]:
         """Return the network's weight matrices, without biases."""
@@ -235,10 +260,10 @@ class LinearPathEncoder(Encoder):
 class LinearPathDecoder(nn.Module):
     r"""PCA's reconstruction plus a network's correction.
 
-    .. math:: \hat x = U z + r \circ (g(z) + C z)
+    .. math:: \hat x = U z + r\,(g(z) + C z)
 
-    with U = Vᵀs fixed. g's last layer and C start at zero. U and r have to be given by
-    `begin_at`.
+    with U = Vᵀs fixed, and g seeing z within ±5. g's last layer and C start at zero.
+    U and r are given by `begin_at`.
 
     Parameters
     ----------
@@ -246,7 +271,7 @@ class LinearPathDecoder(nn.Module):
         g; its last layer is set to zero.
     """
 
-    residual_scale: Tensor
+    trust: Tensor
 
     def __init__(self, network: MLPDecoder) -> None:
         super().__init__()
@@ -256,35 +281,41 @@ class LinearPathDecoder(nn.Module):
         blank = last.new_zeros(last.shape[0], first.shape[1]).detach()
         self.components = nn.Parameter(blank, requires_grad=False)
         self.correction = nn.Parameter(blank.clone())
-        self.register_buffer("residual_scale", blank.new_ones(last.shape[0]))
+        self.register_buffer("trust", blank.new_ones(()))
 
-    def begin_at(self, components: Tensor, residual_scale: Tensor) -> None:
+    def begin_at(self, components: Tensor, trust: Tensor) -> None:
         """Take over PCA's solution, in the network's units.
 
         Parameters
         ----------
         components : Tensor of shape (n_features, n_components)
             U.
-        residual_scale : Tensor of shape (n_features,)
-            r: what PCA leaves unexplained of each feature (root mean square).
+        trust : Tensor of shape ()
+            r: how far a correction of size one moves each feature.
         """
         self.components.data.copy_(components)
-        self.residual_scale.copy_(residual_scale)
+        self.trust.copy_(trust)
 
     def features(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return what the output layer reads: g's last hidden layer, and z."""
-        return torch.cat([self.network.features(z, generator), z], dim=1)
+        return torch.cat([self._hidden(z, generator), z], dim=1)
 
     def readout(self) -> tuple[Tensor, Tensor]:
         """Return the output layer's weight (n_features, width) and bias."""
         weight, bias = self.network.readout()
-        scale = self.residual_scale[:, None]
-        skip = self.components + scale * self.correction
-        return torch.cat([scale * weight, skip], dim=1), self.residual_scale * bias
+        skip = self.components + self.trust * self.correction
+        return torch.cat([self.trust * weight, skip], dim=1), self.trust * bias
 
     def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        correction = self.network(z, generator) + F.linear(z, self.correction)
-        return F.linear(z, self.components) + self.residual_scale * correction
+        weight, bias = self.network.readout()
+        skip = self.components + self.trust * self.correction
+        straight = F.linear(z, skip, self.trust * bias)
+        return torch.addmm(
+            straight, self._hidden(z, generator), (self.trust * weight).T
+        )
+
+    def _hidden(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
+        return self.network.features(z.clamp(-REACH, REACH), generator)
 
     def weights(self) -> list[Tensor]:
         """Return the network's weight matrices, without biases."""

@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -30,8 +29,6 @@ from sklearn_ae.parts.activations import get_activation
 __all__ = [
     "RECONSTRUCTIONS",
     "Reconstruction",
-    "sparse_squared_error",
-    "squared_row_norms",
 ]
 
 
@@ -72,6 +69,10 @@ class Reconstruction:
         """Return −log p(target | a) per row, up to a constant, of shape (batch,)."""
         raise NotImplementedError
 
+    def mean_nats(self, a: Tensor, target: Tensor) -> Tensor:
+        """Return the mean of `nats` over the rows, a scalar."""
+        return self.nats(a, target).mean()
+
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
         """Return each entry's error, of shape (batch, n_features).
 
@@ -91,6 +92,14 @@ class SquaredError(Reconstruction):
 
     def nats(self, a: Tensor, target: Tensor) -> Tensor:
         return 0.5 * F.mse_loss(self.output(a), target, reduction="none").sum(1)
+
+    def mean_nats(self, a: Tensor, target: Tensor) -> Tensor:
+        if target.numel() > 2**15:
+            # Above this size torch splits one sum among its threads, whose number
+            # would show in the last bits of the loss; sums by the row are not split.
+            return super().mean_nats(a, target)
+        total = F.mse_loss(self.output(a), target, reduction="sum")
+        return total * (0.5 / target.shape[0])
 
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
         return ((self.output(a) - target) * units).square()
@@ -137,43 +146,3 @@ class Poisson(Reconstruction):
 RECONSTRUCTIONS: dict[str, type[Reconstruction]] = {
     kind.name: kind for kind in (SquaredError, AbsoluteError, LogLoss, Poisson)
 }
-
-
-def squared_row_norms(x: Tensor) -> Tensor:
-    """Return ‖x_i‖² for each row of a CSR tensor, of shape (batch,)."""
-    squares = torch.zeros(x.shape[0], dtype=x.dtype, device=x.device)
-    counts = x.crow_indices().diff().to(torch.int64)
-    row = torch.repeat_interleave(torch.arange(len(counts), device=x.device), counts)
-    return squares.index_add_(0, row, x.values().square())
-
-
-def sparse_squared_error(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    r"""Return ‖x_i − W h_i − b‖² for sparse rows, without forming any dense row.
-
-    Expanding the square,
-
-    .. math::
-
-        \|x - Wh - b\|^2 = \|x\|^2 - 2\,x^\top(Wh + b)
-                           + h^\top (W^\top W) h + 2\,b^\top W h + b^\top b,
-
-    so loss and gradients need nnz·d + V·d² work in place of batch·V·d.
-
-    Parameters
-    ----------
-    x : CSR Tensor of shape (batch, n_features)
-    h : Tensor of shape (batch, d)
-        What the linear output layer reads.
-    weight : Tensor of shape (n_features, d)
-    bias : Tensor of shape (n_features,)
-
-    Returns
-    -------
-    Tensor of shape (batch,)
-    """
-    readings = torch.sparse.mm(x, torch.cat([weight, bias[:, None]], dim=1))
-    cross = (readings[:, :-1] * h).sum(1) + readings[:, -1]
-    quadratic = ((h @ (weight.T @ weight)) * h).sum(1)
-    linear = h @ (weight.T @ bias)
-    constant = squared_row_norms(x) + bias @ bias
-    return constant - 2.0 * cross + quadratic + 2.0 * linear

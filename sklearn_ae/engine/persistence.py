@@ -1,0 +1,194 @@
+"""What is kept of a fitted estimator, in memory, in a pickle and in a file.
+
+Numpy arrays, a plain configuration and a checksum; no tensor, no training data, and no
+optimizer unless training is to go on. A file is about the size of its parameters, loads
+where the device it was trained on is missing, and passes through pickle, joblib and
+skops.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from sklearn_ae.engine import bridge, state, training
+from sklearn_ae.engine.net import AutoencoderNet
+
+__all__ = ["load", "pack", "restore", "save", "unpack"]
+
+#: What the checksum covers: all that results depend on.
+_LEARNED = (
+    "_config",
+    "_fitted_dtype",
+    "_optimizer_state",
+    "_seed",
+    "_units",
+    "_weights",
+    "history_",
+    "n_components_",
+    "n_features_in_",
+)
+
+
+def pack(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an estimator's state with its module as arrays."""
+    kept = dict(kept)
+    module = kept.pop("module_", None)
+    kept.pop("net_", None)
+    if module is not None:
+        kept["_weights"] = state.weights(module)
+        kept["_checksum"] = _checksum(kept)
+    return kept
+
+
+def unpack(
+    kept: Mapping[str, Any], name: str
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]] | None]:
+    """Return the state without its module's arrays, and these, if it is a fitted one.
+
+    Raises
+    ------
+    ValueError
+        If the state is not what `pack` made.
+    """
+    kept = dict(kept)
+    checksum = kept.pop("_checksum", None)
+    if checksum is None:
+        return kept, None
+    if _checksum(kept) != checksum:
+        raise ValueError(
+            f"This {name} was damaged on its way: what was learned does not match its "
+            "checksum."
+        )
+    arrays = kept.pop("_weights")
+    if kept["device_"] not in bridge.available_devices():
+        warnings.warn(
+            f"This {name} was fitted on {kept['device_']!r}, which is not available "
+            "here; it will compute on the CPU.",
+            stacklevel=3,
+        )
+        kept["device_"] = "cpu"
+    return kept, arrays
+
+
+def restore(
+    estimator: Any, arrays: Mapping[str, NDArray[Any]]
+) -> tuple[Any, AutoencoderNet]:
+    """Return the module and the net of an unpacked estimator."""
+    device = torch.device(estimator.device_)
+    dtype = training.compute_dtype(estimator._fitted_dtype)
+    module = training.build_module(
+        estimator._module_class, estimator._config, dtype, seed=0
+    )
+    state.load_weights(module, arrays)
+    net = training.make_net(
+        estimator,
+        module.to(device),
+        device,
+        n_rows=1,
+        n_features=estimator.n_features_in_,
+        linear_path=bool(estimator._config.get("linear_path")),
+        streaming=True,
+        streams=[0, 0],
+    )
+    return module, net.initialize()
+
+
+def _checksum(kept: Mapping[str, Any]) -> str:
+    return state.checksum({name: kept.get(name) for name in _LEARNED})
+
+
+# -- a safe file ------------------------------------------------------------------
+
+
+def save(estimator: Any, path: str | os.PathLike[str]) -> None:
+    """Write an estimator (or a Pipeline with one in it) to a file, all or nothing.
+
+    The format is skops': unlike a pickle it can be inspected, and loading it runs no
+    code that it brings. The file is written beside its place and then moved there, so
+    that a crash while writing leaves an earlier file as it was.
+
+    Parameters
+    ----------
+    estimator : estimator
+    path : str or path-like
+
+    Raises
+    ------
+    ImportError
+        If skops is not installed (``pip install "sklearn_ae[safe]"``).
+
+    See Also
+    --------
+    load : Read such a file.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_ae import Autoencoder, load, save
+    >>> X = load_iris().data
+    >>> model = Autoencoder(2, random_state=0).fit(X)
+    >>> path = os.path.join(tempfile.mkdtemp(), "iris.skops")
+    >>> save(model, path)
+    >>> bool((load(path).transform(X) == model.transform(X)).all())
+    True
+    """
+    data = _skops().dumps(estimator)
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load(path: str | os.PathLike[str], trusted: tuple[str, ...] = ()) -> Any:
+    """Read an estimator that `save` wrote, refusing types it does not know.
+
+    Parameters
+    ----------
+    path : str or path-like
+    trusted : tuple of str, default=()
+        Full names of further types that the file may hold.
+
+    Returns
+    -------
+    estimator
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or holds a type that is neither scikit-learn's, nor
+        ours, nor in `trusted`.
+    """
+    skops = _skops()
+    data = Path(path).read_bytes()
+    try:
+        unknown = skops.get_untrusted_types(data=data)
+        ours = [name for name in unknown if name.startswith("sklearn_ae.")]
+        return skops.loads(data, trusted=[*ours, *trusted])
+    except Exception as error:
+        raise ValueError(f"Cannot load {os.fspath(path)!r}: {error}") from error
+
+
+def _skops() -> Any:
+    try:
+        import skops.io
+    except ImportError as error:
+        raise ImportError(
+            "save and load need skops: pip install 'sklearn_ae[safe]'."
+        ) from error
+    return skops.io

@@ -1,0 +1,44 @@
+"""Threads: safe after a fork, and out of the way of reproducible sums."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from threadpoolctl import ThreadpoolController
+
+__all__ = ["one_blas_thread"]
+
+_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    """Make a forked child usable: it has one thread, and no lock held by others."""
+    global _lock
+    _lock = threading.Lock()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@functools.cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Run numpy's and scipy's linear algebra on one thread.
+
+    A BLAS splits its sums among its threads, so their number shows in the last bits.
+    One thread gives the same bits in a worker process as at home. The limit holds for
+    the whole process, hence the lock.
+    """
+    with _lock, _controller().limit(limits=1, user_api="blas"):
+        yield

@@ -1,0 +1,373 @@
+"""One training: from an estimator's parameters and its rows to what `fit` leaves.
+
+`train` reads the estimator and returns its new fitted attributes; it changes nothing,
+so a training that fails or is interrupted leaves the earlier fit whole.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_ae.engine import bridge, state
+from sklearn_ae.engine.bridge import Rows, Units
+from sklearn_ae.engine.net import AutoencoderNet, BestWeights, EpochHook
+from sklearn_ae.engine.start import linear_start
+
+__all__ = ["build_module", "compute_dtype", "resolve_max_iter", "train"]
+
+#: Rows from whose codes the density for ``sample`` is estimated, at most.
+DENSITY_ROWS = 2000
+
+
+def compute_dtype(dtype: str) -> torch.dtype:
+    """Return what weights are held in for the `dtype` parameter."""
+    return torch.float64 if dtype == "float64" else torch.float32
+
+
+def build_module(
+    kind: Any, config: Mapping[str, Any], dtype: torch.dtype, seed: int
+) -> Any:
+    """Return a new module, with initial weights drawn from `seed`."""
+    generator = bridge.make_generator(seed, torch.device("cpu"))
+    return kind(**config, generator=generator, dtype=dtype)
+
+
+def train(
+    estimator: Any, X: Any, y: Any, *, resume: bool, context: Any
+) -> dict[str, Any]:
+    """Train for `max_iter` epochs, or make one pass where there is no `context`.
+
+    Parameters
+    ----------
+    estimator : BaseAutoencoder
+        Its parameters are read; where `resume`, its fitted attributes too.
+    X : ndarray or CSR of shape (n_samples, n_features)
+        Validated rows.
+    y : object
+        Handed on to scikit-learn's callbacks.
+    resume : bool
+        Whether to go on from the estimator's fit.
+    context : sklearn.callback.CallbackContext or None
+
+    Returns
+    -------
+    dict
+        The fitted attributes.
+
+    Raises
+    ------
+    ValueError
+        If the device is not there, or training diverges.
+    """
+    streaming = context is None
+    device = bridge.resolve_device(estimator.device)
+    dtype = compute_dtype(estimator.dtype)
+    seed, n_trainings = _next_seed(estimator, resume)
+    seeds = np.random.SeedSequence((seed, n_trainings)).generate_state(3)
+    draw, *streams = map(int, seeds)
+    train_rows, valid_rows = _split(estimator, X.shape[0], draw, streaming)
+
+    config = estimator._module_config(X.shape[1])
+    module = build_module(estimator._module_class, config, dtype, draw)
+    if resume:
+        units = estimator._units
+        _take_over(module, estimator.module_)
+    elif config.get("linear_path"):
+        start = linear_start(X, module.n_components, draw, train_rows)
+        units = start.units
+        module.begin_at(start)
+    else:
+        standardizes = estimator.standardize and config["loss"] in _CENTRED_LOSSES
+        units = Units.of(X, train_rows) if standardizes else Units()
+
+    with torch.inference_mode(False), torch.enable_grad():
+        rows = Rows(X, units, dtype, device, train_rows)
+        net = make_net(
+            estimator,
+            module,
+            device,
+            n_rows=len(rows),
+            n_features=X.shape[1],
+            linear_path=bool(config.get("linear_path")),
+            streaming=streaming,
+            streams=streams,
+        )
+        if valid_rows is not None:
+            net.rows_valid = Rows(X, units, dtype, device, valid_rows)
+
+        def fitted() -> dict[str, Any]:
+            return {
+                "module_": net.module_,
+                "n_components_": module.n_components,
+                "device_": str(device),
+                "_units": units,
+                "_config": config,
+                "_fitted_dtype": estimator.dtype,
+            }
+
+        if context is not None and getattr(estimator, "_skl_callbacks", []):
+            hook = _epoch_hook(estimator, context, X, y, fitted)
+            net.callbacks = [*net.callbacks, hook]
+        net.initialize()
+        if resume and estimator._optimizer_state:
+            state.load_optimizer_state(net.optimizer_, estimator._optimizer_state)
+        net.partial_fit(rows)
+        if not all(bool(p.isfinite().all()) for p in net.module_.parameters()):
+            raise ValueError(
+                "The weights became non-finite: training diverged. Lower the "
+                f"learning rate (learning_rate_init={net.lr:g})."
+            )
+        net.rows_valid = None  # the data is not ours to keep
+        _warn_unless_converged(net)
+
+    if X.shape[0] > DENSITY_ROWS:
+        rng = np.random.default_rng(draw)
+        X = X[np.sort(rng.choice(X.shape[0], DENSITY_ROWS, replace=False))]
+    codes = bridge.apply(module.encode, X, units, dtype, device, module.width)
+
+    keep_optimizer = (streaming or estimator.warm_start) and estimator.solver != "lbfgs"
+    return {
+        **fitted(),
+        "net_": net,
+        "history_": _history(net, estimator.history_ if resume else {}),
+        "_code_moments": _code_moments(codes),
+        "_seed": seed,
+        "_n_trainings": n_trainings,
+        "_optimizer_state": (
+            state.optimizer_state(net.optimizer_) if keep_optimizer else None
+        ),
+    }
+
+
+_CENTRED_LOSSES = ("squared_error", "absolute_error")
+
+
+def make_net(
+    estimator: Any,
+    module: torch.nn.Module,
+    device: torch.device,
+    *,
+    n_rows: int,
+    n_features: int,
+    linear_path: bool,
+    streaming: bool,
+    streams: list[int],
+) -> AutoencoderNet:
+    """Return the skorch net that trains `module` as the estimator's parameters say."""
+    full_batch = estimator.solver == "lbfgs"
+    one_cycle = not streaming and not full_batch
+    one_cycle = one_cycle and estimator.learning_rate == "one_cycle"
+    shuffle, noise = streams
+    optimizer: dict[str, Any] = {
+        "adam": {"optimizer": torch.optim.AdamW, "optimizer__fused": True},
+        "sgd": {
+            "optimizer": torch.optim.SGD,
+            "optimizer__fused": True,
+            "optimizer__momentum": 0.9,
+            "optimizer__nesterov": True,
+        },
+        "lbfgs": {
+            "optimizer": torch.optim.LBFGS,
+            "optimizer__max_iter": 1,  # an epoch is one of its iterations
+            "optimizer__tolerance_grad": 1e-10,
+            "optimizer__tolerance_change": 0.0,
+            "optimizer__history_size": 20,
+            "optimizer__line_search_fn": "strong_wolfe",
+        },
+    }[estimator.solver]
+    if not full_batch:
+        decay = _resolve_weight_decay(estimator, n_rows, n_features, linear_path)
+        optimizer["optimizer__weight_decay"] = 0.0
+        optimizer["optimizer__param_groups"] = [("*.weight", {"weight_decay": decay})]
+    stopping = [] if streaming else _stopping_rule(estimator)
+    return AutoencoderNet(
+        module,
+        **optimizer,
+        lr=_resolve_learning_rate(estimator, linear_path, one_cycle),
+        schedule="one_cycle" if one_cycle else "constant",
+        max_epochs=1 if streaming else resolve_max_iter(estimator, n_rows, linear_path),
+        batch_size=n_rows if full_batch else _resolve_batch_size(estimator, n_rows),
+        shuffle_generator=(
+            bridge.make_generator(shuffle, torch.device("cpu"))
+            if estimator.shuffle and not full_batch
+            else None
+        ),
+        noise_generator=bridge.make_generator(noise, device),
+        autocast=torch.bfloat16 if estimator.dtype == "bfloat16" else None,
+        callbacks=[*copy.deepcopy(estimator.callbacks or []), *stopping],
+        verbose=int(estimator.verbose),
+        device=str(device),
+    )
+
+
+# -- parameters that are "auto" ---------------------------------------------------
+
+
+def _resolve_batch_size(estimator: Any, n_rows: int) -> int:
+    """About 256 rows, in batches of equal size."""
+    if estimator.batch_size != "auto":
+        return min(int(estimator.batch_size), n_rows)
+    n_batches = max(1, round(n_rows / 256))
+    return math.ceil(n_rows / n_batches)
+
+
+def resolve_max_iter(estimator: Any, n_rows: int, linear_path: bool) -> int:
+    """As many epochs as make 4 √n steps along the linear path, else 100 (or 500)."""
+    if estimator.max_iter != "auto":
+        return int(estimator.max_iter)
+    if estimator.solver == "lbfgs":
+        return 500
+    if not linear_path:
+        return 100
+    n_batches = math.ceil(n_rows / _resolve_batch_size(estimator, n_rows))
+    return math.ceil(4.0 * math.sqrt(n_rows) / n_batches)
+
+
+def _resolve_learning_rate(estimator: Any, linear_path: bool, one_cycle: bool) -> float:
+    if estimator.solver == "lbfgs":
+        return 1.0
+    if estimator.learning_rate_init != "auto":
+        return float(estimator.learning_rate_init)
+    if estimator.solver == "sgd" or not one_cycle:
+        return 1e-3
+    return 1e-2 if linear_path else 3e-3
+
+
+def _resolve_weight_decay(
+    estimator: Any, n_rows: int, n_features: int, linear_path: bool
+) -> float:
+    """Shrink the correction to PCA the more, the fewer rows there are per feature."""
+    if estimator.weight_decay != "auto":
+        return float(estimator.weight_decay)
+    if not linear_path:
+        return 0.0
+    return min(10.0, 20.0 * (n_features + 20) / n_rows)
+
+
+# -- the steps of a training ------------------------------------------------------
+
+
+def _next_seed(estimator: Any, resume: bool) -> tuple[int, int]:
+    """Give every training its own seed; numpy's global state stays untouched."""
+    if resume:
+        return estimator._seed, estimator._n_trainings + 1
+    if estimator.random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0]), 0
+    if isinstance(estimator.random_state, np.random.RandomState):
+        return int(estimator.random_state.randint(2**31)), 0
+    return int(estimator.random_state), 0
+
+
+def _split(
+    estimator: Any, n_samples: int, seed: int, streaming: bool
+) -> tuple[NDArray[np.intp] | None, NDArray[np.intp] | None]:
+    """Return the rows to train and to validate on; None is all, or none."""
+    if not estimator.early_stopping or streaming:
+        return None, None
+    n_valid = max(1, round(estimator.validation_fraction * n_samples))
+    if n_valid >= n_samples:
+        raise ValueError(
+            f"early_stopping=True with validation_fraction="
+            f"{estimator.validation_fraction} leaves nothing to train on: "
+            f"X has {n_samples} sample{'s' * (n_samples != 1)}."
+        )
+    order = np.random.default_rng(seed).permutation(n_samples)
+    return np.sort(order[n_valid:]), np.sort(order[:n_valid])
+
+
+def _take_over(module: torch.nn.Module, earlier: torch.nn.Module) -> None:
+    """Go on with the weights of `earlier` and the present hyperparameters."""
+    try:
+        state.load_weights(module, state.weights(earlier), keep="hyper.")
+    except RuntimeError as error:
+        raise ValueError(
+            "Training cannot go on with another architecture than it began with: "
+            "n_components, hidden_layer_sizes, tied_weights and linear_path must "
+            "stay as they were. Use fit with warm_start=False."
+        ) from error
+
+
+def _stopping_rule(estimator: Any) -> list[tuple[str, BestWeights]]:
+    """Return what ends training before `max_iter`, where anything does.
+
+    A one-cycle schedule is made for its number of epochs: only held-out rows may cut
+    it short.
+    """
+    if estimator.early_stopping:
+        monitor = "valid"
+    elif estimator.learning_rate == "constant" or estimator.solver == "lbfgs":
+        monitor = "train"
+    else:
+        return []
+    rule = BestWeights(
+        monitor,
+        estimator.tol,
+        estimator.n_iter_no_change,
+        restore=bool(estimator.early_stopping),
+    )
+    return [("stopping", rule)]
+
+
+def _warn_unless_converged(net: AutoencoderNet) -> None:
+    stopping = dict(net.callbacks_).get("stopping")
+    if stopping is None or stopping.converged_ or net.schedule == "one_cycle":
+        return
+    warnings.warn(
+        f"Maximum number of epochs (max_iter={net.max_epochs}) reached before training "
+        "converged. Raise max_iter or tol.",
+        ConvergenceWarning,
+        stacklevel=5,
+    )
+
+
+def _epoch_hook(
+    estimator: Any, context: Any, X: Any, y: Any, fitted: Any
+) -> tuple[str, EpochHook]:
+    """Return what tells scikit-learn's callbacks of each epoch."""
+    tasks: list[Any] = []
+
+    def begin(net: AutoencoderNet) -> None:
+        tasks.append(context.subcontext(task_name="epoch"))
+        tasks[-1].call_on_fit_task_begin(estimator=estimator, X=X, y=y)
+
+    def end(net: AutoencoderNet) -> bool:
+        stop = tasks.pop().call_on_fit_task_end(
+            estimator=estimator, X=X, y=y, reconstruction_attributes=fitted
+        )
+        return bool(stop)
+
+    return "sklearn_callbacks", EpochHook(begin, end)
+
+
+def _history(
+    net: AutoencoderNet, earlier: Mapping[str, NDArray[np.float64]]
+) -> dict[str, NDArray[np.float64]]:
+    """Return each term of the objective by epoch, after those of earlier trainings."""
+    names = [
+        name
+        for name in net.history[-1]
+        if name.startswith(("train_", "valid_")) and not name.endswith("_count")
+    ]
+    curves = {name: np.array(net.history[:, name], dtype=np.float64) for name in names}
+    return {
+        name: np.concatenate([earlier.get(name, curve[:0]), curve])
+        for name, curve in curves.items()
+    }
+
+
+def _code_moments(codes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the mean and a positive definite covariance of codes."""
+    codes = codes.astype(np.float64)
+    centred = codes - codes.mean(axis=0)
+    covariance = centred.T @ centred / len(codes)
+    ridge = 1e-6 * (float(covariance.diagonal().max()) or 1.0)
+    return codes.mean(axis=0), covariance + ridge * np.eye(codes.shape[1])
