@@ -1,0 +1,867 @@
+"""Bad input and faults: an error in scikit-learn's words, and nothing lost.
+
+Tests are named after the rows of the list of faults that they are about. "Works" means
+that fit and transform agree with those of the plain array.
+"""
+
+import os
+import signal
+import threading
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse as sp
+import torch
+from estimators import CORE, FAST, counts, table
+from skorch.callbacks import Callback, EarlyStopping
+from sklearn.base import clone
+from sklearn.exceptions import FitFailedWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV
+
+from sklearn_ae import Autoencoder, GaussianNoise, Masking, SaltAndPepper
+
+# So few epochs are not meant to converge.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning"
+)
+
+every = pytest.mark.parametrize("name", FAST)
+core = pytest.mark.parametrize("name", CORE)
+fitting = pytest.mark.parametrize("method", ["fit", "partial_fit", "fit_transform"])
+USING = ["transform", "reconstruct", "reconstruction_error", "score_samples", "score"]
+
+
+def make(name, **params):
+    return clone(FAST[name]).set_params(random_state=0, **params)
+
+
+def refuses(model, X, error, match, using=None):
+    """Expect `error` from every way to fit, and from a fitted model's answers."""
+    for method in ("fit", "partial_fit", "fit_transform"):
+        fresh = clone(model)
+        with pytest.raises(error, match=match):
+            getattr(fresh, method)(X)
+        assert not hasattr(fresh, "n_features_in_")
+    if using is not None:
+        codes = model.fit(using).transform(using)
+        for method in (*USING, "partial_fit"):
+            with pytest.raises(error, match=match):
+                getattr(model, method)(X)
+        np.testing.assert_array_equal(model.transform(using), codes)
+
+
+def agrees(model, X, plain, using=None):
+    """Expect of X what the plain data gives, from fit and from transform."""
+    reference = clone(model).fit(plain)
+    expected = reference.transform(plain)
+    # Where a gradient starts at zero, as it does at PCA's optimum, float32 rounding
+    # decides on the sign of Adam's first steps; in float64 its epsilon does not let it.
+    error = 1e-6 if model.dtype == "float64" else 0.03
+    close = {"rtol": error, "atol": error * np.abs(expected).max()}
+    np.testing.assert_allclose(clone(model).fit(X).transform(X), expected, **close)
+    np.testing.assert_allclose(clone(model).fit_transform(X), expected, **close)
+    np.testing.assert_allclose(reference.transform(X), expected, **close)
+    streamed = clone(model).partial_fit(plain).transform(plain)
+    np.testing.assert_allclose(
+        clone(model).partial_fit(X).transform(X), streamed, **close
+    )
+    assert reference.score(X) == pytest.approx(reference.score(plain), rel=0.03)
+
+
+# -- values --------------------------------------------------------------------------
+
+
+@every
+def test_01_nan(name, X):
+    bad = X.copy()
+    bad[2, 1] = np.nan
+    refuses(make(name), bad, ValueError, "Input X contains NaN", using=X)
+
+
+@core
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_02_inf(name, value, X):
+    bad = X.copy()
+    bad[2, 1] = value
+    refuses(make(name), bad, ValueError, "contains infinity or a value too", using=X)
+
+
+@pytest.mark.parametrize("name", [n for n in FAST if FAST[n].dtype != "float64"])
+@pytest.mark.parametrize("value", [1e300, -1e39])
+@pytest.mark.parametrize("container", [np.array, sp.csr_array, pd.DataFrame])
+def test_03_beyond_float32(name, value, container, X):
+    bad = X.copy()
+    bad[2, 1] = value
+    message = r"value too large for dtype\('float32'\)"
+    refuses(make(name), container(bad), ValueError, message, using=container(X))
+
+
+def test_03_large_values_of_float64_work(X):
+    model = make("Autoencoder-float64")
+    expected = model.fit(X).reconstruct(X)
+    large = model.fit(X * 2.0**300).reconstruct(X * 2.0**300)
+    np.testing.assert_allclose(large, expected * 2.0**300, rtol=1e-6)
+
+
+DIVERGING = {
+    "adam": {},
+    "sgd": {"solver": "sgd"},
+    "one_step": {"max_iter": 1},
+    "linear": {"hidden_layer_sizes": ()},
+    "plain": {"linear_path": False},
+    "constant": {"learning_rate": "constant"},
+    "stopping": {"early_stopping": True},
+}
+
+
+@pytest.mark.parametrize("how", DIVERGING)
+def test_04_divergence_is_named(how, X):
+    model = Autoencoder(max_iter=3, random_state=0).set_params(**DIVERGING[how])
+    codes = model.fit(X).transform(X)
+    model.set_params(learning_rate_init=1e30)
+    for attempt in (model.fit, clone(model).fit):
+        with pytest.raises(ValueError, match=r"non-finite(.|\n)*learning_rate_init"):
+            attempt(X)
+    np.testing.assert_array_equal(model.transform(X), codes)
+
+
+def test_04_divergence_in_partial_fit(X):
+    model = Autoencoder(random_state=0).partial_fit(X)
+    codes = model.transform(X)
+    model.set_params(learning_rate_init=1e30)
+    with pytest.raises(ValueError, match=r"non-finite(.|\n)*learning_rate_init"):
+        for _ in range(3):
+            model.partial_fit(X)
+    assert np.isfinite(model.transform(X)).all()
+    assert model.transform(X).shape == codes.shape
+
+
+def test_04_divergence_is_one_failed_candidate_of_a_search(X):
+    grid = {"learning_rate_init": [1e-3, 1e30]}
+    search = GridSearchCV(Autoencoder(max_iter=3, random_state=0), grid, cv=2)
+    message = pytest.warns(FitFailedWarning, match="non-finite")
+    with message, pytest.warns(UserWarning, match="test scores are non-finite"):
+        search.fit(X)
+    assert search.best_params_ == {"learning_rate_init": 1e-3}
+
+
+@every
+@pytest.mark.parametrize("value", [0.0, 1.0, -1e6])
+def test_05_constant_data(name, value):
+    X = np.full((24, 5), value)
+    model = make(name).fit(X)
+    assert np.isfinite(model.transform(X)).all()
+    assert np.isfinite(model.sample(3, random_state=0)).all()
+    if model.standardize:  # centred, it is zero: the units are those of X
+        # what a few epochs on zeros leave of initial weights, in the units of X
+        np.testing.assert_allclose(model.reconstruct(X), X, atol=2.0)
+
+
+@core
+@pytest.mark.parametrize("value", [0.0, 7.0])
+def test_06_one_constant_column(name, value, X):
+    X[:, 2] = value
+    model = make(name).fit(X)
+    assert np.isfinite(model.transform(X)).all()
+    assert np.isfinite(model.reconstruct(X)).all()
+
+
+@pytest.mark.parametrize("name", ["Autoencoder", "Autoencoder-float64"])
+@pytest.mark.parametrize(
+    "dtype",
+    ["float16", "float32", ">f8", ">f4", ">i4", "longdouble", object]
+    + ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"],
+)
+def test_07_08_09_10_dtypes(name, dtype, X):
+    agrees(make(name), X.astype(dtype), X)
+
+
+@core
+def test_09_bool(name, X):
+    agrees(make(name), X > 10, (X > 10).astype(float))
+
+
+@core
+@pytest.mark.parametrize("container", [np.array, pd.DataFrame])
+def test_11_strings(name, container, X):
+    bad = X.astype(object)
+    bad[1, 1] = "petal"
+    message = "could not convert string to float"
+    refuses(make(name), container(bad), ValueError, message)
+    refuses(make(name), bad.astype(str), ValueError, message)
+
+
+@core
+@pytest.mark.parametrize("dtype", [str, object])
+def test_12_numeric_strings(name, dtype, X):
+    agrees(make(name), X.astype(str).astype(dtype), X)
+
+
+@core
+def test_13_dict_in_an_object_array(name, X):
+    bad = X.astype(object)
+    bad[0, 0] = {"foo": "bar"}
+    refuses(make(name), bad, TypeError, "argument must be .* string.* number", using=X)
+
+
+@core
+def test_14_complex(name, X):
+    refuses(make(name), X + 1j, ValueError, "Complex data not supported", using=X)
+    refuses(make(name), sp.csr_array(X + 1j), ValueError, "Complex data not supported")
+
+
+@core
+@pytest.mark.parametrize("dtype", ["datetime64[s]", "timedelta64[s]"])
+@pytest.mark.parametrize("container", [np.array, pd.DataFrame])
+def test_15_datetime(name, dtype, container, X):
+    bad = container(X.astype(np.int64).astype(dtype))
+    refuses(make(name), bad, TypeError, None, using=X)
+
+
+@core
+def test_15_one_column_of_datetime(name, X):
+    frame = pd.DataFrame(X)
+    frame[0] = pd.to_datetime(frame[0], unit="s")
+    refuses(make(name), frame, TypeError, None)
+
+
+@core
+@pytest.mark.parametrize("mask", [False, True])
+def test_16_masked_array(name, mask, X):
+    bad = np.ma.MaskedArray(X, mask=np.full(X.shape, False))
+    bad[0, 0] = np.ma.masked if mask else 1.0
+    refuses(make(name), bad, ValueError, "[Mm]ask", using=X)
+    model = make(name).fit(X)
+    with pytest.raises(ValueError, match="[Mm]ask"):
+        model.inverse_transform(np.ma.MaskedArray(model.transform(X)))
+
+
+# -- shape ---------------------------------------------------------------------------
+
+
+@core
+@pytest.mark.parametrize("container", [np.array, sp.csr_array])
+def test_17_no_rows(name, container):
+    refuses(make(name), container(np.empty((0, 5))), ValueError, r"0 sample\(s\)")
+
+
+@core
+@pytest.mark.parametrize("container", [np.array, sp.csr_array])
+def test_18_no_columns(name, container):
+    refuses(make(name), container(np.empty((5, 0))), ValueError, r"0 feature\(s\)")
+
+
+@every
+@pytest.mark.parametrize("n_samples", [1, 2, 3])
+def test_19_20_few_rows(name, n_samples, X):
+    model = make(name, batch_size=8)
+    few = X[:n_samples]
+    if model.early_stopping and n_samples == 1:
+        with pytest.raises(ValueError, match="1 sample"):
+            model.fit(few)
+        return
+    model.fit(few)
+    assert model.transform(few).shape == (n_samples, 2)
+    assert np.isfinite(model.reconstruct(few)).all()
+    assert np.isfinite(model.sample(5, random_state=0)).all()
+
+
+@pytest.mark.parametrize("batch_size", ["auto", 8, 100])
+@pytest.mark.parametrize("n_samples", [1, 3, 9, 17])
+def test_19_20_21_few_rows_train(batch_size, n_samples):
+    """No batch is dropped: training on so few rows fits them ever better."""
+    X = table(n_samples)
+    model = Autoencoder(1, linear_path=False, batch_size=batch_size, random_state=0)
+    short, long = (clone(model).set_params(max_iter=k).fit(X) for k in (1, 60))
+    assert long.loss_ < 0.5 * short.loss_ or long.loss_ < 1e-6
+
+
+@core
+@pytest.mark.parametrize("container", [np.array, list, pd.Series])
+def test_22_47_one_dimension(name, container, X):
+    message = "Reshape your data|Expected a 2-dimensional container"
+    refuses(make(name), container(X[0]), ValueError, message, using=X)
+    model = make(name).fit(X)
+    with pytest.raises(ValueError, match=message):
+        model.inverse_transform(container(model.transform(X)[0]))
+
+
+@core
+@pytest.mark.parametrize(
+    "bad", [np.zeros((4, 3, 2)), np.float64(3), 3.0, None, [[1.0, 2.0], [3.0]]]
+)
+def test_23_no_table(name, bad, X):
+    refuses(make(name), bad, ValueError, None, using=X)
+
+
+@core
+@pytest.mark.parametrize(
+    "bad", [{"a": [1.0, 2.0], "b": [3.0, 4.0]}, lambda: None, object()]
+)
+def test_24_other_objects(name, bad, X):
+    refuses(make(name), bad, TypeError, None, using=X)
+
+
+@core
+def test_24_generator(name, X):
+    for method in ("fit", "partial_fit", "fit_transform"):
+        with pytest.raises(TypeError):
+            getattr(make(name), method)(row for row in X)
+
+
+@core
+@pytest.mark.parametrize("width", [3, 7])
+@pytest.mark.parametrize("container", [np.array, sp.csr_array])
+def test_25_27_wrong_width(name, width, container, X):
+    wrong = container(np.ones((4, width)))
+    model = make(name).fit(X)
+    codes = model.transform(X)
+    message = (
+        f"X has {width} features, but {type(model).__name__} is expecting 5 features "
+        "as input"
+    )
+    for method in (*USING, "partial_fit"):
+        with pytest.raises(ValueError, match=message):
+            getattr(model, method)(wrong)
+    assert model.n_features_in_ == 5
+    np.testing.assert_array_equal(model.transform(X), codes)
+
+
+@core
+def test_25_wrong_width_in_a_warm_start(name, X):
+    model = make(name, warm_start=True).fit(X)
+    with pytest.raises(ValueError, match="X has 3 features, but"):
+        model.fit(X[:, :3])
+    assert model.transform(X).shape == (len(X), 2)
+
+
+@core
+@pytest.mark.parametrize("width", [1, 5])
+def test_26_wrong_width_of_codes(name, width, X):
+    model = make(name).fit(X)
+    message = f"X has {width} features, but .* is expecting 2 features as input"
+    with pytest.raises(ValueError, match=message):
+        model.inverse_transform(np.zeros((4, width)))
+
+
+@core
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ([[np.nan, 0.0]], "NaN"),
+        ([[np.inf, 0.0]], "infinity"),
+        ([["a", "b"]], "could not convert string"),
+        (np.empty((0, 2)), r"0 sample\(s\)"),
+        (np.array([[1j, 0]]), "Complex data not supported"),
+    ],
+)
+def test_26_bad_codes(name, bad, message, X):
+    with pytest.raises(ValueError, match=message):
+        make(name).fit(X).inverse_transform(bad)
+
+
+@core
+def test_28_transform_of_no_rows(name, X):
+    model = make(name).fit(X)
+    for method in USING:
+        with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+            getattr(model, method)(X[:0])
+
+
+@every
+def test_29_overcomplete(name, X):
+    model = make(name, n_components=9).fit(X)
+    assert model.transform(X).shape == (len(X), 9)
+    assert np.isfinite(model.reconstruct(X)).all()
+    assert np.isfinite(model.sample(2, random_state=0)).all()
+
+
+# -- sparse --------------------------------------------------------------------------
+
+
+FORMATS = [
+    getattr(sp, f"{name}_{kind}")
+    for name in ("csr", "csc", "coo", "dia", "lil", "dok", "bsr")
+    for kind in ("array", "matrix")
+]
+
+
+@pytest.mark.parametrize("name", ["Autoencoder", "Autoencoder-float64"])
+@pytest.mark.parametrize("make_sparse", FORMATS, ids=lambda cls: cls.__name__)
+def test_30_31_formats(name, make_sparse):
+    plain = counts()
+    agrees(make(name), make_sparse(plain), plain)
+
+
+@pytest.mark.parametrize("name", [n for n in FAST if n != "Autoencoder-stopping"])
+def test_30_sparse_rows_are_the_dense_rows(name):
+    """Without centring (the one thing that sparse data is spared) all is the same."""
+    X = counts()
+    model = make(name, standardize=False, linear_path=False, corruption=None)
+    codes = model.fit(X).transform(X)
+    dense = clone(model).fit(X.toarray())
+    # two orders of summation, in float32 or in bfloat16's 8 bits, through few steps
+    error = 0.02 if model.dtype == "bfloat16" else 1e-3
+    atol = error * np.abs(codes).max()
+    np.testing.assert_allclose(dense.transform(X.toarray()), codes, atol=atol)
+    np.testing.assert_allclose(dense.transform(X), codes, atol=atol)
+    assert dense.score(X) == pytest.approx(model.score(X), rel=error)
+    assert dense.score(X.toarray()) == pytest.approx(dense.score(X), rel=1e-4)
+
+
+@core
+def test_32_index_widths(name):
+    wide = counts()
+    wide.indices, wide.indptr = (a.astype(np.int64) for a in (wide.indices, wide.indptr))
+    assert wide.indices.dtype == np.int64
+    agrees(make(name), wide, counts())
+
+
+@core
+def test_33_explicit_zeros_and_duplicates(name):
+    plain = counts()
+    coo = plain.tocoo()
+    row, col = np.r_[coo.row, coo.row, 0], np.r_[coo.col, coo.col, 5]
+    data = np.r_[coo.data - 1, np.ones_like(coo.data), 0]
+    order = np.argsort(row, kind="stable")
+    starts = np.searchsorted(row[order], np.arange(plain.shape[0] + 1))
+    twice = sp.csr_array((data[order], col[order], starts), shape=plain.shape)
+    assert twice.nnz == 2 * plain.nnz + 1
+    before = twice.data.copy()
+    agrees(make(name), twice, plain)
+    assert twice.nnz == 2 * plain.nnz + 1  # the user's own is left alone
+    np.testing.assert_array_equal(twice.data, before)
+
+
+@core
+def test_33_unsorted_indices(name):
+    plain = counts()
+    mixed = plain.copy()
+    for a, b in zip(mixed.indptr[:-1], mixed.indptr[1:], strict=True):
+        mixed.indices[a:b] = mixed.indices[a:b][::-1]
+        mixed.data[a:b] = mixed.data[a:b][::-1]
+    mixed.has_sorted_indices = False
+    agrees(make(name), mixed, plain)
+
+
+@core
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_34_nan_inside(name, value):
+    bad = counts()
+    bad.data[3] = value
+    refuses(make(name), bad, ValueError, "NaN|infinity", using=counts())
+
+
+@core
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint8, np.float32])
+def test_35_whole_numbers(name, dtype):
+    agrees(make(name), counts().astype(dtype), counts())
+
+
+@core
+def test_35_bool(name):
+    agrees(make(name), counts().astype(bool), counts().astype(bool).astype(float))
+
+
+@core
+def test_36_one_dimension_of_sparse(name):
+    bad = sp.coo_array(np.array([1.0, 0.0, 2.0]))
+    refuses(make(name), bad, ValueError, None, using=np.eye(3))
+
+
+def test_sparse_where_it_cannot_be_had():
+    """A method that takes no sparse rows says so before training."""
+
+    class DenseOnly(Autoencoder):
+        _accept_sparse = False
+
+    with pytest.raises(TypeError, match="[Ss]parse"):
+        DenseOnly().fit(counts())
+
+
+@pytest.mark.parametrize("corruption", [GaussianNoise(), SaltAndPepper(), Masking()])
+def test_sparse_with_each_corruption(corruption):
+    """It works, or says before training what it would take; nothing in between."""
+    seen = []
+
+    class Watch(Callback):
+        def on_train_begin(self, net, **kwargs):
+            seen.append("training")
+
+    model = Autoencoder(max_iter=2, corruption=corruption, callbacks=[Watch()])
+    try:
+        model.fit(counts())
+    except ValueError as error:
+        assert "sparse" in str(error) and not seen and not type(corruption).keeps_zeros
+    else:
+        assert np.isfinite(model.transform(counts())).all()
+
+
+# -- frames --------------------------------------------------------------------------
+
+FRAMES = {"pandas": pd.DataFrame, "polars": pl.DataFrame}
+
+
+def frame(library="pandas", names="abcde", **columns):
+    data = dict(zip(names, table().T, strict=True))
+    return FRAMES[library](data | columns)
+
+
+@core
+@pytest.mark.parametrize("library", FRAMES)
+def test_frames_work(name, library, X):
+    agrees(make(name), frame(library), frame(library))
+    reference = make(name).fit(X).transform(X)
+    # the same numbers, column by column in memory: sums in another order; see agrees
+    close = {"atol": 0.03 * np.abs(reference).max()}
+    fitted = make(name).fit(frame(library))
+    np.testing.assert_allclose(fitted.transform(frame(library)), reference, **close)
+    assert list(fitted.feature_names_in_) == list("abcde")
+
+
+@core
+@pytest.mark.parametrize("names", ["edcba", "abcdz", "abcd", "abcdef"])
+def test_37_38_other_columns(name, names):
+    model = make(name).fit(frame())
+    other = pd.DataFrame(table(n_features=len(names)), columns=list(names))
+    message = "names should match those that were passed during fit|expecting 5 feat"
+    for method in (*USING, "partial_fit"):
+        with pytest.raises(ValueError, match=message):
+            getattr(model, method)(other)
+
+
+@core
+def test_39_array_after_a_frame(name, X):
+    model = make(name).fit(frame())
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        codes = model.transform(X)
+    np.testing.assert_array_equal(codes, model.transform(frame()))
+
+
+@core
+def test_40_mixed_types_of_names(name, X):
+    bad = pd.DataFrame(X, columns=["a", "b", 1, 2, 3])
+    refuses(make(name), bad, TypeError, "only supported if all input features have")
+
+
+@core
+def test_41_duplicate_names(name, X):
+    bad = pd.DataFrame(X, columns=list("aabcd"))
+    refuses(make(name), bad, ValueError, "(?i)duplicate|unique")
+
+
+@core
+@pytest.mark.parametrize("dtype", ["Int64", "Float64", "boolean"])
+def test_42_nullable(name, dtype):
+    kind = bool if dtype == "boolean" else float
+    plain = frame().astype({"a": kind, "b": kind})
+    agrees(make(name), plain.astype({"a": dtype, "b": dtype}), plain.astype(float))
+
+
+@core
+@pytest.mark.parametrize("dtype", ["Int64", "Float64"])
+def test_43_nullable_with_na(name, dtype):
+    bad = frame().astype({"a": dtype})
+    bad.loc[2, "a"] = pd.NA
+    refuses(make(name), bad, ValueError, "contains NaN", using=frame())
+
+
+@core
+def test_44_categories_of_strings(name):
+    bad = frame(a=pd.Categorical(["x", "y"] * 12))
+    refuses(make(name), bad, ValueError, "could not convert string")
+
+
+@core
+def test_45_mixed_dtypes(name):
+    plain = frame()
+    mixed = plain.astype({"a": "int8", "b": "float32", "c": "uint16", "d": "int64"})
+    agrees(make(name), mixed, plain)
+
+
+@core
+@pytest.mark.parametrize("column", [[None] + [1.0] * 23, ["x"] * 24])
+def test_46_polars_null_or_strings(name, column):
+    bad = frame("polars", a=pl.Series(column, strict=False))
+    refuses(make(name), bad, ValueError, "contains NaN|could not convert string")
+
+
+# -- memory --------------------------------------------------------------------------
+
+
+def read_only(X):
+    X = X.copy()
+    X.setflags(write=False)
+    return X
+
+
+LAYOUTS = {
+    "48 read-only": read_only,
+    "49 negative strides": lambda X: X[::-1, ::-1].copy()[::-1, ::-1],
+    "50 Fortran": np.asfortranarray,
+    "50 strided": lambda X: np.repeat(np.repeat(X, 2, 0), 3, 1)[::2, ::3],
+    "50 float32 read-only": lambda X: read_only(X.astype(np.float32)),
+    "52 tensor": torch.tensor,
+    "52 float32 tensor": lambda X: torch.tensor(X, dtype=torch.float32),
+    "52 tensor with gradients": lambda X: torch.tensor(X, requires_grad=True),
+    "list": lambda X: X.tolist(),
+    "tuple of rows": lambda X: tuple(map(tuple, X)),
+}
+
+
+@pytest.mark.parametrize("name", ["Autoencoder", "Autoencoder-float64"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_48_49_50_52_layouts(name, layout, X):
+    laid_out = LAYOUTS[layout](X)
+    agrees(make(name), laid_out, X)
+    if isinstance(laid_out, torch.Tensor):
+        laid_out = laid_out.detach().numpy()
+    np.testing.assert_array_equal(laid_out, X)  # input unchanged
+
+
+@core
+def test_50_broadcast(name):
+    broadcast = np.broadcast_to(np.arange(5.0), (24, 5))
+    agrees(make(name), broadcast, broadcast.copy())
+
+
+@core
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8])
+def test_48_memmap(name, dtype, X, tmp_path):
+    path = tmp_path / "rows.npy"
+    np.save(path, X.astype(dtype))
+    content = path.read_bytes()
+    agrees(make(name), np.load(path, mmap_mode="r"), X)
+    assert path.read_bytes() == content
+
+
+@core
+def test_48_read_only_sparse(name):
+    X = counts()
+    for part in (X.data, X.indices, X.indptr):
+        part.setflags(write=False)
+    agrees(make(name), X, counts())
+
+
+@core
+def test_48_input_unchanged(name, X):
+    before = X.copy()
+    model = make(name).fit(X)
+    codes = model.transform(X)
+    kept = codes.copy()
+    model.inverse_transform(codes), model.score(X), model.partial_fit(X)
+    np.testing.assert_array_equal(X, before)
+    np.testing.assert_array_equal(codes, kept)
+
+
+def test_48_results_share_no_memory(X):
+    model = make("Autoencoder-linear").fit(X)
+    model.components_[:] = 0
+    model.mean_[:] = 0
+    model.transform(X)[:] = 0
+    assert np.abs(model.components_).max() > 0
+    assert np.abs(model.mean_).max() > 0
+
+
+@core
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_51_matrix(name, X):
+    refuses(make(name), np.matrix(X), TypeError, "np.matrix is not supported", using=X)
+
+
+@core
+def test_52_bfloat16_tensor(name, X):
+    """numpy has no such dtype: it works, or is refused in words."""
+    half = torch.tensor(X, dtype=torch.bfloat16)
+    try:
+        codes = make(name).fit(X).transform(half)
+    except TypeError:
+        return
+    np.testing.assert_allclose(codes, make(name).fit(X).transform(X), atol=1e-3)
+
+
+# -- parameters (rows 53 to 58 are in test_common.py) ----------------------------------
+
+
+@core
+def test_59_typo_in_set_params(name):
+    with pytest.raises(ValueError, match="(?s)'n_component' .*Valid parameters are"):
+        make(name).set_params(n_component=3)
+    with pytest.raises(TypeError, match="n_component"):
+        type(FAST[name])(n_component=3)
+
+
+@core
+@pytest.mark.parametrize("device", ["tpu", "cuda:99", "cpu:3", ""])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_60_61_device(name, device, method, X):
+    with pytest.raises(ValueError, match="'device'.*[Aa]vailable: .*cpu"):
+        getattr(make(name, device=device), method)(X)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_60_absent_cuda(X):
+    with pytest.raises(ValueError, match="'device'.*not available"):
+        Autoencoder(device="cuda").fit(X)
+
+
+# -- training ------------------------------------------------------------------------
+
+
+class At(Callback):
+    """Do something at the beginning of the n-th epoch."""
+
+    def __init__(self, epoch, action):
+        self.epoch, self.action = epoch, action
+
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == self.epoch:
+            self.action()
+
+
+def raise_interrupt():
+    raise KeyboardInterrupt
+
+
+def real_interrupt():
+    """Send a real SIGINT, as Ctrl-C does, and wait for it to arrive."""
+    os.kill(os.getpid(), signal.SIGINT)
+    threading.Event().wait(5)
+
+
+def fail():
+    raise RuntimeError("out of luck")
+
+
+ENDINGS = {
+    "callback": (raise_interrupt, KeyboardInterrupt),
+    "signal": (real_interrupt, KeyboardInterrupt),
+    "error": (fail, RuntimeError),
+}
+
+
+@every
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_69_70_interrupted_refit(name, ending, X):
+    action, error = ENDINGS[ending]
+    model = make(name).fit(X)
+    state = dict(vars(model))
+    codes, score = model.transform(X), model.score(X)
+    # skorch's own EarlyStopping must not swallow it either
+    stopping = EarlyStopping(monitor="train_loss", patience=50)
+    model.set_params(callbacks=[At(2, action), stopping], random_state=1)
+    other = X[::-1, :3] * 2.0
+    with pytest.raises(error):
+        model.fit(other)
+    assert model.n_features_in_ == 5
+    np.testing.assert_array_equal(model.transform(X), codes)
+    assert model.score(X) == score
+    changed = {k for k, v in vars(model).items() if state.get(k) is not v}
+    assert changed <= {"callbacks", "random_state"}
+    assert vars(model).keys() == state.keys()
+    model.set_params(callbacks=None).fit(other)
+    assert model.n_features_in_ == 3
+
+
+@core
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_69_interrupted_first_fit(name, method, X):
+    model = make(name, callbacks=[At(1, raise_interrupt)])
+    with pytest.raises(KeyboardInterrupt):
+        getattr(model, method)(X)
+    assert not hasattr(model, "n_features_in_")
+    with pytest.raises(NotFittedError):
+        model.transform(X)
+
+
+@core
+def test_69_interrupt_between_the_steps(name, X, monkeypatch):
+    """Not only at a callback's turn: in the middle of an optimiser's step."""
+    model = make(name).fit(X)
+    codes = model.transform(X)
+    steps = []
+    original = torch.optim.Adam.step
+
+    def step(self, closure=None):
+        steps.append(1)
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+        return original(self, closure)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    for method in ("fit", "partial_fit"):
+        steps[:] = [1]
+        with pytest.raises(KeyboardInterrupt):
+            getattr(model, method)(X)
+        np.testing.assert_array_equal(model.transform(X), codes)
+
+
+@core
+def test_70_failure_after_training(name, X, monkeypatch):
+    """Even the last thing that fit does may fail."""
+    model = make(name).fit(X)
+    codes, curve = model.transform(X), model.loss_curve_
+    with monkeypatch.context() as patch:
+        patch.setattr(type(model), "_fit_density", lambda self, X: fail())
+        for method in ("fit", "partial_fit"):
+            with pytest.raises(RuntimeError, match="out of luck"):
+                getattr(model, method)(X[:, :3] if method == "fit" else X)
+    np.testing.assert_array_equal(model.transform(X), codes)
+    assert model.loss_curve_ == curve and model.n_features_in_ == 5
+
+
+@every
+@pytest.mark.parametrize("context", [torch.inference_mode, torch.no_grad])
+def test_71_inside_inference_mode(name, context, X):
+    expected = make(name).fit(X).partial_fit(X).transform(X)
+    with context():
+        model = make(name).fit(X).partial_fit(X)
+        codes = model.transform(X)
+    np.testing.assert_array_equal(codes, expected)
+    model.partial_fit(X)  # what was made in there can be trained out here
+    with torch.inference_mode():
+        assert model.sample(2).shape == (2, 5)
+
+
+@core
+def test_72_default_dtype_of_the_user(name, X):
+    expected = make(name).fit(X).partial_fit(X).transform(X)
+    torch.set_default_dtype(torch.float64)
+    try:
+        codes = make(name).fit(X).partial_fit(X).transform(X)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert codes.dtype == expected.dtype
+    np.testing.assert_array_equal(codes, expected)
+
+
+@core
+def test_settings_of_torch_are_left_alone(name, X):
+    def settings():
+        return (
+            torch.is_grad_enabled(),
+            torch.is_inference_mode_enabled(),
+            torch.get_num_threads(),
+            torch.are_deterministic_algorithms_enabled(),
+            torch.get_default_dtype(),
+            torch.is_autocast_enabled("cpu"),
+        )
+
+    before = settings()
+    make(name).fit(X).transform(X)
+    assert settings() == before
+
+
+@core
+def test_no_warnings(name, X):
+    """On good data there is nothing to warn of, with and without sparse rows."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for data in (X, counts(), frame()):
+            model = make(name).fit(data)
+            model.inverse_transform(model.transform(data))
+            model.sample(2)

@@ -1,0 +1,211 @@
+"""Same seed, same bits: in sequence, in threads, in processes; and nobody's state.
+
+Tests are named after the rows of the list of faults that they are about.
+"""
+
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from estimators import FAST, counts, table
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from sklearn_ae import L1, Autoencoder, Masking
+
+# So few epochs are not meant to converge.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning"
+)
+
+every = pytest.mark.parametrize("name", FAST)
+
+
+def fit_codes(model, X):
+    return model.fit(X).transform(X)
+
+
+@every
+@pytest.mark.parametrize("random_state", [None, 0])
+def test_global_random_state_is_left_alone(name, random_state, untouched_global_state):
+    model = clone(FAST[name]).set_params(random_state=random_state)
+    model.fit(table()).partial_fit(table())
+    model.transform(table()), model.sample(3), model.sample(3, random_state=0)
+
+
+@every
+def test_global_random_state_is_not_read(name):
+    model = clone(FAST[name]).set_params(random_state=0)
+    results = []
+    for seed in (1, 2):
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        codes = fit_codes(model, table())
+        results.append((codes.tobytes(), model.sample(3, random_state=0).tobytes()))
+    assert results[0] == results[1]
+
+
+@every
+def test_seeds(name):
+    def run(seed):
+        return fit_codes(clone(FAST[name]).set_params(random_state=seed), table())
+
+    np.testing.assert_array_equal(run(0), run(0))
+    np.testing.assert_array_equal(
+        run(np.random.RandomState(5)), run(np.random.RandomState(5))
+    )
+    shared = np.random.RandomState(5)
+    if "lbfgs" not in name:  # started at PCA and without noise: nothing is drawn
+        assert not np.array_equal(run(0), run(1))
+        assert not np.array_equal(run(shared), run(shared))
+        assert not np.array_equal(run(None), run(None))
+
+
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+def test_82_transform_in_threads(sparse):
+    X = counts(500) if sparse else table(500)
+    model = Autoencoder(max_iter=2, random_state=0).fit(X)
+    expected, score = model.transform(X), model.score(X)
+    draws = model.sample(5, random_state=0)
+
+    def answer(_):
+        return model.transform(X), model.score(X), model.sample(5, random_state=0)
+
+    with ThreadPoolExecutor(8) as pool:
+        for codes, value, drawn in pool.map(answer, range(40)):
+            np.testing.assert_array_equal(codes, expected)
+            np.testing.assert_array_equal(drawn, draws)
+            assert value == score
+
+
+@pytest.mark.parametrize(
+    "name", ["Autoencoder", "Autoencoder-deep", "Autoencoder-denoising"]
+)
+def test_83_fit_in_threads(name, untouched_global_state):
+    X = table(200)
+
+    def run(seed):
+        return fit_codes(clone(FAST[name]).set_params(random_state=seed), X)
+
+    expected = [run(seed) for seed in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        for codes, alone in zip(pool.map(run, range(8)), expected, strict=True):
+            np.testing.assert_array_equal(codes, alone)
+
+
+GRID = {"penalties__weight": [0.0, 1.0], "corruption": [None, Masking()]}
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_84_grid_search(backend):
+    X = table(60)
+    model = Autoencoder(max_iter=3, random_state=0, penalties=L1())
+    alone = GridSearchCV(model, GRID, cv=2, n_jobs=1).fit(X)
+    with joblib.parallel_backend(backend):
+        search = GridSearchCV(model, GRID, cv=2, n_jobs=2).fit(X)
+    for key in ("mean_test_score", "split0_test_score", "split1_test_score"):
+        np.testing.assert_array_equal(search.cv_results_[key], alone.cv_results_[key])
+    np.testing.assert_array_equal(search.transform(X), alone.transform(X))
+
+
+def test_84_same_bits_and_no_oversubscription_in_worker_processes():
+    X = table(300)
+    models = [clone(FAST[n]).set_params(random_state=0) for n in FAST]
+    expected = [fit_codes(model, X) for model in models]
+    tasks = (joblib.delayed(fit_codes)(clone(model), X) for model in models)
+    found = joblib.Parallel(2)(tasks)
+    for name, codes, alone in zip(FAST, found, expected, strict=True):
+        np.testing.assert_array_equal(codes, alone, err_msg=name)
+    threads = joblib.Parallel(2)([joblib.delayed(torch.get_num_threads)()] * 4)
+    assert max(threads) <= max(1, joblib.cpu_count() // 2)
+
+
+def run_script(code, *arguments):
+    """Run in a fresh process, with as many threads as torch likes."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+
+
+@needs_fork
+def test_85_fork_after_torch_ran():
+    code = """
+        import os, signal, warnings
+        import numpy as np, torch
+        from sklearn_ae import Autoencoder
+        torch.set_num_threads(4)
+        X = np.random.default_rng(0).normal(size=(20000, 40))
+        model = Autoencoder(max_iter=1, random_state=0, batch_size=4096).fit(X)
+        codes = model.transform(X)
+        torch.mm(torch.ones(500, 500), torch.ones(500, 500))  # wakes the threads
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)  # a child that hangs is killed, and the parent told
+            same = np.allclose(model.transform(X), codes, atol=1e-5)
+            refit = model.fit(X).transform(X)
+            os._exit(0 if same and np.isfinite(refit).all() else 3)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status))
+        assert torch.get_num_threads() == 4
+    """
+    # Python 3.12 warns of any fork while there are threads
+    assert run_script("import warnings\n" + textwrap.dedent(code)).strip() == "0"
+
+
+def test_86_spawn(tmp_path):
+    code = """
+        import multiprocessing, pickle, sys
+        import numpy as np
+        from sklearn_ae import Autoencoder
+        X = np.random.default_rng(0).normal(size=(50, 5))
+        model = Autoencoder(max_iter=2, random_state=0).fit(X)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            there = pool.apply(model.transform, (X,))
+            refit = pool.apply(model.fit_transform, (X,))
+        assert np.array_equal(there, model.transform(X))
+        assert np.array_equal(refit, model.transform(X))
+        print("same")
+    """
+    assert run_script(code).strip() == "same"
+
+
+def test_69_ctrl_c_from_outside():
+    """A real SIGINT, at whatever instruction it lands."""
+    code = """
+        import os, signal, threading
+        import numpy as np
+        from skorch.callbacks import Callback, EarlyStopping
+        from sklearn_ae import Autoencoder
+
+        class Started(Callback):
+            def on_epoch_end(self, net, **kwargs):
+                if len(net.history) == 3:
+                    os.write(1, b"started ")
+                    kill = lambda: os.kill(os.getpid(), signal.SIGINT)
+                    threading.Timer(0.3, kill).start()
+
+        X = np.random.default_rng(0).normal(size=(50, 5))
+        model = Autoencoder(max_iter=3, random_state=0).fit(X)
+        codes = model.transform(X)
+        stopping = EarlyStopping(monitor="train_loss", patience=10**6)
+        model.set_params(max_iter=10**6, callbacks=[Started(), stopping])
+        try:
+            model.fit(X[:, :3])
+        except KeyboardInterrupt:
+            assert np.array_equal(model.transform(X), codes)
+            print("interrupted")
+    """
+    assert run_script(code).strip() == "started interrupted"
