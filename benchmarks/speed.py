@@ -120,7 +120,7 @@ def scikit_learn(
 ) -> MLPRegressor:
     hidden = (*widths[1:], *widths[-2:0:-1])
     model = MLPRegressor(
-        hidden,
+        hidden_layer_sizes=hidden,
         activation="relu" if len(widths) > 2 else "identity",
         batch_size=batch,
         max_iter=epochs,
@@ -204,12 +204,13 @@ def _pythae_fit(
     from pythae.pipelines import TrainingPipeline
     from pythae.trainers import BaseTrainerConfig
 
-    logging.getLogger("pythae").setLevel(logging.ERROR)
+    logging.disable(logging.CRITICAL)
     if batch is not None:
         config["per_device_train_batch_size"] = batch
     with tempfile.TemporaryDirectory() as folder, common.quiet():
         training = BaseTrainerConfig(output_dir=folder, no_cuda=True, **config)
         TrainingPipeline(model, training)(train_data=X, callbacks=callbacks or None)
+    logging.disable(logging.NOTSET)
 
 
 # -- sections -------------------------------------------------------------------------
