@@ -65,6 +65,7 @@ BAD_VALUES = {
     "linear_path": ["yes", 1, None],
     "dropout": [*BAD_NUMBER, 1, 1.0, True],
     "alpha": [*BAD_NUMBER, True],
+    "weight_decay": [-1, "a", None, float("nan"), True],
     "standardize": BAD_FLAG,
     "solver": [*BAD_NAME, "Adam"],
     "learning_rate_init": [*BAD_NUMBER, 0, 0.0, True],

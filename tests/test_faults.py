@@ -22,6 +22,7 @@ from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_ae import Autoencoder, GaussianNoise, Masking, SaltAndPepper
+from sklearn_ae.engine import training
 
 # So few epochs are not meant to converge.
 pytestmark = pytest.mark.filterwarnings(
@@ -805,7 +806,7 @@ def test_70_failure_after_training(name, X, monkeypatch):
     model = make(name).fit(X)
     codes, curve = model.transform(X), model.loss_curve_
     with monkeypatch.context() as patch:
-        patch.setattr(type(model), "_fit_density", lambda self, X: fail())
+        patch.setattr(training, "_code_moments", lambda codes: fail())
         for method in ("fit", "partial_fit"):
             with pytest.raises(RuntimeError, match="out of luck"):
                 getattr(model, method)(X[:, :3] if method == "fit" else X)

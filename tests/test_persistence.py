@@ -3,6 +3,7 @@
 Tests are named after the rows of the list of faults that they are about.
 """
 
+import copy
 import gc
 import os
 import pickle
@@ -10,6 +11,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+import weakref
 
 import joblib
 import numpy as np
@@ -17,7 +20,7 @@ import pytest
 import torch
 from estimators import FAST, counts, table
 from sklearn.base import clone
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -105,11 +108,23 @@ def test_not_fitted(way, tmp_path):
     assert repr(back) == repr(model)
 
 
+@pytest.mark.parametrize(
+    "params", [{"verbose": "a"}, {"solver": "nonsense"}, {"max_iter": None}]
+)
+def test_params_set_after_fit(params):
+    """They are for the next fit: what was learned does not depend on them."""
+    model = fitted()
+    expected = answers(model)
+    model.set_params(**params)
+    assert answers(model) == expected
+    assert answers(pickle.loads(pickle.dumps(model))) == expected
+
+
 @ways
 def test_pipeline(way, tmp_path):
     y = np.arange(24) % 2
     steps = [StandardScaler(), Autoencoder(max_iter=3, random_state=0)]
-    steps += [RandomForestClassifier(5, random_state=0)]
+    steps += [LogisticRegression()]
     model = make_pipeline(*steps).fit(table(), y)
     back = WAYS[way](model, tmp_path / "model")
     np.testing.assert_array_equal(
@@ -127,8 +142,6 @@ def test_pickle_is_about_the_size_of_the_parameters(name):
 
 
 def test_fitted_model_keeps_no_training_data():
-    import weakref
-
     X = np.asarray(table(), order="C")
     reference = weakref.ref(X)
     model = Autoencoder(max_iter=2, early_stopping=True).fit(X)
@@ -182,8 +195,8 @@ def test_75_flipped_byte(way, tmp_path):
     read = {"pickle": read_pickle, "joblib": joblib.load, "skops": load}[way]
     expected = [*answers(model), model.get_params(deep=False)["tol"], repr(model)]
     silently, refused = [], 0
-    # a stride that is prime to the 8-byte words of the format
-    for place in range(0, len(content), 23):
+    stride = 23 if way != "skops" else 307  # prime to the 8-byte words of an array
+    for place in range(0, len(content), stride):
         damaged = bytearray(content)
         damaged[place] ^= 1 << (place % 8)
         path.write_bytes(bytes(damaged))
@@ -196,23 +209,22 @@ def test_75_flipped_byte(way, tmp_path):
         if now != expected:
             silently.append((place, content[max(place - 24, 0) : place + 8]))
     assert not silently, f"{len(silently)} silently wrong: {silently[:6]}"
-    assert refused > 0.5 * len(content) / 23
+    assert refused > 0.5 * len(content) / stride
 
 
-@pytest.mark.parametrize("value", ["weights", "_units", "density_", "history_"])
+@pytest.mark.parametrize("value", ["_weights", "_units", "_code_moments", "history_"])
 def test_75_changed_state_is_refused(value):
     """The checksum covers all that was learned."""
     model = fitted()
     state = model.__getstate__()
-    if value == "weights":
+    if value == "_weights":
         name = next(iter(state["_weights"]))
         state["_weights"] = {**state["_weights"], name: state["_weights"][name] + 1}
     elif value == "_units":
         units = state["_units"]
         state["_units"] = type(units)(units.shift, units.scale * 2)
-    elif value == "density_":
-        density = clone(model.density_).fit(model.transform(table()) + 1.0)
-        state["density_"] = density
+    elif value == "_code_moments":
+        state["_code_moments"] = tuple(m * 2 for m in state["_code_moments"])
     else:
         state["history_"] = {k: v + 1 for k, v in state["history_"].items()}
     with pytest.raises(ValueError, match="damaged.*checksum"):
@@ -284,7 +296,7 @@ def test_77_object_that_cannot_be_saved(tmp_path):
     save(fitted(), path)
     before = path.read_bytes()
     with pytest.raises(Exception):  # noqa: B017, PT011  (skops has its own)
-        save(Autoencoder(random_state=lambda: None), path)
+        save(Autoencoder(random_state=threading.Lock()), path)
     assert path.read_bytes() == before
 
 
@@ -324,11 +336,11 @@ class Unknown:
 
 def test_79_unknown_types_are_refused(tmp_path):
     path = tmp_path / "model.skops"
-    save(fitted().set_params(verbose=Unknown()), path)
+    save(fitted().set_params(tol=Unknown()), path)
     name = f"{Unknown.__module__}.Unknown"
     with pytest.raises(ValueError, match="Unknown"):
         load(path)
-    assert isinstance(load(path, trusted=(name,)).verbose, Unknown)
+    assert isinstance(load(path, trusted=(name,)).tol, Unknown)
 
 
 def test_79_malicious_file_runs_nothing(tmp_path):
@@ -368,8 +380,6 @@ def test_loading_leaves_the_global_random_state(untouched_global_state):
 
 
 def test_copy_is_independent():
-    import copy
-
     model = fitted()
     expected = answers(model)
     copied = copy.deepcopy(model)

@@ -1,0 +1,190 @@
+"""Objectives: each against its formula, another's implementation, and its gradient."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import laplace, norm, poisson
+from sklearn.metrics import log_loss
+
+from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
+from sklearn_ae.parts.sparse import sparse_squared_error, squared_row_norms
+
+settings.register_profile("deterministic", derandomize=True, deadline=None)
+settings.load_profile("deterministic")
+
+OUTPUTS = [
+    ("squared_error", "identity"),
+    ("squared_error", "sigmoid"),
+    ("squared_error", "tanh"),
+    ("absolute_error", "identity"),
+    ("absolute_error", "softplus"),
+    ("log_loss", "auto"),
+    ("poisson", "auto"),
+]
+outputs = pytest.mark.parametrize(("loss", "output"), OUTPUTS)
+
+
+def draw(loss, shape=(6, 4), seed=0):
+    """Return pre-activations and targets that the objective is defined on."""
+    rng = np.random.default_rng(seed)
+    target = {
+        "squared_error": rng.normal(size=shape),
+        "absolute_error": rng.normal(size=shape),
+        "log_loss": rng.uniform(size=shape),
+        "poisson": rng.poisson(3.0, size=shape).astype(float),
+    }[loss]
+    return torch.tensor(rng.normal(size=shape)), torch.tensor(target)
+
+
+@outputs
+def test_formula(loss, output):
+    kind = RECONSTRUCTIONS[loss](output)
+    a, x = draw(loss)
+    restored = kind.output(a).numpy()
+    x_ = x.numpy()
+    entries = {
+        "squared_error": lambda: 0.5 * (x_ - restored) ** 2,
+        "absolute_error": lambda: abs(x_ - restored),
+        "log_loss": lambda: -x_ * np.log(restored) - (1 - x_) * np.log1p(-restored),
+        "poisson": lambda: restored - x_ * np.log(restored),
+    }[loss]()
+    nats = kind.nats(a, x)
+    assert nats.shape == (6,)
+    np.testing.assert_allclose(nats, entries.sum(axis=1), rtol=1e-12)
+    mean = kind.mean_nats(a, x)
+    assert mean.shape == ()
+    assert float(mean) == pytest.approx(entries.sum(axis=1).mean(), rel=1e-12)
+    double = 2 if loss == "squared_error" else 1
+    np.testing.assert_allclose(kind.error(a, x), double * entries, rtol=1e-12)
+
+
+def test_densities():
+    """The objective is −log p up to a constant: differences are those of log p."""
+    densities = {
+        "squared_error": lambda x, m: norm.logpdf(x, m),
+        "absolute_error": lambda x, m: laplace.logpdf(x, m),
+        "poisson": lambda x, m: poisson.logpmf(x, m),
+    }
+    for loss, logpdf in densities.items():
+        kind = RECONSTRUCTIONS[loss]()
+        (a, x), (b, _) = draw(loss), draw(loss, seed=1)
+        x_ = x.numpy()
+        ours = kind.nats(a, x) - kind.nats(b, x)
+        theirs = -logpdf(x_, kind.output(a).numpy()) + logpdf(
+            x_, kind.output(b).numpy()
+        )
+        np.testing.assert_allclose(ours, theirs.sum(axis=1), rtol=1e-9)
+
+
+def test_log_loss_is_scikit_learns():
+    kind = RECONSTRUCTIONS["log_loss"]()
+    a, x = draw("log_loss")
+    x = (x > 0.5).double()
+    ours = kind.nats(a, x)
+    for row, logits, labels in zip(ours, a, x, strict=True):
+        p = torch.sigmoid(logits).numpy()
+        expected = log_loss(labels.numpy(), p, normalize=False, labels=[0, 1])
+        assert float(row) == pytest.approx(expected, rel=1e-10)
+
+
+def test_extreme_logits_stay_finite():
+    """No probability is rounded to zero before its logarithm is taken."""
+    a = torch.tensor([[1000.0, -1000.0]], requires_grad=True)
+    nats = RECONSTRUCTIONS["log_loss"]().nats(a, torch.tensor([[0.0, 1.0]]))
+    nats.sum().backward()
+    assert float(nats) == 2000.0
+    assert a.grad.tolist() == [[1.0, -1.0]]
+
+
+@outputs
+def test_gradient(loss, output):
+    kind = RECONSTRUCTIONS[loss](output)
+    a, x = draw(loss)
+    a.requires_grad_()
+    assert torch.autograd.gradcheck(lambda a: kind.nats(a, x), a)
+    assert torch.autograd.gradcheck(lambda a: kind.mean_nats(a, x), a)
+
+
+@outputs
+@pytest.mark.parametrize("units", [1.0, 7.0])
+def test_units(loss, output, units):
+    """Errors scale as their units do; likelihoods have none."""
+    kind = RECONSTRUCTIONS[loss](output)
+    a, x = draw(loss)
+    power = {"squared_error": 2, "absolute_error": 1}.get(loss, 0)
+    torch.testing.assert_close(
+        kind.error(a, x, units), kind.error(a, x) * units**power, rtol=1e-12, atol=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("loss", "output"),
+    [("log_loss", "identity"), ("log_loss", "relu"), ("poisson", "softplus")],
+)
+def test_impossible_outputs(loss, output):
+    """No sigmoid followed by a with-logits loss, for one."""
+    with pytest.raises(ValueError, match=f"loss='{loss}'.*Got '{output}'"):
+        RECONSTRUCTIONS[loss](output)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "logistic", "auto"])
+def test_names_of_the_sigmoid(name):
+    assert RECONSTRUCTIONS["log_loss"](name).output_activation == "sigmoid"
+
+
+@given(
+    n=st.integers(1, 6),
+    n_features=st.integers(1, 8),
+    width=st.integers(1, 5),
+    density=st.floats(0, 1),
+    seed=st.integers(0, 1000),
+)
+def test_exact_sparse_squared_error(n, n_features, width, density, seed):
+    """It is the dense one, to the rounding of a difference of sums."""
+    rng = np.random.default_rng(seed)
+    dense = rng.normal(size=(n, n_features)) * (rng.random((n, n_features)) < density)
+    x = torch.tensor(dense)
+    arguments = [
+        torch.tensor(rng.normal(size=shape), requires_grad=True)
+        for shape in [(n, width), (n_features, width), (n_features,)]
+    ]
+
+    def direct(h, weight, bias):
+        return (x - h @ weight.T - bias).square().sum(1)
+
+    exact = sparse_squared_error(x.to_sparse_csr(), *arguments)
+    expected = direct(*arguments)
+    # relative to the largest of the terms that are summed, not to what is left of them
+    terms = x.square().sum(1) + (arguments[0] @ arguments[1].T).square().sum(1)
+    terms = terms + arguments[2].square().sum()
+    assert bool(((exact - expected).abs() <= 1e-10 * terms).all())
+    for ours, theirs in zip(
+        torch.autograd.grad(exact.sum(), arguments),
+        torch.autograd.grad(expected.sum(), arguments),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
+
+
+def test_exact_sparse_gradient_is_numerically_right():
+    rng = np.random.default_rng(0)
+    x = torch.tensor(rng.normal(size=(3, 5)) * (rng.random((3, 5)) < 0.5))
+    x = x.to_sparse_csr()
+    arguments = tuple(
+        torch.tensor(rng.normal(size=shape), requires_grad=True)
+        for shape in [(3, 2), (5, 2), (5,)]
+    )
+    assert torch.autograd.gradcheck(
+        lambda *a: sparse_squared_error(x, *a), arguments, check_batched_grad=False
+    )
+
+
+@given(seed=st.integers(0, 1000), density=st.floats(0, 1))
+def test_squared_row_norms(seed, density):
+    rng = np.random.default_rng(seed)
+    dense = torch.tensor(rng.normal(size=(5, 7)) * (rng.random((5, 7)) < density))
+    torch.testing.assert_close(
+        squared_row_norms(dense.to_sparse_csr()), dense.square().sum(1)
+    )
