@@ -150,6 +150,8 @@ class AutoencoderModule(nn.Module):
         """
         x = batch.x
         if self.corruption is not None and generator is not None:
+            if x.layout == torch.sparse_csr and not self.corruption.keeps_zeros:
+                x = x.to_dense()
             x = self.corruption.corrupt(
                 x, generator, **self._hyperparameters("corruption")
             )
@@ -256,8 +258,8 @@ class Autoencoder(BaseAutoencoder):
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" is about 256, in batches of equal size.
     max_iter : int or "auto", default="auto"
-        Epochs. "auto" is as many as make 4 √n_samples steps along the linear path,
-        which suffice for its correction to PCA; 500 for "lbfgs", and 100 elsewhere.
+        Epochs. "auto" is 64 along the linear path, or fewer where these would be more
+        than 2000 steps; 500 for "lbfgs", and 100 elsewhere.
     tol : float, default=1e-4
         Least relative improvement of the loss that counts as one.
     n_iter_no_change : int, default=10

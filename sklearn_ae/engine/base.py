@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import (
     BaseEstimator,
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from sklearn_ae.engine import bridge, persistence, training
 from sklearn_ae.engine.bridge import Units
+from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.parameters import SharedParameters
 from sklearn_ae.engine.params import Interval
 
@@ -329,6 +331,23 @@ class BaseAutoencoder(
         return self.n_components_
 
     @property
+    def net_(self) -> AutoencoderNet:
+        """The skorch net around `module_`; after loading it is made anew."""
+        check_is_fitted(self, "module_")
+        if "_net" not in vars(self):
+            self._net = training.make_net(
+                self,
+                self.module_,
+                torch.device(self.device_),
+                n_rows=1,
+                n_features=self.n_features_in_,
+                linear_path=bool(self._config.get("linear_path")),
+                streaming=True,
+                streams=[0, 0],
+            ).initialize()
+        return self._net
+
+    @property
     def density_(self) -> GaussianMixture:
         """A Gaussian with the mean and covariance of the training codes."""
         check_is_fitted(self, "module_")
@@ -379,7 +398,7 @@ class BaseAutoencoder(
         kept, arrays = persistence.unpack(kept, type(self).__name__)
         super().__setstate__(kept)
         if arrays is not None:
-            self.module_, self.net_ = persistence.restore(self, arrays)
+            self.module_ = persistence.restore(self, arrays)
 
 
 #: What `validate_data` sets on an estimator.

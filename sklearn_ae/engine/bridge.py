@@ -41,7 +41,7 @@ __all__ = [
 #: Data up to this size is held once more, as tensors; larger data only by the batch.
 CACHE_BYTES = 2**28
 #: Rows are encoded and decoded in chunks of about this many numbers, to stay in cache.
-CHUNK_NUMBERS = 2**19
+CHUNK_NUMBERS = 2**20
 
 # torch announces once per process that its CSR tensors are in beta. We test what we
 # use of them; the announcement must not reach users (or turn into their error).
@@ -143,13 +143,6 @@ class Units:
         scale = float(np.sqrt(second_moment.mean()))
         return cls(mean, scale if np.isfinite(scale) and scale > 1e-150 else 1.0)
 
-    def to_network(self, rows: Tensor) -> Tensor:
-        """Map dense rows (batch, n_features) from the units of X."""
-        if self.shift is not None:
-            shift = torch.tensor(self.shift, dtype=rows.dtype, device=rows.device)
-            rows = rows - shift
-        return rows if self.scale == 1.0 else rows * (1.0 / self.scale)
-
     def to_data(self, rows: Tensor) -> Tensor:
         """Map dense rows (batch, n_features) back to the units of X."""
         if self.scale != 1.0:
@@ -189,7 +182,7 @@ def moments(
 
 
 def _chunks(n_rows: int, width: int) -> Iterator[tuple[int, int]]:
-    size = int(np.clip(CHUNK_NUMBERS // max(width, 1), 32, 8192))
+    size = min(max(CHUNK_NUMBERS // max(width, 1), 32), 8192)
     for start in range(0, n_rows, size):
         yield start, min(start + size, n_rows)
 
@@ -198,12 +191,14 @@ def _chunks(n_rows: int, width: int) -> Iterator[tuple[int, int]]:
 
 
 def as_array(X: Any) -> Any:
-    """Return torch tensors as arrays, and refuse masked arrays; leave the rest alone.
+    """Return torch tensors as arrays; refuse what would silently mean something else.
 
     Raises
     ------
     ValueError
         For a masked array: its mask would be ignored.
+    TypeError
+        For dates and times: they would be counted in some unit.
     """
     if isinstance(X, Tensor):
         return X.detach().cpu().numpy()
@@ -212,6 +207,14 @@ def as_array(X: Any) -> Any:
             "Masked arrays are not supported: the mask would be ignored. Use "
             "X.filled(...), or NaN where missing values are accepted."
         )
+    dtypes = getattr(X, "dtypes", [getattr(X, "dtype", None)])
+    for dtype in dtypes if np.iterable(dtypes) else [dtypes]:
+        temporal = getattr(dtype, "is_temporal", None)  # polars
+        if getattr(dtype, "kind", "") in ("m", "M") or (temporal and temporal()):
+            raise TypeError(
+                f"Dates and times ({dtype}) are not supported. Turn them into numbers "
+                "first."
+            )
     return X
 
 
@@ -250,7 +253,7 @@ def check_float32_range(X: Any) -> None:
     if X.dtype.kind != "f" or X.dtype.itemsize <= 4:
         return
     low, high = value_range(X)
-    limit = np.finfo(np.float32).max
+    limit = float(np.finfo(np.float32).max)
     if high > limit or low < -limit:
         raise ValueError(
             "Input X contains infinity or a value too large for dtype('float32')."
@@ -286,6 +289,7 @@ class Rows:
         self.device = torch.device(device)
         self.subset = subset
         self.n_rows = X.shape[0] if subset is None else len(subset)
+        self.read = _Reader(units, dtype, device)
         self.cached: Tensor | None = None
         size = self.n_rows * X.shape[1] * dtype.itemsize
         if not is_sparse(X) and size <= CACHE_BYTES:
@@ -314,35 +318,73 @@ class Rows:
 
     def _convert(self, index: NDArray[np.intp]) -> Tensor:
         rows = index if self.subset is None else self.subset[index]
-        return _convert(self.X[rows], self.units, self.dtype, self.device)
+        return self.read(self.X[rows])
 
 
-def _convert(
-    X: Any, units: Units, dtype: torch.dtype, device: torch.device | str
-) -> Tensor:
-    """Return rows of X as a tensor in the network's units."""
-    if is_sparse(X):
-        return _convert_csr(X, units, dtype).to(device)
-    X = np.ascontiguousarray(X)
-    if X.dtype not in (np.float32, np.float64):
-        X = X.astype(np.float64 if X.dtype.itemsize > 2 else np.float32)
-    elif not X.flags.writeable:  # torch warns about memory that it must not write to
-        X = X.copy()
-    rows = torch.from_numpy(X)
-    if dtype == torch.float64:
-        rows = rows.to(dtype)
-    return units.to_network(rows).to(device=device, dtype=dtype)
+class _Reader:
+    """Reads rows of X into tensors in the network's units.
 
+    Parameters
+    ----------
+    units, dtype, device
+        Of what is returned.
+    reuse : bool
+        Whether each result may be overwritten by the next, to save allocations.
+    """
 
-def _convert_csr(X: Any, units: Units, dtype: torch.dtype) -> Tensor:
-    index = np.int32 if max(X.nnz, X.shape[1]) < 2**31 else np.int64
-    return torch.sparse_csr_tensor(
-        torch.from_numpy(X.indptr.astype(index)),
-        torch.from_numpy(X.indices.astype(index)),
-        torch.from_numpy(X.data / units.scale).to(dtype),
-        X.shape,
-        check_invariants=False,
-    )
+    def __init__(
+        self,
+        units: Units,
+        dtype: torch.dtype,
+        device: torch.device | str,
+        reuse: bool = False,
+    ) -> None:
+        self.units, self.dtype, self.device, self.reuse = units, dtype, device, reuse
+        self.shift: dict[torch.dtype, Tensor] = {}
+        self.buffer: Tensor | None = None
+
+    def __call__(self, X: Any) -> Tensor:
+        if is_sparse(X):
+            return self._read_csr(X).to(self.device)
+        X = np.ascontiguousarray(X)
+        if X.dtype not in (np.float32, np.float64):
+            X = X.astype(np.float64 if X.dtype.itemsize > 2 else np.float32)
+        elif not X.flags.writeable:  # torch warns of memory it must not write to
+            X = X.copy()
+        rows = torch.from_numpy(X)
+        if self.dtype == torch.float64:
+            rows = rows.to(self.dtype)
+        return self._to_network(rows).to(device=self.device, dtype=self.dtype)
+
+    def _to_network(self, rows: Tensor) -> Tensor:
+        """Return (x − shift) / scale, in the precision of the rows."""
+        shift, scale = self.units.shift, self.units.scale
+        if shift is None and scale == 1.0:
+            return rows
+        if self.reuse and (
+            self.buffer is None
+            or self.buffer.dtype != rows.dtype
+            or len(self.buffer) < len(rows)
+        ):
+            self.buffer = torch.empty_like(rows)
+        out = torch.empty_like(rows) if self.buffer is None else self.buffer
+        out = out[: len(rows)]
+        if shift is None:
+            return torch.mul(rows, 1.0 / scale, out=out)
+        if rows.dtype not in self.shift:
+            self.shift[rows.dtype] = torch.tensor(shift, dtype=rows.dtype)
+        return torch.sub(rows, self.shift[rows.dtype], out=out).mul_(1.0 / scale)
+
+    def _read_csr(self, X: Any) -> Tensor:
+        index = np.int32 if max(X.nnz, X.shape[1]) < 2**31 else np.int64
+        values = torch.from_numpy(X.data.astype(np.float64) / self.units.scale)
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(X.indptr.astype(index)),
+            torch.from_numpy(X.indices.astype(index)),
+            values.to(self.dtype),
+            X.shape,
+            check_invariants=False,
+        )
 
 
 def apply(
@@ -372,11 +414,11 @@ def apply(
     ndarray of shape (n_rows, ...)
     """
     out: NDArray[Any] | None = None
+    read = _Reader(units, dtype, device, reuse=True)
     width = max(width, 0 if is_sparse(X) else X.shape[1])
     with torch.inference_mode():
         for start, stop in _chunks(X.shape[0], width):
-            result = function(_convert(X[start:stop], units, dtype, device))
-            part = result.cpu().numpy()
+            part = function(read(X[start:stop])).cpu().numpy()
             if out is None:
                 out = np.empty((X.shape[0], *part.shape[1:]), part.dtype)
             out[start:stop] = part

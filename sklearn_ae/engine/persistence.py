@@ -19,29 +19,18 @@ import torch
 from numpy.typing import NDArray
 
 from sklearn_ae.engine import bridge, state, training
-from sklearn_ae.engine.net import AutoencoderNet
 
 __all__ = ["load", "pack", "restore", "save", "unpack"]
 
-#: What the checksum covers: all that results depend on.
-_LEARNED = (
-    "_config",
-    "_fitted_dtype",
-    "_optimizer_state",
-    "_seed",
-    "_units",
-    "_weights",
-    "history_",
-    "n_components_",
-    "n_features_in_",
-)
+#: What no result depends on.
+_UNCHECKED = ("_checksum", "_skl_callbacks", "callbacks", "device_")
 
 
 def pack(kept: Mapping[str, Any]) -> dict[str, Any]:
     """Return an estimator's state with its module as arrays."""
     kept = dict(kept)
     module = kept.pop("module_", None)
-    kept.pop("net_", None)
+    kept.pop("_net", None)
     if module is not None:
         kept["_weights"] = state.weights(module)
         kept["_checksum"] = _checksum(kept)
@@ -78,31 +67,18 @@ def unpack(
     return kept, arrays
 
 
-def restore(
-    estimator: Any, arrays: Mapping[str, NDArray[Any]]
-) -> tuple[Any, AutoencoderNet]:
-    """Return the module and the net of an unpacked estimator."""
-    device = torch.device(estimator.device_)
+def restore(estimator: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
+    """Return the module of an unpacked estimator."""
     dtype = training.compute_dtype(estimator._fitted_dtype)
     module = training.build_module(
         estimator._module_class, estimator._config, dtype, seed=0
     )
     state.load_weights(module, arrays)
-    net = training.make_net(
-        estimator,
-        module.to(device),
-        device,
-        n_rows=1,
-        n_features=estimator.n_features_in_,
-        linear_path=bool(estimator._config.get("linear_path")),
-        streaming=True,
-        streams=[0, 0],
-    )
-    return module, net.initialize()
+    return module.to(torch.device(estimator.device_))
 
 
 def _checksum(kept: Mapping[str, Any]) -> str:
-    return state.checksum({name: kept.get(name) for name in _LEARNED})
+    return state.checksum({k: v for k, v in kept.items() if k not in _UNCHECKED})
 
 
 # -- a safe file ------------------------------------------------------------------
@@ -149,6 +125,7 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(temporary, _mode(path))
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -182,6 +159,16 @@ def load(path: str | os.PathLike[str], trusted: tuple[str, ...] = ()) -> Any:
         return skops.loads(data, trusted=[*ours, *trusted])
     except Exception as error:
         raise ValueError(f"Cannot load {os.fspath(path)!r}: {error}") from error
+
+
+def _mode(path: Path) -> int:
+    """Return the permissions of the file at `path`, or those of a new one."""
+    try:
+        return path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask
 
 
 def _skops() -> Any:

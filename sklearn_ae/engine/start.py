@@ -105,7 +105,8 @@ def _principal(
     n_samples = X.shape[0]
     components = np.zeros((n_components, n_features))
     variance = np.zeros(n_components)
-    with one_blas_thread():
+    # constant data has no variance to share out, which PCA reports as 0 / 0
+    with one_blas_thread(), np.errstate(invalid="ignore", divide="ignore"):
         if is_sparse(X):
             rank = min(n_components, n_features - 1, n_samples)
             if rank < 1:

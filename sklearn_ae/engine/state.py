@@ -77,26 +77,30 @@ def load_optimizer_state(
 
 
 def checksum(value: Any) -> str:
-    """Return a digest of nested dicts, sequences, arrays and plain values."""
+    """Return a digest of nested dicts, sequences, arrays, plain values and objects."""
     digest = hashlib.sha256()
-    _feed(digest, value)
+    _feed(digest, value, set())
     return digest.hexdigest()
 
 
-def _feed(digest: Any, value: Any) -> None:
-    if isinstance(value, Mapping):
-        for key in sorted(value):
-            digest.update(repr(key).encode())
-            _feed(digest, value[key])
-    elif isinstance(value, np.ndarray) and value.dtype != object:
+def _feed(digest: Any, value: Any, above: set[int]) -> None:
+    if isinstance(value, str | int | float | bool | type(None) | np.generic | type):
+        digest.update(repr(value).encode())
+        return
+    if isinstance(value, np.ndarray) and value.dtype != object:
         digest.update(f"{value.dtype}{value.shape}".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
+        return
+    if id(value) in above:  # an object that holds itself
+        return
+    above = above | {id(value)}
+    digest.update(type(value).__qualname__.encode())
+    if isinstance(value, Mapping):
+        for key in sorted(value, key=repr):
+            digest.update(repr(key).encode())
+            _feed(digest, value[key], above)
     elif isinstance(value, list | tuple | np.ndarray):
-        digest.update(f"[{len(value)}".encode())
         for item in value:
-            _feed(digest, item)
-    elif isinstance(value, str | int | float | bool | type(None) | np.generic):
-        digest.update(repr(value).encode())
-    else:
-        digest.update(type(value).__qualname__.encode())
-        _feed(digest, dict(vars(value)))
+            _feed(digest, item, above)
+    elif hasattr(value, "__dict__"):
+        _feed(digest, dict(vars(value)), above)

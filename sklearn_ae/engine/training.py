@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_ae.engine import bridge, state
-from sklearn_ae.engine.bridge import Rows, Units
+from sklearn_ae.engine.bridge import Batch, Rows, Units
 from sklearn_ae.engine.net import AutoencoderNet, BestWeights, EpochHook
 from sklearn_ae.engine.start import linear_start
 
@@ -26,6 +26,8 @@ __all__ = ["build_module", "compute_dtype", "resolve_max_iter", "train"]
 
 #: Rows from whose codes the density for ``sample`` is estimated, at most.
 DENSITY_ROWS = 2000
+#: Rows whose reconstruction is tried before a fit is called one, at most.
+PROBE_ROWS = 256
 
 
 def compute_dtype(dtype: str) -> torch.dtype:
@@ -121,11 +123,6 @@ def train(
         if resume and estimator._optimizer_state:
             state.load_optimizer_state(net.optimizer_, estimator._optimizer_state)
         net.partial_fit(rows)
-        if not all(bool(p.isfinite().all()) for p in net.module_.parameters()):
-            raise ValueError(
-                "The weights became non-finite: training diverged. Lower the "
-                f"learning rate (learning_rate_init={net.lr:g})."
-            )
         net.rows_valid = None  # the data is not ours to keep
         _warn_unless_converged(net)
 
@@ -133,11 +130,24 @@ def train(
         rng = np.random.default_rng(draw)
         X = X[np.sort(rng.choice(X.shape[0], DENSITY_ROWS, replace=False))]
     codes = bridge.apply(module.encode, X, units, dtype, device, module.width)
+    errors = bridge.apply(
+        lambda x: module.errors(Batch(x, x), 1.0, per_feature=False),
+        X[:PROBE_ROWS],
+        units,
+        dtype,
+        device,
+        module.width,
+    )
+    if not (np.isfinite(codes).all() and np.isfinite(errors).all()):
+        raise ValueError(
+            "The last step made codes or reconstructions non-finite: training "
+            f"diverged. Lower the learning rate (learning_rate_init={net.lr:g})."
+        )
 
     keep_optimizer = (streaming or estimator.warm_start) and estimator.solver != "lbfgs"
     return {
         **fitted(),
-        "net_": net,
+        "_net": net,
         "history_": _history(net, estimator.history_ if resume else {}),
         "_code_moments": _code_moments(codes),
         "_seed": seed,
@@ -221,7 +231,7 @@ def _resolve_batch_size(estimator: Any, n_rows: int) -> int:
 
 
 def resolve_max_iter(estimator: Any, n_rows: int, linear_path: bool) -> int:
-    """As many epochs as make 4 √n steps along the linear path, else 100 (or 500)."""
+    """Up to 64 epochs or 2000 steps along the linear path, else 100 (or 500) epochs."""
     if estimator.max_iter != "auto":
         return int(estimator.max_iter)
     if estimator.solver == "lbfgs":
@@ -229,7 +239,7 @@ def resolve_max_iter(estimator: Any, n_rows: int, linear_path: bool) -> int:
     if not linear_path:
         return 100
     n_batches = math.ceil(n_rows / _resolve_batch_size(estimator, n_rows))
-    return math.ceil(4.0 * math.sqrt(n_rows) / n_batches)
+    return min(64, math.ceil(2000 / n_batches))
 
 
 def _resolve_learning_rate(estimator: Any, linear_path: bool, one_cycle: bool) -> float:

@@ -218,6 +218,7 @@ class LinearPathEncoder(Encoder):
         self.correction = nn.Parameter(blank.clone())
         self.register_buffer("precision", blank.new_ones(first.shape[1]))
         self.register_buffer("reach", blank.new_tensor(math.inf))
+        self._reach_number: float | None = None  # clamping by a tensor is slow
         self.register_buffer("trust", blank.new_ones(last.shape[0]))
 
     def begin_at(
@@ -238,14 +239,22 @@ class LinearPathEncoder(Encoder):
         if feature_scale is not None:
             self.precision.copy_(1.0 / feature_scale)
             self.reach.fill_(REACH)
+            self._reach_number = None
         self.trust.copy_(trust)
+
+    def _reach(self) -> float:
+        if self._reach_number is None:
+            self._reach_number = float(self.reach)
+        return self._reach_number
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         trust = self.trust[:, None]
         if x.layout == torch.sparse_csr:
             u, skip = x, trust * self.correction
         else:
-            u = (x * self.precision).clamp(-self.reach, self.reach)
+            u = x * self.precision
+            if not math.isinf(self._reach()):
+                u = u.clamp_(-self._reach(), self._reach())
             skip = trust * (self.correction * self.precision)
         weight, bias = self.network.readout()
         straight = linear(x, self.components + skip, self.trust * bias)
