@@ -22,7 +22,7 @@ from sklearn_ae.engine.bridge import Batch, Rows, Units
 from sklearn_ae.engine.net import AutoencoderNet, BestWeights, EpochHook
 from sklearn_ae.engine.start import linear_start
 
-__all__ = ["build_module", "compute_dtype", "resolve_max_iter", "train"]
+__all__ = ["build_module", "compute_dtype", "make_net", "train"]
 
 #: Rows from whose codes the density for ``sample`` is estimated, at most.
 DENSITY_ROWS = 2000
@@ -204,7 +204,11 @@ def make_net(
         **optimizer,
         lr=_resolve_learning_rate(estimator, linear_path, one_cycle),
         schedule="one_cycle" if one_cycle else "constant",
-        max_epochs=1 if streaming else resolve_max_iter(estimator, n_rows, linear_path),
+        max_epochs=(
+            1
+            if streaming
+            else _resolve_max_iter(estimator, n_rows, n_features, linear_path)
+        ),
         batch_size=n_rows if full_batch else _resolve_batch_size(estimator, n_rows),
         shuffle_generator=(
             bridge.make_generator(shuffle, torch.device("cpu"))
@@ -230,8 +234,10 @@ def _resolve_batch_size(estimator: Any, n_rows: int) -> int:
     return math.ceil(n_rows / n_batches)
 
 
-def resolve_max_iter(estimator: Any, n_rows: int, linear_path: bool) -> int:
-    """Up to 64 epochs or 2000 steps along the linear path, else 100 (or 500) epochs."""
+def _resolve_max_iter(
+    estimator: Any, n_rows: int, n_features: int, linear_path: bool
+) -> int:
+    """Up to 64 epochs of bounded work along the linear path, else 100 (or 500)."""
     if estimator.max_iter != "auto":
         return int(estimator.max_iter)
     if estimator.solver == "lbfgs":
@@ -239,7 +245,8 @@ def resolve_max_iter(estimator: Any, n_rows: int, linear_path: bool) -> int:
     if not linear_path:
         return 100
     n_batches = math.ceil(n_rows / _resolve_batch_size(estimator, n_rows))
-    return min(64, math.ceil(2000 / n_batches))
+    most_steps = max(100, min(max(500, 30 * n_features), 2_000_000 // n_features))
+    return min(64, math.ceil(most_steps / n_batches))
 
 
 def _resolve_learning_rate(estimator: Any, linear_path: bool, one_cycle: bool) -> float:

@@ -56,9 +56,11 @@ class Dense(nn.Module):
         gain: float = 1.0,
     ) -> None:
         super().__init__()
-        weight = torch.empty(n_out, n_in, dtype=dtype, device="cpu")
+        # (n_out, n_in) as usual, but laid out by the column: the product with sparse
+        # rows reads the transpose, and would otherwise copy it at every step
+        weight = torch.empty(n_in, n_out, dtype=dtype, device="cpu")
         weight.normal_(0.0, gain / math.sqrt(n_in), generator=generator)
-        self.weight = nn.Parameter(weight)
+        self.weight = nn.Parameter(weight.T)
         self.bias = nn.Parameter(torch.zeros(n_out, dtype=dtype, device="cpu"))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -213,7 +215,7 @@ class LinearPathEncoder(Encoder):
         first, last = network.weights()[0], network.weights()[-1]
         nn.init.zeros_(last)
         self.network = network
-        blank = last.new_zeros(last.shape[0], first.shape[1]).detach()
+        blank = last.new_zeros(first.shape[1], last.shape[0]).detach().T
         self.components = nn.Parameter(blank, requires_grad=False)
         self.correction = nn.Parameter(blank.clone())
         self.register_buffer("precision", blank.new_ones(first.shape[1]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -56,10 +58,33 @@ def sparse_squared_error(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> 
     -------
     Tensor of shape (batch,)
     """
-    h, weight = h.to(x.dtype), weight.to(x.dtype)
-    readings = sparse_product(x, torch.cat([weight, bias[:, None]], dim=1))
-    cross = (readings[:, :-1] * h).sum(1) + readings[:, -1]
-    quadratic = ((h @ (weight.T @ weight)) * h).sum(1)
-    linear = h @ (weight.T @ bias)
-    constant = squared_row_norms(x) + bias @ bias
-    return constant - 2.0 * cross + quadratic + 2.0 * linear
+    with torch.autocast(x.device.type, enabled=False):
+        return _SparseSquaredError.apply(x, *(t.to(x.dtype) for t in (h, weight, bias)))
+
+
+class _SparseSquaredError(torch.autograd.Function):
+    """The expansion above and its gradients, each in the fewest passes over W."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        readings = torch.sparse.mm(x, weight)
+        gram = weight.T @ weight
+        offset = weight.T @ bias
+        ctx.save_for_backward(x, h, weight, bias, readings, gram, offset)
+        along_bias = torch.sparse.mm(x, bias[:, None]).squeeze(1)
+        cross = (readings * h).sum(1) + along_bias
+        own = ((h @ gram) * h).sum(1) + 2.0 * (h @ offset) + bias @ bias
+        return squared_row_norms(x) - 2.0 * cross + own
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, h, weight, bias, readings, gram, offset = ctx.saved_tensors
+        g = 2.0 * grad[:, None]
+        gh = g * h
+        into_h = g * (h @ gram + offset - readings)
+        # one sparse product for weight and bias: what x has along (g h, g)
+        along = torch.sparse.mm(x.t(), torch.cat([gh, g], dim=1))
+        into_weight = torch.addmm(-along[:, :-1], weight, h.T @ gh)
+        into_weight.addr_(bias, gh.sum(0))
+        into_bias = weight @ gh.sum(0) + bias * g.sum() - along[:, -1]
+        return None, into_h, into_weight, into_bias
