@@ -23,7 +23,7 @@ import sklearn.datasets
 PACKAGES = ("sklearn_ae", "torch", "scikit-learn", "skorch", "numpy", "scipy")
 PACKAGES += ("pyod", "pythae")
 
-# -- the command line ---------------------------------------------------------------
+# -- the command line --------------------------------------------------------------
 
 
 def arguments(description: str, rounds: int) -> argparse.ArgumentParser:
@@ -33,7 +33,9 @@ def arguments(description: str, rounds: int) -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=rounds, help=f"default {rounds}")
     parser.add_argument("--out", type=Path, help="a JSON file to write")
     parser.add_argument(
-        "--quick", action="store_true", help="small data, few epochs: a check, no result"
+        "--quick",
+        action="store_true",
+        help="small data, few epochs: a check, no result",
     )
     return parser
 
@@ -49,7 +51,7 @@ def chosen(only: str | None, names: Sequence[str]) -> list[str]:
     return [name for name in names if name in wanted]
 
 
-# -- data -----------------------------------------------------------------------------
+# -- data --------------------------------------------------------------------------
 
 
 class Missing(Exception):
@@ -99,7 +101,9 @@ def images(n_rows: int) -> tuple[np.ndarray, str]:
     large (28 × 28) and repeated, which takes as long to compute with.
     """
     try:
-        return (load("mnist", n_rows) / 255.0).astype(np.float32), f"MNIST {n_rows} rows"
+        return (load("mnist", n_rows) / 255.0).astype(
+            np.float32
+        ), f"MNIST {n_rows} rows"
     except Missing as missing:
         print(f"> {missing} Taking scikit-learn's digits, enlarged to 28 × 28.\n")
     small = np.pad(load("digits").reshape(-1, 8, 8) / 16.0, ((0, 0), (3, 3), (3, 3)))
@@ -108,7 +112,7 @@ def images(n_rows: int) -> tuple[np.ndarray, str]:
     return large[rows].astype(np.float32), f"enlarged digits, {n_rows} rows"
 
 
-# -- rounds -----------------------------------------------------------------------------
+# -- rounds ------------------------------------------------------------------------
 
 
 def interleave(
@@ -152,7 +156,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-# -- memory ---------------------------------------------------------------------------
+# -- memory ------------------------------------------------------------------------
 
 
 def anonymous_bytes() -> int:
@@ -199,7 +203,7 @@ class Peak:
 
 
 def in_subprocess(script: str, *args: str) -> dict[str, Any]:
-    """Run ``script --child args`` in a fresh process; return the JSON of its last line."""
+    """Run ``script --child args`` in a fresh process; return its last line's JSON."""
     done = subprocess.run(
         [sys.executable, script, "--child", *args],
         capture_output=True,
@@ -213,7 +217,7 @@ def in_subprocess(script: str, *args: str) -> dict[str, Any]:
     return answer
 
 
-# -- results --------------------------------------------------------------------------
+# -- results -----------------------------------------------------------------------
 
 
 def cpu_flags() -> list[str]:

@@ -15,11 +15,11 @@ from typing import Any
 
 import common
 import numpy as np
-
 from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
+
 from sklearn_ae import Autoencoder
 
 # name -> rows to take
@@ -89,7 +89,9 @@ def cell(name: str, X: np.ndarray, k: int, scaled: bool, splits: int) -> dict[st
         "MLP / PCA": statistics.mean(run["MLP"] / run["PCA"] for run in runs),
         "s ours": statistics.mean(run["s ours"] for run in runs),
         "s MLP": statistics.mean(run["s MLP"] for run in runs),
-        "time ours / MLP": statistics.median(run["s ours"] / run["s MLP"] for run in runs),
+        "time ours / MLP": statistics.median(
+            run["s ours"] / run["s MLP"] for run in runs
+        ),
     }
 
 
@@ -120,10 +122,12 @@ def main() -> None:
         except common.Missing as missing:
             print(f"> {missing} Left out.")
             continue
-        here = []
-        for scaled in (False, True):
-            for k in sizes(X.shape[1])[: 1 if args.quick else None]:
-                here.append(cell(name, X, k, scaled, 1 if args.quick else args.rounds))
+        splits = 1 if args.quick else args.rounds
+        here = [
+            cell(name, X, k, scaled, splits)
+            for scaled in (False, True)
+            for k in sizes(X.shape[1])[: 1 if args.quick else None]
+        ]
         common.table(f"{name}: {X.shape[0]} × {X.shape[1]}", here)
         rows += here
         common.write(args.out, {"defaults": rows, "summary": summary(rows)})

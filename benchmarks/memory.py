@@ -49,7 +49,7 @@ def wide_csr(n_rows: int, n_features: int, per_row: int) -> sp.csr_matrix:
 
 
 def virtual_data() -> int:
-    """Return the private memory this process has asked for, which RLIMIT_DATA counts."""
+    """Return the private memory asked for so far, which is what RLIMIT_DATA counts."""
     with open("/proc/self/status") as status:
         for line in status:
             if line.startswith("VmData:"):

@@ -22,10 +22,10 @@ import scipy.sparse as sp
 import speed
 import torch
 import torch.nn.functional as F
-from torch import nn
-
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfTransformer
+from torch import nn
+
 from sklearn_ae import Autoencoder
 from sklearn_ae.engine.bridge import Batch, Rows
 
@@ -45,7 +45,9 @@ def documents(n_rows: int | None = None) -> tuple[Any, Any, str]:
     with np.load(file, allow_pickle=False) as arrays:
         train, test = (
             sp.csr_matrix(
-                tuple(arrays[f"{part}_{name}"] for name in ("data", "indices", "indptr")),
+                tuple(
+                    arrays[f"{part}_{name}"] for name in ("data", "indices", "indptr")
+                ),
                 shape=tuple(arrays[f"{part}_shape"]),
             )
             for part in ("train", "test")
@@ -76,15 +78,21 @@ def _docstrings(n_rows: int | None) -> tuple[Any, Any, str]:
                 continue
             kinds = (ast.FunctionDef, ast.ClassDef, ast.Module)
             nodes = (node for node in ast.walk(tree) if isinstance(node, kinds))
-            texts += [text for node in nodes if len(text := ast.get_docstring(node) or "") > 200]
+            texts += [
+                text
+                for node in nodes
+                if len(text := ast.get_docstring(node) or "") > 200
+            ]
     order = np.random.default_rng(0).permutation(len(texts))[:20000]
-    X = TfidfVectorizer(min_df=2, dtype=np.float32).fit_transform([texts[i] for i in order])
+    X = TfidfVectorizer(min_df=2, dtype=np.float32).fit_transform(
+        [texts[i] for i in order]
+    )
     cut = int(0.6 * X.shape[0])
     train, test = X[:cut][:n_rows], X[cut:][:n_rows]
     return train, test, f"docstrings, {train.shape[0]} × {train.shape[1]}"
 
 
-# -- the same fit, three ways -----------------------------------------------------------
+# -- the same fit, three ways ------------------------------------------------------
 
 
 @contextmanager
@@ -165,7 +173,7 @@ def loss_difference(X: Any, batch: int) -> float:
     return largest
 
 
-# -- sections -------------------------------------------------------------------------
+# -- sections ----------------------------------------------------------------------
 
 
 def epochs(rounds: int, quick: bool) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ the same batches), defaults (each package as it comes), transform.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import statistics
 import tempfile
@@ -19,12 +20,12 @@ import common
 import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.decomposition import PCA
+from sklearn.neural_network import MLPRegressor
 from skorch import NeuralNetRegressor
 from skorch.callbacks import Callback
 from torch import nn
 
-from sklearn.decomposition import PCA
-from sklearn.neural_network import MLPRegressor
 from sklearn_ae import Autoencoder
 
 OURS, LOOP = "sklearn_ae", "hand-written loop"
@@ -54,15 +55,15 @@ def per_epoch(times: Sequence[float]) -> float:
     return statistics.median(np.diff(times))
 
 
-# -- the same network, five times -------------------------------------------------------
+# -- the same network, five times --------------------------------------------------
 
 
 def mlp(widths: Sequence[int]) -> tuple[nn.Sequential, nn.Sequential]:
-    """Return encoder and decoder with ReLU between layers, linear at code and output."""
+    """Return encoder and decoder: ReLU between layers, linear at code and output."""
 
     def half(sizes: Sequence[int]) -> nn.Sequential:
         layers: list[nn.Module] = []
-        for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        for n_in, n_out in itertools.pairwise(sizes):
             layers += [nn.Linear(n_in, n_out), nn.ReLU()]
         return nn.Sequential(*layers[:-1])
 
@@ -70,7 +71,11 @@ def mlp(widths: Sequence[int]) -> tuple[nn.Sequential, nn.Sequential]:
 
 
 def loop(
-    X: np.ndarray, widths: Sequence[int], batch: int, epochs: int, bfloat16: bool = False
+    X: np.ndarray,
+    widths: Sequence[int],
+    batch: int,
+    epochs: int,
+    bfloat16: bool = False,
 ) -> tuple[list[float], list[float]]:
     """Train as one would by hand; return when epochs ended, and their losses."""
     torch.manual_seed(0)
@@ -133,7 +138,9 @@ def scikit_learn(
         return model.fit(X, X)
 
 
-def skorch(X: np.ndarray, widths: Sequence[int], batch: int, epochs: int) -> list[float]:
+def skorch(
+    X: np.ndarray, widths: Sequence[int], batch: int, epochs: int
+) -> list[float]:
     stamps = Stamps()
     NeuralNetRegressor(
         nn.Sequential(*mlp(widths)),
@@ -168,7 +175,9 @@ def pyod(X: np.ndarray, widths: Sequence[int], batch: int, epochs: int) -> list[
     return times
 
 
-def pythae(X: np.ndarray, widths: Sequence[int], batch: int, epochs: int) -> list[float]:
+def pythae(
+    X: np.ndarray, widths: Sequence[int], batch: int, epochs: int
+) -> list[float]:
     import pythae.models as models
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
@@ -197,7 +206,11 @@ def pythae(X: np.ndarray, widths: Sequence[int], batch: int, epochs: int) -> lis
 
 
 def _pythae_fit(
-    model: Any, X: np.ndarray, callbacks: list[Any], batch: int | None = None, **config: Any
+    model: Any,
+    X: np.ndarray,
+    callbacks: list[Any],
+    batch: int | None = None,
+    **config: Any,
 ) -> None:
     import logging
 
@@ -213,12 +226,12 @@ def _pythae_fit(
     logging.disable(logging.NOTSET)
 
 
-# -- sections -------------------------------------------------------------------------
+# -- sections ----------------------------------------------------------------------
 
 
 def flops(widths: Sequence[int], n_rows: int) -> float:
     """Return the multiplications and additions of an epoch's matrix products."""
-    products = sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+    products = sum(a * b for a, b in itertools.pairwise(widths))
     # forward, and both gradients; the input's own is not computed
     return n_rows * (2 * 6 * products - 2 * widths[0] * widths[1])
 
@@ -282,9 +295,7 @@ def train(name: str, rounds: int, quick: bool) -> list[dict[str, Any]]:
         {key: functools.partial(common.seconds, run) for key, run in fit.items()},
         max(1, rounds // 2),
     )
-    peaks = {
-        dtype: matrix_peak(dtype) for dtype in (torch.float32, torch.bfloat16)
-    }
+    peaks = {dtype: matrix_peak(dtype) for dtype in (torch.float32, torch.bfloat16)}
     steps = math.ceil(len(X) / batch)
     rows = []
     for key in epoch:
@@ -402,13 +413,17 @@ def defaults(rounds: int, quick: bool) -> list[dict[str, Any]]:
             }
             for key in runs
         ]
-        rows += [{"as it comes": f"{k}: not run ({why})"} for k, why in failures.items()]
+        rows += [
+            {"as it comes": f"{k}: not run ({why})"} for k, why in failures.items()
+        ]
         common.table(f"defaults: {what}, {k} components", rows)
         results += [{"data": what, **row} for row in rows]
     return results
 
 
-def _timed(fit: Callable[[], Any], restore: Callable[[Any], Any], test: np.ndarray) -> Any:
+def _timed(
+    fit: Callable[[], Any], restore: Callable[[Any], Any], test: np.ndarray
+) -> Any:
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -500,7 +515,9 @@ def transform(rounds: int, quick: bool) -> list[dict[str, Any]]:
                     module.encode(tensor)
 
             def mean(function: Callable[[], Any], repeat: int = repeat) -> float:
-                return common.seconds(lambda: [function() for _ in range(repeat)]) / repeat
+                return (
+                    common.seconds(lambda: [function() for _ in range(repeat)]) / repeat
+                )
 
             runs = {
                 "bare": bare,
@@ -513,7 +530,8 @@ def transform(rounds: int, quick: bool) -> list[dict[str, Any]]:
             for run in runs.values():
                 run()
             times = common.interleave(
-                {key: functools.partial(mean, run) for key, run in runs.items()}, 2 * rounds
+                {key: functools.partial(mean, run) for key, run in runs.items()},
+                2 * rounds,
             )
             middle = {key: statistics.median(times[key]) for key in runs}
             rows.append(
