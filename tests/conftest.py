@@ -2,7 +2,7 @@
 
 import os
 
-# One of scikit-learn's checks skips itself silently without it, and scipy reads it once.
+# One of scikit-learn's checks skips itself without it; scipy reads it on import.
 os.environ["SCIPY_ARRAY_API"] = "1"
 
 import numpy as np

@@ -68,7 +68,7 @@ def test_checks_that_check_estimator_leaves_out(name, check):
     check(name, clone(FAST[name]))
 
 
-# -- no public estimator escapes ---------------------------------------------------
+# -- no public estimator escapes -------------------------------------------------
 
 
 @pytest.mark.parametrize("table", [DEFAULTS, FAST], ids=["DEFAULTS", "FAST"])
@@ -109,7 +109,7 @@ def test_constructor_refuses_unknown_names(cls):
 
 PLAIN = (int, float, str, tuple, list, bool, type(None))
 
-# -- parameters: the wording of scikit-learn's check_param_validation ---------------
+# -- parameters: the wording of scikit-learn's check_param_validation ------------
 
 
 def bad_parameters():
@@ -171,7 +171,7 @@ def test_parameters_are_validated_on_every_fit(cls, X):
     assert np.array_equal(model.transform(X), codes)
 
 
-# -- documentation -----------------------------------------------------------------
+# -- documentation ---------------------------------------------------------------
 
 
 def documented(cls, section):
@@ -224,7 +224,7 @@ def test_public_methods_are_documented(cls):
                 assert "Parameters\n-----" in doc
 
 
-# -- what every estimator answers ----------------------------------------------------
+# -- what every estimator answers ------------------------------------------------
 
 ANSWERS = [
     "transform",

@@ -103,7 +103,9 @@ def test_units_of_constant_data(X):
     assert Units.of(X).scale == 1.0
 
 
-@given(subset=st.none() | st.sets(st.integers(0, 22), min_size=1), seed=st.integers(0, 9))
+@given(
+    subset=st.none() | st.sets(st.integers(0, 22), min_size=1), seed=st.integers(0, 9)
+)
 def test_moments(subset, seed):
     X = data(seed=seed)
     index = None if subset is None else np.array(sorted(subset))
@@ -176,7 +178,7 @@ def test_tensors_share_no_memory_with_arrays():
 
 
 def test_cached_rows_share_no_memory_with_the_data(cached):
-    """Float32 with no shift and no scale needs no arithmetic, but a copy all the same."""
+    """Float32 that needs no arithmetic is copied all the same."""
     X = data().astype(np.float32)
     rows = Rows(X, Units(), torch.float32)
     rows.batch(torch.arange(5)).x.zero_()

@@ -1,5 +1,8 @@
 """The training loop: its batches, its schedule, its ends, and its callbacks."""
 
+import functools
+import operator
+
 import numpy as np
 import pytest
 import torch
@@ -28,7 +31,7 @@ def model(**params):
     return Autoencoder(1, random_state=0).set_params(**{"max_iter": 4, **params})
 
 
-# -- batches -----------------------------------------------------------------------------
+# -- batches ---------------------------------------------------------------------
 
 
 @given(
@@ -47,7 +50,7 @@ def test_batches_cover_each_row_once(n, batch_size, shuffle, seed):
         assert len(parts) == len(batches)
         assert all(len(part) == batch_size for part in parts[:-1])
         assert 1 <= len(parts[-1]) <= batch_size
-        orders.append(sum(parts, []))
+        orders.append(functools.reduce(operator.iadd, parts, []))
         assert sorted(orders[-1]) == list(range(n))
     if not shuffle:
         assert orders[0] == list(range(n))
@@ -66,7 +69,9 @@ def test_one_cycle_rises_and_falls():
     top = int(np.argmax(factors))
     assert factors[top] == pytest.approx(1.0, abs=0.01)
     assert 0 < top < 100
-    assert (np.diff(factors[: top + 1]) > 0).all() and (np.diff(factors[top:]) < 0).all()
+    assert (np.diff(factors[: top + 1]) > 0).all() and (
+        np.diff(factors[top:]) < 0
+    ).all()
     assert factors[-1] < 1e-3
     # continuous: no step is larger than a twentieth of the way up
     assert np.abs(np.diff(factors)).max() < 0.1
@@ -213,9 +218,16 @@ def test_history(solver):
     fitted = model(solver=solver, batch_size=12, linear_path=False).fit(X)
     assert set(fitted.history_) == {"train_loss", "train_reconstruction"}
     assert all(len(curve) == 4 for curve in fitted.history_.values())
-    assert "batches" not in fitted.net_.history[-1] or not fitted.net_.history[-1, "batches"]
+    assert (
+        "batches" not in fitted.net_.history[-1]
+        or not fitted.net_.history[-1, "batches"]
+    )
     frozen = model(
-        solver="sgd", learning_rate_init=1e-30, batch_size=12, max_iter=1, weight_decay=0
+        solver="sgd",
+        learning_rate_init=1e-30,
+        batch_size=12,
+        max_iter=1,
+        weight_decay=0,
     ).set_params(linear_path=False)
     frozen.fit(X)
     error = frozen.reconstruction_error(X, per_feature=True).sum(axis=1).mean()
@@ -223,7 +235,7 @@ def test_history(solver):
     assert frozen.loss_ == pytest.approx(nats, rel=1e-5)
 
 
-# -- ends ------------------------------------------------------------------------------------
+# -- ends ------------------------------------------------------------------------
 
 
 def test_stops_where_the_loss_no_longer_falls():

@@ -30,15 +30,9 @@ values = st.integers(-7, 7) | st.floats(-7, 7) | st.just(math.inf) | st.just(-ma
 
 @given(low=bounds, high=bounds, closed=st.sampled_from(CLOSED), value=values)
 def test_interval(low, high, closed, value):
-    above = (
-        low is None
-        or value > low
-        or (value == low and closed in ("left", "both"))
-    )
+    above = low is None or value > low or (value == low and closed in ("left", "both"))
     below = (
-        high is None
-        or value < high
-        or (value == high and closed in ("right", "both"))
+        high is None or value < high or (value == high and closed in ("right", "both"))
     )
     inside = above and below
     if math.isinf(value):  # an open end does not take infinity in, unless closed there
@@ -103,7 +97,7 @@ def test_did_you_mean():
     assert did_you_mean("xyz", ["adam", "sgd"]) == ""
 
 
-# -- constructors ------------------------------------------------------------------------
+# -- constructors ----------------------------------------------------------------
 
 
 class Inner(Params):
@@ -221,7 +215,7 @@ def test_repr_shows_what_was_changed():
     assert repr(Inner(size=1)) == "Inner(size=1)"
 
 
-# -- on the estimator ----------------------------------------------------------------------
+# -- on the estimator ------------------------------------------------------------
 
 
 def test_estimators_reach_their_parts():
@@ -282,8 +276,10 @@ def test_penalties_that_would_overwrite_each_other(penalties):
     model = Autoencoder(penalties=penalties, **settings)
     try:
         model.fit(X)
-    except ValueError as error:
-        assert "penalties" in str(error)
+    except ValueError as raised:
+        refusal = str(raised)
     else:
         free = Autoencoder(**settings).fit(X)
         assert len(model.history_) == len(free.history_) + len(penalties)
+        return
+    assert "penalties" in refusal

@@ -7,8 +7,8 @@ from estimators import counts, table
 from sklearn.decomposition import PCA, TruncatedSVD
 
 from sklearn_ae import Autoencoder
-from sklearn_ae.engine import training
 from sklearn_ae.engine import start as start_module
+from sklearn_ae.engine import training
 from sklearn_ae.engine.start import linear_start
 
 
@@ -64,7 +64,16 @@ def test_loss_starts_at_half_a_nat_per_feature():
         np.c_[np.arange(10.0) * 1e-8, np.ones(10) * 1e8, np.arange(10.0) ** 2],
         np.random.default_rng(0).normal(size=(3, 20)),
     ],
-    ids=["zeros", "constant", "eye", "one row", "rank 1", "one column", "scales", "wide"],
+    ids=[
+        "zeros",
+        "constant",
+        "eye",
+        "one row",
+        "rank 1",
+        "one column",
+        "scales",
+        "wide",
+    ],
 )
 @pytest.mark.parametrize("k", [1, 2, 5])
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])

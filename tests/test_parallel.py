@@ -19,9 +19,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn_ae import L1, Autoencoder, Masking
 
 # So few epochs are not meant to converge.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 every = pytest.mark.parametrize("name", FAST)
 

@@ -137,7 +137,7 @@ def test_gradients(name):
     assert torch.autograd.gradcheck(call, values)
 
 
-# -- tied weights --------------------------------------------------------------------
+# -- tied weights ----------------------------------------------------------------
 
 
 def test_tied_parameter_count():
@@ -181,10 +181,12 @@ def test_tied_gradient_is_that_of_both_sides():
         reversed(free.decoder.layers),
         strict=True,
     ):
-        torch.testing.assert_close(both.weight.grad, down.weight.grad + up.weight.grad.T)
+        torch.testing.assert_close(
+            both.weight.grad, down.weight.grad + up.weight.grad.T
+        )
 
 
-# -- dropout -------------------------------------------------------------------------
+# -- dropout ---------------------------------------------------------------------
 
 
 @given(p=st.sampled_from([0.1, 0.5, 0.9]), seed=st.integers(0, 20))
@@ -227,7 +229,7 @@ def test_dropout_expectation_is_the_deterministic_pass_of_a_linear_net(kind):
     assert bool((error > 0).all())
 
 
-# -- initial weights and activations ---------------------------------------------------
+# -- initial weights and activations ---------------------------------------------
 
 
 def test_initial_weights_come_from_the_generator(untouched_global_state):
@@ -268,7 +270,7 @@ def test_activation(name):
     assert torch.autograd.gradcheck(function, a)
 
 
-# -- the linear path -------------------------------------------------------------------
+# -- the linear path -------------------------------------------------------------
 
 
 def test_linear_path_formula():

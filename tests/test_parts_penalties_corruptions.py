@@ -8,8 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_ae.parts.corruptions import Corruption, GaussianNoise, Masking
-from sklearn_ae.parts.corruptions import SaltAndPepper
+from sklearn_ae.parts.corruptions import (
+    Corruption,
+    GaussianNoise,
+    Masking,
+    SaltAndPepper,
+)
 from sklearn_ae.parts.penalties import L1, L2, Penalty
 
 settings.register_profile("deterministic", derandomize=True, deadline=None)

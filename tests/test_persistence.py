@@ -29,9 +29,7 @@ from sklearn_ae import L1, Autoencoder, Masking, load, save
 from sklearn_ae.engine.state import checksum
 
 # So few epochs are not meant to converge.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 every = pytest.mark.parametrize("name", FAST)
 
@@ -151,7 +149,7 @@ def test_fitted_model_keeps_no_training_data():
     assert model.n_iter_ <= 2
 
 
-# -- damage --------------------------------------------------------------------------
+# -- damage ----------------------------------------------------------------------
 
 
 @ways
@@ -162,7 +160,7 @@ def test_74_truncated_file(way, share, tmp_path):
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     read = {"pickle": read_pickle, "joblib": joblib.load, "skops": load}[way]
-    with pytest.raises(Exception):  # noqa: B017, PT011  (each format has its own)
+    with pytest.raises(Exception):  # noqa: B017  (each format has its own)
         read(path)
 
 
@@ -227,7 +225,7 @@ def test_75_changed_state_is_refused(value):
         state["_code_moments"] = tuple(m * 2 for m in state["_code_moments"])
     else:
         state["history_"] = {k: v + 1 for k, v in state["history_"].items()}
-    with pytest.raises(ValueError, match="damaged.*checksum"):
+    with pytest.raises(ValueError, match=r"damaged.*checksum"):
         Autoencoder.__new__(Autoencoder).__setstate__(state)
 
 
@@ -270,7 +268,7 @@ def test_checksum_tells_values_apart():
     )
 
 
-# -- killed while saving ---------------------------------------------------------------
+# -- killed while saving ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
@@ -295,7 +293,7 @@ def test_77_object_that_cannot_be_saved(tmp_path):
     path = tmp_path / "model.skops"
     save(fitted(), path)
     before = path.read_bytes()
-    with pytest.raises(Exception):  # noqa: B017, PT011  (skops has its own)
+    with pytest.raises(Exception):  # noqa: B017  (skops has its own)
         save(Autoencoder(random_state=threading.Lock()), path)
     assert path.read_bytes() == before
 
@@ -327,7 +325,7 @@ def test_save_keeps_the_name_and_the_permissions(tmp_path):
     assert path.stat().st_mode == plain.stat().st_mode
 
 
-# -- a safe format -----------------------------------------------------------------------
+# -- a safe format ---------------------------------------------------------------
 
 
 class Unknown:
@@ -359,7 +357,7 @@ def test_79_the_danger_of_pickles_is_documented():
     assert "pickle" in sklearn_ae.save.__doc__
 
 
-# -- devices -----------------------------------------------------------------------------
+# -- devices ---------------------------------------------------------------------
 
 
 @ways
@@ -369,7 +367,7 @@ def test_81_saved_on_an_accelerator_that_is_absent(way, tmp_path):
     for name in ("device_", "_device"):
         if hasattr(model, name):
             setattr(model, name, "cuda:99")
-    with pytest.warns(UserWarning, match="'cuda:99'.*not available.*CPU"):
+    with pytest.warns(UserWarning, match=r"'cuda:99'.*not available.*CPU"):
         back = WAYS[way](model, tmp_path / "model")
     np.testing.assert_array_equal(back.transform(table()), expected)
     assert back.partial_fit(table()).transform(table()).shape == expected.shape
