@@ -251,8 +251,9 @@ class Autoencoder(BaseAutoencoder):
         "sgd" has Nesterov momentum 0.9; "lbfgs" takes all rows at once, draws no
         order, and counts its iterations as epochs.
     learning_rate_init : float or "auto", default="auto"
-        Peak learning rate; not used by "lbfgs". "auto" is 1e-2 along the linear path
-        and 3e-3 elsewhere, and 1e-3 where it is constant or the solver "sgd".
+        Peak learning rate; not used by "lbfgs". "auto" is min(1e-2, 10 / n_features)
+        along the linear path and 3e-3 elsewhere, and 1e-3 where it is constant or the
+        solver "sgd".
     learning_rate : {"one_cycle", "constant"}, default="one_cycle"
         Its course over the training.
     batch_size : int or "auto", default="auto"
@@ -360,9 +361,6 @@ class Autoencoder(BaseAutoencoder):
     _has_linear_path: ClassVar[bool] = True
 
     def _module_config(self, n_features: int) -> dict[str, Any]:
-        penalties = self.penalties if self.penalties is not None else []
-        if isinstance(penalties, Penalty):
-            penalties = [penalties]
         return {
             "n_features": int(n_features),
             "n_components": int(self.n_components),
@@ -375,9 +373,24 @@ class Autoencoder(BaseAutoencoder):
             "linear_path": self._uses_linear_path(),
             "dropout": float(self.dropout),
             "alpha": float(self.alpha),
-            "penalties": [(n, clone(p)) for n, p in named_items(penalties)],
+            "penalties": self._named_penalties(),
             "corruption": None if self.corruption is None else clone(self.corruption),
         }
+
+    def _named_penalties(self) -> list[tuple[str, Penalty]]:
+        """Return copies of the penalties; raise where two would share a name."""
+        given = self.penalties if self.penalties is not None else []
+        items = named_items([given] if isinstance(given, Penalty) else given)
+        names = [name for name, _ in items]
+        taken = {"reconstruction", "weight_decay", "loss", "alpha", "corruption"}
+        for name in names:
+            if names.count(name) > 1 or name in taken or "__" in name or "." in name:
+                raise ValueError(
+                    f"The 'penalties' parameter of {type(self).__name__} names one "
+                    f"{name!r}. Names must differ from each other and from "
+                    f"{sorted(taken)}, without '__' or '.'."
+                )
+        return [(name, clone(penalty)) for name, penalty in items]
 
     def _check_values(self, X: Any) -> None:
         kind = RECONSTRUCTIONS[self.loss]

@@ -240,6 +240,10 @@ class AutoencoderNet(NeuralNet):
             parameter.grad = None
         loss, terms = self._loss(batch, self.noise_generator)
         loss.backward()
+        if isinstance(self.optimizer_, torch.optim.LBFGS):  # it takes no other layout
+            for parameter in self._parameters:
+                if parameter.grad is not None:
+                    parameter.grad = parameter.grad.contiguous()
         if self._listeners("on_grad_computed"):
             self.notify(
                 "on_grad_computed",

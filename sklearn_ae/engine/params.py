@@ -308,15 +308,26 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     if hasattr(value, "get_params") and not isinstance(value, type):
         yield name, value
     elif isinstance(value, list | tuple):
-        for entry in value:
-            label, part = _named(entry)
+        for label, part in named_items(value):
             if hasattr(part, "get_params") and not isinstance(part, type):
                 yield f"{name}__{label}", part
 
 
 def named_items(value: Any) -> list[tuple[str, Any]]:
-    """Return a list's objects, each with its name."""
-    return [_named(entry) for entry in value]
+    """Return a list's objects, each with its name.
+
+    Objects without one are called by their class, and numbered where that is not
+    enough: ``l1-1``, ``l1-2``.
+    """
+    items = [_named(entry) for entry in value]
+    given = [isinstance(entry, tuple) for entry in value]
+    names = [name for name, _ in items]
+    return [
+        (name, part)
+        if is_given or names.count(name) == 1
+        else (f"{name}-{names[: i + 1].count(name)}", part)
+        for i, ((name, part), is_given) in enumerate(zip(items, given, strict=True))
+    ]
 
 
 def _named(entry: Any) -> tuple[str, Any]:

@@ -187,7 +187,8 @@ def make_net(
         },
         "lbfgs": {
             "optimizer": torch.optim.LBFGS,
-            "optimizer__max_iter": 1,  # an epoch is one of its iterations
+            "optimizer__max_iter": 1,  # an epoch is one of its iterations,
+            "optimizer__max_eval": 26,  # with up to 25 steps of its line search
             "optimizer__tolerance_grad": 1e-10,
             "optimizer__tolerance_change": 0.0,
             "optimizer__history_size": 20,
@@ -202,7 +203,7 @@ def make_net(
     return AutoencoderNet(
         module,
         **optimizer,
-        lr=_resolve_learning_rate(estimator, linear_path, one_cycle),
+        lr=_resolve_learning_rate(estimator, n_features, linear_path, one_cycle),
         schedule="one_cycle" if one_cycle else "constant",
         max_epochs=(
             1
@@ -249,14 +250,16 @@ def _resolve_max_iter(
     return min(64, math.ceil(most_steps / n_batches))
 
 
-def _resolve_learning_rate(estimator: Any, linear_path: bool, one_cycle: bool) -> float:
+def _resolve_learning_rate(
+    estimator: Any, n_features: int, linear_path: bool, one_cycle: bool
+) -> float:
     if estimator.solver == "lbfgs":
         return 1.0
     if estimator.learning_rate_init != "auto":
         return float(estimator.learning_rate_init)
     if estimator.solver == "sgd" or not one_cycle:
         return 1e-3
-    return 1e-2 if linear_path else 3e-3
+    return min(1e-2, 10.0 / n_features) if linear_path else 3e-3
 
 
 def _resolve_weight_decay(
