@@ -1,0 +1,51 @@
+"""Settings of the documentation: sphinx-build docs docs/_build."""
+
+import os
+from pathlib import Path
+
+import sklearn_ae
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+root = Path(__file__).resolve().parent.parent
+
+project = "sklearn_ae"
+author = "The sklearn_ae developers"
+copyright = "the sklearn_ae developers"
+version = release = sklearn_ae.__version__
+
+extensions = [
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build"]
+default_role = "literal"
+
+autosummary_generate = True
+autodoc_typehints = "none"  # numpydoc gives the types
+numpydoc_show_class_members = False  # the template lists them
+numpydoc_xref_param_type = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": str(root / "examples"),
+    "gallery_dirs": "auto_examples",
+    "abort_on_example_error": True,
+    "show_memory": False,
+    "write_computation_times": False,
+    "within_subsection_order": "FileNameSortKey",
+    "download_all_examples": False,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "sklearn_ae"
+html_show_sourcelink = False
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+}
+html_sidebars = {"quick_start": [], "benchmarks": [], "add_penalty": []}
+suppress_warnings = ["config.cache"]  # sphinx-gallery's settings cannot be pickled
