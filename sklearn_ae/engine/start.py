@@ -29,7 +29,7 @@ class LinearStart:
     Attributes
     ----------
     units : Units
-    encoder : ndarray of shape (n_components, n_features)
+    encoder : ndarray of shape (n_features, n_components)
         From centred rows to whitened codes.
     decoder : ndarray of shape (n_features, n_components)
         And back.
@@ -82,7 +82,7 @@ def linear_start(
         feature_scale = sigma / unit
     return LinearStart(
         units=Units(mean, unit),
-        encoder=components * (unit / s)[:, None],
+        encoder=components.T * (unit / s),
         decoder=components.T * (s / unit),
         feature_scale=feature_scale,
         code_trust=np.zeros_like(s) if exact else np.minimum(1.0, unit / s),

@@ -198,7 +198,7 @@ def make_net(
     if not full_batch:
         decay = _resolve_weight_decay(estimator, n_rows, n_features, linear_path)
         optimizer["optimizer__weight_decay"] = 0.0
-        optimizer["optimizer__param_groups"] = [("*.weight", {"weight_decay": decay})]
+        optimizer["optimizer__param_groups"] = [("*.kernel", {"weight_decay": decay})]
     stopping = [] if streaming else _stopping_rule(estimator)
     return AutoencoderNet(
         module,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -42,9 +43,20 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 class Dense(nn.Module):
-    """A linear layer whose weights are drawn from `generator`, scaled by its inputs.
+    """x Wᵀ + b, with W drawn from `generator` and scaled by the number of inputs.
 
-    ``nn.Linear`` draws from the global generator, which is the user's.
+    ``nn.Linear`` draws from the global generator, which is the user's. The kernel is
+    held as (side of the data, side of the code): sparse rows are multiplied by a
+    matrix that lies so in memory, at either end, and a copy would cost as much.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+    generator : torch.Generator
+    dtype : torch.dtype
+    gain : float
+    encodes : bool
+        Whether the data is at the layer's input.
     """
 
     def __init__(
@@ -54,31 +66,23 @@ class Dense(nn.Module):
         generator: torch.Generator,
         dtype: torch.dtype,
         gain: float = 1.0,
+        encodes: bool = True,
     ) -> None:
         super().__init__()
-        # (n_out, n_in) as usual, but laid out by the column: the product with sparse
-        # rows reads the transpose, and would otherwise copy it at every step
-        weight = torch.empty(n_in, n_out, dtype=dtype, device="cpu")
-        weight.normal_(0.0, gain / math.sqrt(n_in), generator=generator)
-        self.weight = nn.Parameter(weight.T)
+        shape = (n_in, n_out) if encodes else (n_out, n_in)
+        kernel = torch.empty(shape, dtype=dtype, device="cpu")
+        kernel.normal_(0.0, gain / math.sqrt(n_in), generator=generator)
+        self.kernel = nn.Parameter(kernel)
         self.bias = nn.Parameter(torch.zeros(n_out, dtype=dtype, device="cpu"))
+        self.encodes = encodes
+
+    @property
+    def weight(self) -> Tensor:
+        """W, of shape (n_out, n_in)."""
+        return self.kernel.T if self.encodes else self.kernel
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
-
-
-def _layers(
-    sizes: Sequence[int],
-    activation: str,
-    generator: torch.Generator,
-    dtype: torch.dtype,
-) -> nn.ModuleList:
-    hidden = math.sqrt(2.0) if activation == "relu" else 1.0
-    gains = [hidden] * (len(sizes) - 2) + [1.0]
-    return nn.ModuleList(
-        Dense(n_in, n_out, generator, dtype, gain)
-        for n_in, n_out, gain in zip(sizes, sizes[1:], gains, strict=False)
-    )
 
 
 class Encoder(nn.Module):
@@ -104,6 +108,8 @@ class MLPEncoder(Encoder):
     dtype : torch.dtype
     """
 
+    encodes: ClassVar[bool] = True
+
     def __init__(
         self,
         sizes: Sequence[int],
@@ -113,7 +119,12 @@ class MLPEncoder(Encoder):
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
-        self.layers = _layers(sizes, activation, generator, dtype)
+        hidden = math.sqrt(2.0) if activation == "relu" else 1.0
+        gains = [hidden] * (len(sizes) - 2) + [1.0]
+        self.layers = nn.ModuleList(
+            Dense(n_in, n_out, generator, dtype, gain, self.encodes)
+            for n_in, n_out, gain in zip(sizes, sizes[1:], gains, strict=False)
+        )
         self.activation = get_activation(activation)
         self.p_dropout = p_dropout
 
@@ -143,6 +154,8 @@ class MLPEncoder(Encoder):
 
 class MLPDecoder(MLPEncoder):
     """The same network the other way round, from code to input."""
+
+    encodes: ClassVar[bool] = False
 
 
 class TiedDecoder(nn.Module):
@@ -215,7 +228,7 @@ class LinearPathEncoder(Encoder):
         first, last = network.weights()[0], network.weights()[-1]
         nn.init.zeros_(last)
         self.network = network
-        blank = last.new_zeros(first.shape[1], last.shape[0]).detach().T
+        blank = first.new_zeros(first.shape[1], last.shape[0]).detach()
         self.components = nn.Parameter(blank, requires_grad=False)
         self.correction = nn.Parameter(blank.clone())
         self.register_buffer("precision", blank.new_ones(first.shape[1]))
@@ -230,8 +243,8 @@ class LinearPathEncoder(Encoder):
 
         Parameters
         ----------
-        components : Tensor of shape (n_components, n_features)
-            A.
+        components : Tensor of shape (n_features, n_components)
+            Aᵀ.
         feature_scale : Tensor of shape (n_features,) or None
             σ; None for sparse rows, which are seen as they are.
         trust : Tensor of shape (n_components,)
@@ -250,18 +263,17 @@ class LinearPathEncoder(Encoder):
         return self._reach_number
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        trust = self.trust[:, None]
         if x.layout == torch.sparse_csr:
-            u, skip = x, trust * self.correction
+            u, skip = x, self.correction * self.trust
         else:
             u = x * self.precision
             if not math.isinf(self._reach()):
                 u = u.clamp_(-self._reach(), self._reach())
-            skip = trust * (self.correction * self.precision)
+            skip = self.correction * self.precision[:, None] * self.trust
         weight, bias = self.network.readout()
-        straight = linear(x, self.components + skip, self.trust * bias)
+        straight = linear(x, (self.components + skip).T, self.trust * bias)
         h = self.network.features(u, generator)
-        return torch.addmm(straight, h, (trust * weight).T)
+        return torch.addmm(straight, h, weight.T * self.trust)
 
     def weights(self) -> list[Tensor]:
         """Return the network's weight matrices, without biases."""

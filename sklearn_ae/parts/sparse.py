@@ -7,7 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["sparse_product", "sparse_squared_error", "squared_row_norms"]
+__all__ = [
+    "sparse_product",
+    "sparse_squared_error",
+    "squared_row_norms",
+    "transposed",
+]
+
+
+def transposed(x: Tensor) -> Tensor:
+    """Return xᵀ as CSR, which gradients need; it is made once for each batch."""
+    known: Tensor | None = getattr(x, "_transposed", None)
+    if known is None:
+        known = x.t().to_sparse_csr()
+        x._transposed = known  # type: ignore[attr-defined]
+    return known
 
 
 def sparse_product(x: Tensor, weight: Tensor) -> Tensor:
@@ -23,7 +37,18 @@ def sparse_product(x: Tensor, weight: Tensor) -> Tensor:
     Tensor of shape (batch, n_out)
     """
     with torch.autocast(x.device.type, enabled=False):
-        return torch.sparse.mm(x, weight.to(x.dtype))
+        return _SparseProduct.apply(x, weight.to(x.dtype))
+
+
+class _SparseProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.x = x
+        return torch.sparse.mm(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return None, torch.sparse.mm(transposed(ctx.x), grad)
 
 
 def squared_row_norms(x: Tensor) -> Tensor:
@@ -70,7 +95,8 @@ class _SparseSquaredError(torch.autograd.Function):
         readings = torch.sparse.mm(x, weight)
         gram = weight.T @ weight
         offset = weight.T @ bias
-        ctx.save_for_backward(x, h, weight, bias, readings, gram, offset)
+        ctx.x = x
+        ctx.save_for_backward(h, weight, bias, readings, gram, offset)
         along_bias = torch.sparse.mm(x, bias[:, None]).squeeze(1)
         cross = (readings * h).sum(1) + along_bias
         own = ((h @ gram) * h).sum(1) + 2.0 * (h @ offset) + bias @ bias
@@ -78,13 +104,12 @@ class _SparseSquaredError(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, h, weight, bias, readings, gram, offset = ctx.saved_tensors
+        h, weight, bias, readings, gram, offset = ctx.saved_tensors
         g = 2.0 * grad[:, None]
-        gh = g * h
+        gh, x_t = g * h, transposed(ctx.x)
         into_h = g * (h @ gram + offset - readings)
-        # one sparse product for weight and bias: what x has along (g h, g)
-        along = torch.sparse.mm(x.t(), torch.cat([gh, g], dim=1))
-        into_weight = torch.addmm(-along[:, :-1], weight, h.T @ gh)
-        into_weight.addr_(bias, gh.sum(0))
-        into_bias = weight @ gh.sum(0) + bias * g.sum() - along[:, -1]
+        into_weight = torch.outer(bias, gh.sum(0)).addmm_(weight, h.T @ gh)
+        into_weight = torch.addmm(into_weight, x_t, gh, alpha=-1.0)
+        into_bias = weight @ gh.sum(0) + bias * g.sum()
+        into_bias -= torch.sparse.mm(x_t, g).squeeze(1)
         return None, into_h, into_weight, into_bias
