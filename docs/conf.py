@@ -47,5 +47,10 @@ html_theme_options = {
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
 }
-html_sidebars = {"quick_start": [], "benchmarks": [], "add_penalty": []}
+html_sidebars = {
+    "quick_start": [],
+    "user_guide": [],
+    "benchmarks": [],
+    "add_penalty": [],
+}
 suppress_warnings = ["config.cache"]  # sphinx-gallery's settings cannot be pickled
