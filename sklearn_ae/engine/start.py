@@ -22,6 +22,10 @@ from sklearn_ae.engine.threads import one_blas_thread
 __all__ = ["LinearStart", "linear_start"]
 
 
+#: PCA of data that exceeds `CACHE_BYTES` is that of a random sample of this size.
+SAMPLE_BYTES = 2**25
+
+
 @dataclass(frozen=True)
 class LinearStart:
     """PCA's solution in the network's units.
@@ -57,8 +61,8 @@ def linear_start(
     Parameters
     ----------
     X : ndarray or CSR array of shape (n_samples, n_features)
-        Of data that exceeds `CACHE_BYTES` a random subset of rows is used: this is only
-        where training starts.
+        Of dense data that exceeds `CACHE_BYTES` a random sample of `SAMPLE_BYTES` is
+        used: this is only where training starts.
     n_components : int
         May exceed what the data has; the components beyond start at zero.
     seed : int
@@ -97,9 +101,10 @@ def _principal(
     n_features = X.shape[1]
     if not is_sparse(X):
         n_samples = X.shape[0] if subset is None else len(subset)
-        most = max(CACHE_BYTES // (8 * n_features), 2 * n_components)
-        if n_samples > most:
-            chosen = np.sort(np.random.default_rng(seed).choice(n_samples, most, False))
+        if 8 * n_samples * n_features > CACHE_BYTES:
+            most = max(SAMPLE_BYTES // (8 * n_features), 2 * n_components)
+            rng = np.random.default_rng(seed)
+            chosen = np.sort(rng.choice(n_samples, min(most, n_samples), False))
             subset = chosen if subset is None else subset[chosen]
     X = X if subset is None else X[subset]
     n_samples = X.shape[0]

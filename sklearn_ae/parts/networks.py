@@ -321,21 +321,20 @@ class LinearPathDecoder(nn.Module):
 
     def features(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return what the output layer reads: g's last hidden layer, and z."""
-        return torch.cat([self._hidden(z, generator), z], dim=1)
+        return torch.cat([self.trust * self._hidden(z, generator), z], dim=1)
 
     def readout(self) -> tuple[Tensor, Tensor]:
         """Return the output layer's weight (n_features, width) and bias."""
         weight, bias = self.network.readout()
         skip = self.components + self.trust * self.correction
-        return torch.cat([self.trust * weight, skip], dim=1), self.trust * bias
+        return torch.cat([weight, skip], dim=1), self.trust * bias
 
     def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         weight, bias = self.network.readout()
         skip = self.components + self.trust * self.correction
         straight = F.linear(z, skip, self.trust * bias)
-        return torch.addmm(
-            straight, self._hidden(z, generator), (self.trust * weight).T
-        )
+        h = self.trust * self._hidden(z, generator)
+        return torch.addmm(straight, h, weight.T)
 
     def _hidden(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
         return self.network.features(z.clamp(-REACH, REACH), generator)
