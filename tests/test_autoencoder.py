@@ -44,12 +44,12 @@ def pca_error(k, X, X_test=None):
 # -- linear: PCA -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("load", [load_iris, load_wine, load_digits])
+@pytest.mark.parametrize(("load", "k"), [(load_iris, 2), (load_digits, 3)])
 @pytest.mark.parametrize("tied", [False, True])
-def test_linear_with_lbfgs_is_pca(load, tied):
+def test_linear_with_lbfgs_is_pca(load, k, tied):
     """The span is PCA's: largest angle below 0.01 rad, excess error below 0.1 %."""
-    X, k = load().data[:600], 3
-    model = linear(k, solver="lbfgs", tied_weights=tied, tol=1e-8, max_iter=1000).fit(X)
+    X = load().data[:600]
+    model = linear(k, solver="lbfgs", tied_weights=tied, tol=1e-7, max_iter=1000).fit(X)
     pca = PCA(k).fit(X)
     assert subspace_angles(model.components_.T, pca.components_.T).max() < 1e-2
     excess = -model.score(X) / pca_error(k, X) - 1
@@ -60,7 +60,7 @@ def test_linear_with_lbfgs_is_pca(load, tied):
 def test_linear_with_adam_is_nearly_pca():
     """Largest angle below 0.05 rad, excess error below 1 %."""
     X, k = load_iris().data, 2
-    model = linear(k, max_iter=400, learning_rate_init=0.02, batch_size=50).fit(X)
+    model = linear(k, max_iter=800, learning_rate_init=0.05, batch_size=150).fit(X)
     pca = PCA(k).fit(X)
     assert subspace_angles(model.components_.T, pca.components_.T).max() < 0.05
     assert -1e-9 < -model.score(X) / pca_error(k, X) - 1 < 0.01
@@ -104,13 +104,12 @@ def test_affine_attributes():
 
 def test_global_scale_does_not_change_the_optimum():
     """One scale for all features: unlike StandardScaler's, it keeps PCA's subspace."""
-    X = load_wine().data
-    raw = linear(2, solver="lbfgs", tol=1e-10, max_iter=3000)
-    a = clone(raw).fit(X).components_
-    assert subspace_angles(a.T, PCA(2).fit(X).components_.T).max() < 1e-2
-    b = linear(1, solver="lbfgs", tol=1e-10).fit(X).components_
-    c = linear(1, solver="lbfgs", tol=1e-10).fit(StandardScaler().fit_transform(X))
-    assert subspace_angles(b.T, c.components_.T).max() > 0.5
+    X = table(60) * [1, 4, 1, 1, 1]
+    raw = PCA(1).fit(X).components_
+    scaled = PCA(1).fit(StandardScaler().fit_transform(X)).components_
+    found = linear(1, solver="lbfgs", tol=1e-8).fit(X).components_
+    assert subspace_angles(found.T, raw.T).max() < 1e-2
+    assert subspace_angles(found.T, scaled.T).max() > 0.2
 
 
 def test_tied_weights_are_one_tensor():
@@ -248,10 +247,10 @@ def test_other_likelihoods_learn(loss):
 
 @pytest.mark.parametrize("penalty", [L1, L2])
 def test_penalties_shrink_the_code(penalty):
-    X = load_iris().data
+    X = load_iris().data[::3]
     sizes = [
         np.abs(
-            linear(2, penalties=penalty(weight=weight), solver="lbfgs")
+            linear(2, penalties=penalty(weight=weight), max_iter=200)
             .fit(X)
             .transform(X)
         ).mean()
@@ -318,7 +317,7 @@ def test_linear_masking_has_its_closed_form(nu):
         3,
         corruption=Masking(noise_level=nu),
         standardize=False,
-        max_iter=1500,
+        max_iter=1000,
         learning_rate_init=0.02,
         batch_size=400,
     ).fit(X)
@@ -328,7 +327,7 @@ def test_linear_masking_has_its_closed_form(nu):
     W = q * S @ np.linalg.inv(Q)
     encoder = model.module_.encoder.weights()[0].detach().numpy()
     found = model.components_.T @ encoder
-    # stochastic gradients: 1500 draws of the noise, averaged by the schedule's end
+    # stochastic gradients: 1000 draws of the noise, averaged by the schedule's end
     assert np.abs(found - W).max() < 0.05 * np.abs(W).max()
 
 
@@ -547,10 +546,11 @@ def test_grid_search_needs_no_scoring():
     """Scores compare across penalties and noise levels: they are of the clean rows."""
     X = load_iris().data
     grid = {
-        "penalties__weight": [0.0, 10.0],
+        "penalties__weight": [0.0, 100.0],
         "corruption": [None, GaussianNoise(noise_level=3.0)],
     }
-    model = Autoencoder(2, penalties=L2(), max_iter=20, random_state=0)
+    model = Autoencoder(2, penalties=L2(), max_iter=60, random_state=0)
+    model.set_params(linear_path=False)  # so that a penalty can spoil the code
     search = GridSearchCV(model, grid, cv=3).fit(X)
     assert search.best_params_ == {"penalties__weight": 0.0, "corruption": None}
     best = search.best_estimator_

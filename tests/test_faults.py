@@ -474,7 +474,9 @@ def test_34_nan_inside(name, value):
 @core
 @pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint8, np.float32])
 def test_35_whole_numbers(name, dtype):
-    agrees(make(name), counts().astype(dtype), counts())
+    # a start at the decomposition of float32 differs by more than float64's rounding
+    settings = {"linear_path": False} if dtype is np.float32 else {}
+    agrees(make(name, **settings), counts().astype(dtype), counts())
 
 
 @core
@@ -801,7 +803,7 @@ def test_69_interrupt_between_the_steps(name, X, monkeypatch):
     model = make(name).fit(X)
     codes = model.transform(X)
     steps = []
-    original = torch.optim.Adam.step
+    original = torch.optim.AdamW.step
 
     def step(self, closure=None):
         steps.append(1)
@@ -809,7 +811,7 @@ def test_69_interrupt_between_the_steps(name, X, monkeypatch):
             raise KeyboardInterrupt
         return original(self, closure)
 
-    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
     for method in ("fit", "partial_fit"):
         steps[:] = [1]
         with pytest.raises(KeyboardInterrupt):
