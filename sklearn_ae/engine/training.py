@@ -78,20 +78,19 @@ def train(
     draw, *streams = map(int, seeds)
     train_rows, valid_rows = _split(estimator, X.shape[0], draw, streaming)
 
-    config = estimator._module_config(X.shape[1])
-    module = build_module(estimator._module_class, config, dtype, draw)
-    if resume:
-        units = estimator._units
-        _take_over(module, estimator.module_)
-    elif config.get("linear_path"):
-        start = linear_start(X, module.n_components, draw, train_rows)
-        units = start.units
-        module.begin_at(start)
-    else:
-        standardizes = estimator.standardize and config["loss"] in _CENTRED_LOSSES
-        units = Units.of(X, train_rows) if standardizes else Units()
-
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():  # whatever the caller is in
+        config = estimator._module_config(X.shape[1])
+        module = build_module(estimator._module_class, config, dtype, draw)
+        if resume:
+            units = estimator._units
+            _take_over(module, estimator.module_)
+        elif config.get("linear_path"):
+            start = linear_start(X, module.n_components, draw, train_rows)
+            units = start.units
+            module.begin_at(start)
+        else:
+            standardizes = estimator.standardize and config["loss"] in _CENTRED_LOSSES
+            units = Units.of(X, train_rows) if standardizes else Units()
         rows = Rows(X, units, dtype, device, train_rows)
         net = make_net(
             estimator,
@@ -247,7 +246,7 @@ def _resolve_max_iter(
         return 100
     n_batches = math.ceil(n_rows / _resolve_batch_size(estimator, n_rows))
     most_steps = max(100, min(max(500, 30 * n_features), 2_000_000 // n_features))
-    return min(64, math.ceil(most_steps / n_batches))
+    return min(40 if n_batches == 1 else 64, math.ceil(most_steps / n_batches))
 
 
 def _resolve_learning_rate(
