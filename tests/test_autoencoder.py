@@ -460,7 +460,8 @@ def test_memmap_is_read_by_the_batch(tmp_path, monkeypatch):
     monkeypatch.setattr(bridge, "CACHE_BYTES", 0)
     model = Autoencoder(4, max_iter=2, random_state=0).fit(mapped)
     np.testing.assert_array_equal(model.transform(mapped), expected.transform(X))
-    monkeypatch.setattr(start, "CACHE_BYTES", 100 * 8 * 64)
+    monkeypatch.setattr(start, "CACHE_BYTES", 0)
+    monkeypatch.setattr(start, "SAMPLE_BYTES", 300 * 8 * 64)
     sampled = Autoencoder(4, max_iter=2, random_state=0).fit(mapped)
     assert sampled.score(X) == pytest.approx(expected.score(X), rel=0.3)
 

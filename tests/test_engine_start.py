@@ -80,7 +80,7 @@ def test_loss_starts_at_half_a_nat_per_feature():
 def test_start_of_degenerate_data_is_finite(X, k, sparse):
     """More components than the data has start at zero."""
     begin = linear_start(sp.csr_array(X) if sparse else X, k, 0)
-    assert begin.encoder.shape == (k, X.shape[1])
+    assert begin.encoder.shape == (X.shape[1], k)
     assert begin.decoder.shape == (X.shape[1], k)
     for name, array in vars(begin).items():
         if name not in ("units", "feature_scale") and array is not None:
@@ -117,13 +117,14 @@ def test_large_data_is_sampled(monkeypatch):
     """Near enough to start from, and only that."""
     X = table(2000)
     whole = linear_start(X, 2, 0)
-    monkeypatch.setattr(start_module, "CACHE_BYTES", 500 * 8 * 5)
+    monkeypatch.setattr(start_module, "CACHE_BYTES", 0)
+    monkeypatch.setattr(start_module, "SAMPLE_BYTES", 500 * 8 * 5)
     sampled = linear_start(X, 2, 0)
     assert not np.array_equal(whole.encoder, sampled.encoder)
 
     def lost(begin):
         rows = (X - begin.units.shift) / begin.units.scale
-        rest = rows - rows @ begin.encoder.T @ begin.decoder.T
+        rest = rows - rows @ begin.encoder @ begin.decoder.T
         return (rest**2).mean() * begin.units.scale**2
 
     assert lost(sampled) == pytest.approx(lost(whole), rel=0.1)
