@@ -260,7 +260,7 @@ class Autoencoder(BaseAutoencoder):
         Rows per step; "auto" is about 256, in batches of equal size.
     max_iter : int or "auto", default="auto"
         Epochs. "auto" is 64 along the linear path (40 where a batch holds all rows),
-        or as many as make max(500, 30 n_features) steps, or (for very wide X)
+        or as many as make max(400, 7 n_features) steps, or (for very wide X)
         2·10⁶ / n_features, but at least 100 steps; 500 for "lbfgs", and 100 elsewhere.
     tol : float, default=1e-4
         Least relative improvement of the loss that counts as one.

@@ -245,7 +245,7 @@ def _resolve_max_iter(
     if not linear_path:
         return 100
     n_batches = math.ceil(n_rows / _resolve_batch_size(estimator, n_rows))
-    most_steps = max(100, min(max(500, 30 * n_features), 2_000_000 // n_features))
+    most_steps = max(100, min(max(400, 7 * n_features), 2_000_000 // n_features))
     return min(40 if n_batches == 1 else 64, math.ceil(most_steps / n_batches))
 
 
