@@ -224,8 +224,7 @@ class Autoencoder(BaseAutoencoder):
     output_activation : str, default="auto"
         Of the reconstruction. "auto" is identity for squared and absolute error,
         sigmoid for log loss, exp for Poisson.
-    loss : {"squared_error", "absolute_error", "log_loss", "poisson"}, \
-            default="squared_error"
+    loss : str, default="squared_error"
         −log p: ½‖x − x̂‖², Σ|x − x̂|, binary cross-entropy for data in [0, 1], or the
         Poisson likelihood for counts.
     tied_weights : bool, default=False
@@ -298,7 +297,7 @@ class Autoencoder(BaseAutoencoder):
     ----------
     n_components_ : int
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Only if X has string column names.
     n_iter_ : int
         Epochs trained.

@@ -253,8 +253,8 @@ class BaseAutoencoder(
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_features)
-            (x − x̂)² for squared error, |x − x̂| for absolute error, in the units of
-            X; nats for log loss and Poisson.
+            (x − x̂)² for squared error, ``abs(x − x̂)`` for absolute error, in the units
+            of X; nats for log loss and Poisson.
         """
         check_is_fitted(self, "module_")
         X = self._validate(X, reset=False)

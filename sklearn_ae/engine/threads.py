@@ -1,4 +1,4 @@
-"""Threads: safe after a fork, and out of the way of reproducible sums."""
+"""Threads: safe after a fork, few where little is to do, one where sums must repeat."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from contextlib import contextmanager
 import torch
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["one_blas_thread"]
+__all__ = ["one_blas_thread", "suited_threads"]
+
+#: Multiplications per step below which a second thread gains nothing: sharing out the
+#: work takes longer, and on a busy machine the threads wait for each other.
+SMALL_STEP = 2**24
 
 _lock = threading.Lock()
 
@@ -30,6 +34,24 @@ if hasattr(os, "register_at_fork"):
 @functools.cache
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()
+
+
+@contextmanager
+def suited_threads(multiplications: int) -> Iterator[None]:
+    """Let torch compute on one thread where a step is small.
+
+    Only the calling thread is limited, so that fits in other threads are not.
+
+    Parameters
+    ----------
+    multiplications : int
+        About how many a step makes in its forward pass.
+    """
+    if multiplications >= SMALL_STEP:
+        yield
+        return
+    with _controller().limit(limits=1, user_api="openmp"):
+        yield
 
 
 @contextmanager

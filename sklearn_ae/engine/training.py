@@ -21,6 +21,7 @@ from sklearn_ae.engine import bridge, state
 from sklearn_ae.engine.bridge import Batch, Rows, Units
 from sklearn_ae.engine.net import AutoencoderNet, BestWeights, EpochHook
 from sklearn_ae.engine.start import linear_start
+from sklearn_ae.engine.threads import suited_threads
 
 __all__ = ["build_module", "compute_dtype", "make_net", "train"]
 
@@ -121,7 +122,9 @@ def train(
         net.initialize()
         if resume and estimator._optimizer_state:
             state.load_optimizer_state(net.optimizer_, estimator._optimizer_state)
-        net.partial_fit(rows)
+        n_weights = sum(p.numel() for p in module.parameters())
+        with suited_threads(net.batch_size * n_weights):
+            net.partial_fit(rows)
         net.rows_valid = None  # the data is not ours to keep
         _warn_unless_converged(net)
 

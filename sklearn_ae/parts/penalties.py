@@ -48,7 +48,7 @@ class Penalty(Params):
 
 
 class L1(Penalty):
-    r"""λ Σ_j |z_j| on the code: few units speak for each row.
+    r"""λ ‖z‖₁ on the code: few units speak for each row.
 
     Parameters
     ----------
