@@ -345,7 +345,9 @@ class _Reader:
 
     def __call__(self, X: Any) -> Tensor:
         if is_sparse(X):
-            return self._read_csr(X).to(self.device)
+            if self.units.shift is None:
+                return self._read_csr(X).to(self.device)
+            X = X.toarray()  # rows of what was fitted dense, a batch of them
         X = np.ascontiguousarray(X)
         if X.dtype not in (np.float32, np.float64):
             X = X.astype(np.float64 if X.dtype.itemsize > 2 else np.float32)

@@ -198,7 +198,7 @@ class AutoencoderNet(NeuralNet):
         weights /= weights.sum()
 
         def mean(values: list[Tensor]) -> float:
-            return float(torch.stack(values).double().cpu() @ weights)
+            return float(torch.stack(values).cpu().double() @ weights)
 
         loss = mean(losses)
         if not math.isfinite(loss):

@@ -70,10 +70,12 @@ def linear_start(
         The rows to use, all of them by default.
     """
     mean, second_moment = moments(X, subset)
-    components, code_variance = _principal(X, n_components, seed, subset)
-    left = max(float(second_moment.sum() - code_variance.sum()), 0.0)
+    components, code_variance, share_left = _principal(
+        X, mean, n_components, seed, subset
+    )
     total = float(second_moment.sum()) or 1.0
-    exact = left <= 1e-10 * total
+    left = share_left * total
+    exact = share_left <= 1e-10
     n_features = X.shape[1]
     unit = np.sqrt((total if exact else left) / n_features)
     s = np.sqrt(code_variance)
@@ -95,9 +97,13 @@ def linear_start(
 
 
 def _principal(
-    X: Any, n_components: int, seed: int, subset: NDArray[np.intp] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return components (n_components, n_features) and the variances of their codes."""
+    X: Any,
+    mean: NDArray[np.float64] | None,
+    n_components: int,
+    seed: int,
+    subset: NDArray[np.intp] | None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Return components, the variances of their codes, and the share not explained."""
     n_features = X.shape[1]
     if not is_sparse(X):
         n_samples = X.shape[0] if subset is None else len(subset)
@@ -112,15 +118,20 @@ def _principal(
     variance = np.zeros(n_components)
     # constant data has no variance to share out, which PCA reports as 0 / 0
     with one_blas_thread(), np.errstate(invalid="ignore", divide="ignore"):
-        if is_sparse(X):
+        if mean is None:
             rank = min(n_components, n_features - 1, n_samples)
+            total = float(np.square(X.data, dtype=np.float64).sum()) / n_samples
             if rank < 1:
-                return components, variance
+                return components, variance, 1.0
             fitted = TruncatedSVD(rank, random_state=seed).fit(X)
         else:
             rank = min(n_components, n_samples, n_features)
-            precise = np.float64 if X.size <= 2**22 else np.float32
-            fitted = PCA(rank, random_state=seed).fit(X.astype(precise))
+            # centred before the cast, so that a large offset costs no digits
+            rows = np.empty(X.shape, np.float64 if X.size <= 2**22 else np.float32)
+            np.subtract(X, mean, out=rows, casting="same_kind")
+            total = float(moments(rows)[1].sum())
+            fitted = PCA(rank, random_state=seed).fit(rows)
     components[:rank] = fitted.components_
     variance[:rank] = np.square(fitted.singular_values_, dtype=np.float64) / n_samples
-    return components, variance
+    share_left = max(1.0 - float(variance.sum()) / total, 0.0) if total > 0 else 0.0
+    return components, variance, share_left
