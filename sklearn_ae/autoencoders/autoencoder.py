@@ -98,6 +98,8 @@ class AutoencoderModule(nn.Module):
         self.exact_sparse = (
             loss == "squared_error" and self.likelihood.output_activation == "identity"
         )
+        # root mean square of the rows in the network's units, in which noise is given
+        self.register_buffer("spread", torch.ones((), dtype=dtype))
         self.hyper = nn.Module()
         values = {"alpha": {"": alpha}}
         values |= {name: penalty.hyperparameters() for name, penalty in penalties}
@@ -128,6 +130,7 @@ class AutoencoderModule(nn.Module):
         )
         self.encoder.begin_at(encoder, scale, code_trust)
         self.decoder.begin_at(decoder, trust)
+        self.spread.fill_(start.spread)
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return codes (batch, n_components) of rows (batch, n_features)."""
@@ -152,9 +155,12 @@ class AutoencoderModule(nn.Module):
         if self.corruption is not None and generator is not None:
             if x.layout == torch.sparse_csr and not self.corruption.keeps_zeros:
                 x = x.to_dense()
-            x = self.corruption.corrupt(
-                x, generator, **self._hyperparameters("corruption")
-            )
+            numbers = self._hyperparameters("corruption")
+            if x.layout == torch.sparse_csr:
+                x = self.corruption.corrupt(x, generator, **numbers)
+            else:
+                noisy = self.corruption.corrupt(x / self.spread, generator, **numbers)
+                x = noisy * self.spread
         z = self.encode(x, generator)
         terms = {"reconstruction": self._reconstruction(z, batch.target, generator)}
         for name, penalty in self.penalties:
@@ -231,21 +237,24 @@ class Autoencoder(BaseAutoencoder):
         Whether the decoder's weights are the encoder's, transposed (and shared).
     linear_path : bool or "auto", default="auto"
         Whether to start at PCA (TruncatedSVD for sparse X) and learn a correction.
-        "auto" does so with squared error, a hidden layer, identity at code and output
-        and free weights.
+        "auto" does so with squared error, a hidden layer, identity at code and output,
+        free weights and `standardize`.
     dropout : float, default=0.0
         Share of hidden units left out at each training step, in [0, 1).
     alpha : float, default=0.0
-        α, the strength of L2 regularisation of the weights; biases are left out.
+        α, the strength of L2 regularisation of the networks' weights; biases and the
+        linear path's own maps are left out.
     weight_decay : float or "auto", default="auto"
-        Decoupled decay of the weights (AdamW): each step also shrinks them by
-        learning rate × `weight_decay`. "auto" is none, but along the linear path
-        min(10, 20 (n_features + 20) / n_samples): the correction to PCA is shrunk the
-        more, the fewer rows there are to learn it from. Not used by "lbfgs".
+        Decoupled decay of the same weights, used by "adam" alone (AdamW): each step
+        also shrinks them by learning rate × `weight_decay`. "auto" is none, but along
+        the linear path min(10, 20 (n_features + 20) / n_samples): the network's
+        correction is shrunk the more, the fewer rows there are to learn it from.
     standardize : bool, default=True
         Whether the network sees (X − mean) / scale, with ONE scale for all features,
-        so that the optimum is that on X itself. Sparse X is not centred. Never done
-        for log loss and Poisson.
+        so that the optimum is that on X itself: the average standard deviation, or
+        along the linear path what PCA leaves unexplained (root mean square), so that
+        the objective starts at n_features / 2 nats. Sparse X is not centred. Never
+        done for log loss and Poisson.
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
         "sgd" has Nesterov momentum 0.9; "lbfgs" takes all rows at once, draws no
         order, and counts its iterations as epochs.
@@ -391,15 +400,15 @@ class Autoencoder(BaseAutoencoder):
                 )
         return [(name, clone(penalty)) for name, penalty in items]
 
-    def _check_values(self, X: Any) -> None:
-        kind = RECONSTRUCTIONS[self.loss]
+    def _check_values(self, X: Any, loss: str) -> None:
+        kind = RECONSTRUCTIONS[loss]
         if kind.lowest is None:
             return
         low, high = value_range(X)
         if low < kind.lowest or (kind.highest is not None and high > kind.highest):
             top = "inf" if kind.highest is None else kind.highest
             raise ValueError(
-                f"loss={self.loss!r} needs values in [{kind.lowest}, {top}]. "
+                f"loss={loss!r} needs values in [{kind.lowest}, {top}]. "
                 f"Got X with values in [{low:g}, {high:g}]."
             )
 
@@ -422,10 +431,12 @@ class Autoencoder(BaseAutoencoder):
 
     def _affine_decoder(self, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
         config = vars(self).get("_config")
-        if config is None or config["hidden_layer_sizes"]:
+        affine = config is not None and not config["hidden_layer_sizes"]
+        if not affine or self.module_.likelihood.output_activation != "identity":
             raise AttributeError(
                 f"{type(self).__name__!r} object has no attribute {name!r}: only a "
-                "fitted one without hidden layers is an affine map."
+                "fitted one without hidden layers, and with the identity at the "
+                "output, is an affine map."
             )
         weight, bias = self.module_.decoder.readout()
         return weight.detach().cpu().numpy(), bias.detach().cpu().numpy()

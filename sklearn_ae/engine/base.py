@@ -64,7 +64,7 @@ class BaseAutoencoder(
         """Return the keyword arguments to build the module from, all plain values."""
         raise NotImplementedError
 
-    def _check_values(self, X: Any) -> None:
+    def _check_values(self, X: Any, loss: str) -> None:
         """Raise ValueError for rows that the objective is not defined on."""
 
     # -- fitting ------------------------------------------------------------------
@@ -90,7 +90,7 @@ class BaseAutoencoder(
             its domain, or if training diverges. An earlier fit then stays as it was.
         """
         self._check_params()
-        epochs = self.max_iter if isinstance(self.max_iter, int) else None
+        epochs = None if isinstance(self.max_iter, str) else int(self.max_iter)
         context = self._init_callback_context(max_subtasks=epochs)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         resume = bool(self.warm_start) and hasattr(self, "module_")
@@ -123,7 +123,7 @@ class BaseAutoencoder(
         seen = {name: mine[name] for name in _INPUT if name in mine}
         try:
             X = self._validate(X, reset=not resume)
-            self._check_values(X)
+            self._check_values(X, self.loss)
             fitted = training.train(self, X, y, resume=resume, context=context)
         except BaseException:  # an interrupt too: the earlier fit stays whole
             for name in _INPUT:
@@ -163,7 +163,7 @@ class BaseAutoencoder(
             accept_sparse="csr" if self._accept_sparse else False,
             dtype=None if bridge.is_native(X) else [np.float64, np.float32],
         )
-        if self.dtype != "float64":
+        if (self.dtype if reset else self._fitted_dtype) != "float64":
             bridge.check_float32_range(X)
         return bridge.canonical(X)
 
@@ -258,7 +258,7 @@ class BaseAutoencoder(
         """
         check_is_fitted(self, "module_")
         X = self._validate(X, reset=False)
-        self._check_values(X)
+        self._check_values(X, self._config["loss"])
         module, scale = self.module_, self._units.scale
 
         def errors(x: Tensor) -> Tensor:
@@ -340,6 +340,7 @@ class BaseAutoencoder(
                 self.module_,
                 torch.device(self.device_),
                 n_rows=1,
+                n_seen=1,
                 n_features=self.n_features_in_,
                 linear_path=bool(self._config.get("linear_path")),
                 streaming=True,
@@ -351,7 +352,7 @@ class BaseAutoencoder(
     def density_(self) -> GaussianMixture:
         """A Gaussian with the mean and covariance of the training codes."""
         check_is_fitted(self, "module_")
-        mean, covariance = self._code_moments
+        _, mean, covariance = self._code_moments
         factor = np.linalg.cholesky(covariance)
         density = GaussianMixture(covariance_type="full")
         density.weights_ = np.ones(1)

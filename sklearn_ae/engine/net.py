@@ -224,7 +224,12 @@ class AutoencoderNet(NeuralNet):
         if isinstance(self.optimizer_, torch.optim.LBFGS):
             steps: list[dict[str, Any]] = []
 
+            noise = self.noise_generator
+            drawn = None if noise is None else noise.get_state()
+
             def closure() -> Tensor:
+                if noise is not None and drawn is not None:
+                    noise.set_state(drawn)  # one objective along the line search
                 steps.append(self._gradient(batch))
                 return steps[-1]["loss"]
 
@@ -299,15 +304,32 @@ class AutoencoderNet(NeuralNet):
         """Tell the callbacks that listen; skorch's EarlyStopping may end training."""
         if method_name not in _BATCH_EVENTS:
             getattr(self, method_name)(self, **kwargs)
+        stop = False
         for callback in self._listeners(method_name):
             try:
                 getattr(callback, method_name)(self, **kwargs)
+            except StopTraining:
+                stop = True  # once the others have been told
             except KeyboardInterrupt:
                 # skorch's EarlyStopping speaks by KeyboardInterrupt; from any other
                 # callback it is the user's Ctrl-C.
-                if isinstance(callback, EarlyStopping):
-                    raise StopTraining from None
-                raise
+                if not isinstance(callback, EarlyStopping):
+                    raise
+                stop = True
+        if stop:
+            raise StopTraining
+
+    def forget_data(self) -> None:
+        """Let go of the rows, and of the callbacks that hold them."""
+        self.rows_valid = None
+        for name in ("callbacks", "callbacks_"):
+            kept = [
+                entry
+                for entry in getattr(self, name)
+                if not (isinstance(entry, tuple) and isinstance(entry[1], EpochHook))
+            ]
+            setattr(self, name, kept)
+        self._listening.clear()
 
 
 class BestWeights(Callback):

@@ -9,7 +9,7 @@ skops.
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from sklearn_ae.engine import bridge, state, training
+from sklearn_ae.engine.params import Params
 
 __all__ = ["load", "pack", "restore", "save", "unpack"]
 
@@ -70,11 +71,12 @@ def unpack(
 def restore(estimator: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     """Return the module of an unpacked estimator."""
     dtype = training.compute_dtype(estimator._fitted_dtype)
-    module = training.build_module(
-        estimator._module_class, estimator._config, dtype, seed=0
-    )
-    state.load_weights(module, arrays)
-    return module.to(torch.device(estimator.device_))
+    with torch.inference_mode(False):
+        module = training.build_module(
+            estimator._module_class, estimator._config, dtype, seed=0
+        )
+        state.load_weights(module, arrays)
+        return module.to(torch.device(estimator.device_))
 
 
 def _checksum(kept: Mapping[str, Any]) -> str:
@@ -119,16 +121,17 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     """
     data = _skops().dumps(estimator)
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, _mode(path))
+        if path.exists():
+            os.chmod(temporary, path.stat().st_mode & 0o777)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -155,20 +158,19 @@ def load(path: str | os.PathLike[str], trusted: tuple[str, ...] = ()) -> Any:
     data = Path(path).read_bytes()
     try:
         unknown = skops.get_untrusted_types(data=data)
-        ours = [name for name in unknown if name.startswith("sklearn_ae.")]
+        ours = _own_types() & set(unknown)
         return skops.loads(data, trusted=[*ours, *trusted])
     except Exception as error:
         raise ValueError(f"Cannot load {os.fspath(path)!r}: {error}") from error
 
 
-def _mode(path: Path) -> int:
-    """Return the permissions of the file at `path`, or those of a new one."""
-    try:
-        return path.stat().st_mode & 0o777
-    except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
+def _own_types() -> set[str]:
+    """Return the full names of the classes of ours that a file may hold."""
+    kinds: list[type] = [bridge.Units, Params]
+    for kind in kinds:
+        kinds.extend(kind.__subclasses__())
+    ours = (kind for kind in kinds if kind.__module__.startswith("sklearn_ae."))
+    return {f"{kind.__module__}.{kind.__qualname__}" for kind in ours}
 
 
 def _skops() -> Any:

@@ -33,6 +33,8 @@ class LinearStart:
     Attributes
     ----------
     units : Units
+    spread : float
+        Root mean square of the (centred) data in these units.
     encoder : ndarray of shape (n_features, n_components)
         From centred rows to whitened codes.
     decoder : ndarray of shape (n_features, n_components)
@@ -46,6 +48,7 @@ class LinearStart:
     """
 
     units: Units
+    spread: float
     encoder: NDArray[np.float64]
     decoder: NDArray[np.float64]
     feature_scale: NDArray[np.float64] | None
@@ -88,6 +91,7 @@ def linear_start(
         feature_scale = sigma / unit
     return LinearStart(
         units=Units(mean, unit),
+        spread=float(np.sqrt(total / n_features) / unit),
         encoder=components.T * (unit / s),
         decoder=components.T * (s / unit),
         feature_scale=feature_scale,

@@ -71,20 +71,22 @@ def train(
     ValueError
         If the device is not there, or training diverges.
     """
-    streaming = context is None
+    streaming, solver = context is None, estimator.solver
     device = bridge.resolve_device(estimator.device)
     dtype = compute_dtype(estimator.dtype)
+    continued = streaming and resume
     seed, n_trainings = _next_seed(estimator, resume)
     seeds = np.random.SeedSequence((seed, n_trainings)).generate_state(3)
     draw, *streams = map(int, seeds)
-    train_rows, valid_rows = _split(estimator, X.shape[0], draw, streaming)
+    train_rows, valid_rows = _split(estimator, X.shape[0], seed, streaming)
+    _check_device(device, estimator.dtype, X)
 
     with torch.inference_mode(False), torch.enable_grad():  # whatever the caller is in
         config = estimator._module_config(X.shape[1])
         module = build_module(estimator._module_class, config, dtype, draw)
         if resume:
             units = estimator._units
-            _take_over(module, estimator.module_)
+            _take_over(module, config, estimator)
         elif config.get("linear_path"):
             start = linear_start(X, module.n_components, draw, train_rows)
             units = start.units
@@ -98,6 +100,7 @@ def train(
             module,
             device,
             n_rows=len(rows),
+            n_seen=len(rows) + (estimator._code_moments[0] if continued else 0),
             n_features=X.shape[1],
             linear_path=bool(config.get("linear_path")),
             streaming=streaming,
@@ -120,15 +123,16 @@ def train(
             hook = _epoch_hook(estimator, context, X, y, fitted)
             net.callbacks = [*net.callbacks, hook]
         net.initialize()
-        if resume and estimator._optimizer_state:
+        if resume and estimator._optimizer_state and estimator._solver == solver:
             state.load_optimizer_state(net.optimizer_, estimator._optimizer_state)
         n_weights = sum(p.numel() for p in module.parameters())
         with suited_threads(net.batch_size * n_weights):
             net.partial_fit(rows)
-        net.rows_valid = None  # the data is not ours to keep
+        net.forget_data()
         _warn_unless_converged(net)
 
-    if X.shape[0] > DENSITY_ROWS:
+    n_given = X.shape[0]
+    if n_given > DENSITY_ROWS:
         rng = np.random.default_rng(draw)
         X = X[np.sort(rng.choice(X.shape[0], DENSITY_ROWS, replace=False))]
     codes = bridge.apply(module.encode, X, units, dtype, device, module.width)
@@ -146,12 +150,17 @@ def train(
             f"diverged. Lower the learning rate (learning_rate_init={net.lr:g})."
         )
 
-    keep_optimizer = (streaming or estimator.warm_start) and estimator.solver != "lbfgs"
+    moments = _code_moments(n_given, codes)
+    if continued:
+        moments = _merged_moments(estimator._code_moments, moments)
+    keep_optimizer = (streaming or estimator.warm_start) and solver != "lbfgs"
     return {
         **fitted(),
         "_net": net,
         "history_": _history(net, estimator.history_ if resume else {}),
-        "_code_moments": _code_moments(codes),
+        "_code_moments": moments,
+        "_solver": solver,
+        "_standardize": bool(estimator.standardize),
         "_seed": seed,
         "_n_trainings": n_trainings,
         "_optimizer_state": (
@@ -169,6 +178,7 @@ def make_net(
     device: torch.device,
     *,
     n_rows: int,
+    n_seen: int,
     n_features: int,
     linear_path: bool,
     streaming: bool,
@@ -198,7 +208,7 @@ def make_net(
         },
     }[estimator.solver]
     if not full_batch:
-        decay = _resolve_weight_decay(estimator, n_rows, n_features, linear_path)
+        decay = _resolve_weight_decay(estimator, n_seen, n_features, linear_path)
         optimizer["optimizer__weight_decay"] = 0.0
         optimizer["optimizer__param_groups"] = [("*.kernel", {"weight_decay": decay})]
     stopping = [] if streaming else _stopping_rule(estimator)
@@ -260,7 +270,7 @@ def _resolve_learning_rate(
     if estimator.learning_rate_init != "auto":
         return float(estimator.learning_rate_init)
     if estimator.solver == "sgd" or not one_cycle:
-        return 1e-3
+        return min(1e-3, 10.0 / n_features) if linear_path else 1e-3
     return min(1e-2, 10.0 / n_features) if linear_path else 3e-3
 
 
@@ -268,6 +278,8 @@ def _resolve_weight_decay(
     estimator: Any, n_rows: int, n_features: int, linear_path: bool
 ) -> float:
     """Shrink the correction to PCA the more, the fewer rows there are per feature."""
+    if estimator.solver != "adam":
+        return 0.0
     if estimator.weight_decay != "auto":
         return float(estimator.weight_decay)
     if not linear_path:
@@ -306,15 +318,36 @@ def _split(
     return np.sort(order[n_valid:]), np.sort(order[:n_valid])
 
 
-def _take_over(module: torch.nn.Module, earlier: torch.nn.Module) -> None:
-    """Go on with the weights of `earlier` and the present hyperparameters."""
+def _check_device(device: torch.device, dtype: str, X: Any) -> None:
+    """Raise ValueError for what the device cannot compute."""
+    if device.type == "mps" and (dtype == "float64" or bridge.is_sparse(X)):
+        what = "sparse X" if bridge.is_sparse(X) else "dtype='float64'"
+        raise ValueError(
+            f"The 'device' parameter chose 'mps', which cannot compute with {what}. "
+            "Use device='cpu'."
+        )
+
+
+#: What the units and the objective hang on, beside the shapes of the weights.
+_FIXED = ("loss", "activation", "code_activation", "output_activation")
+
+
+def _take_over(
+    module: torch.nn.Module, config: Mapping[str, Any], earlier: Any
+) -> None:
+    """Go on with the weights of an earlier fit and the present hyperparameters."""
+    same = all(config[name] == earlier._config[name] for name in _FIXED)
+    same = same and bool(earlier.standardize) == earlier._standardize
     try:
-        state.load_weights(module, state.weights(earlier), keep="hyper.")
+        if not same:
+            raise RuntimeError("another objective")
+        state.load_weights(module, state.weights(earlier.module_), keep="hyper.")
     except RuntimeError as error:
         raise ValueError(
-            "Training cannot go on with another architecture than it began with: "
-            "n_components, hidden_layer_sizes, tied_weights and linear_path must "
-            "stay as they were. Use fit with warm_start=False."
+            "Training cannot go on with another architecture or objective than it "
+            "began with: n_components, hidden_layer_sizes, activations, loss, "
+            "standardize, tied_weights and linear_path must stay as they were. Use fit "
+            "with warm_start=False."
         ) from error
 
 
@@ -341,7 +374,8 @@ def _stopping_rule(estimator: Any) -> list[tuple[str, BestWeights]]:
 
 def _warn_unless_converged(net: AutoencoderNet) -> None:
     stopping = dict(net.callbacks_).get("stopping")
-    if stopping is None or stopping.converged_ or net.schedule == "one_cycle":
+    cut_short = len(net.history) < net.max_epochs
+    if stopping is None or cut_short or net.schedule == "one_cycle":
         return
     warnings.warn(
         f"Maximum number of epochs (max_iter={net.max_epochs}) reached before training "
@@ -386,10 +420,24 @@ def _history(
     }
 
 
-def _code_moments(codes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the mean and a positive definite covariance of codes."""
+#: The number of rows, the mean of their codes, and a positive definite covariance.
+_Moments = tuple[int, NDArray[Any], NDArray[Any]]
+
+
+def _code_moments(n_rows: int, codes: NDArray[Any]) -> _Moments:
+    """Return the moments of `n_rows` rows from the codes of some of them."""
     codes = codes.astype(np.float64)
     centred = codes - codes.mean(axis=0)
     covariance = centred.T @ centred / len(codes)
     ridge = 1e-6 * (float(covariance.diagonal().max()) or 1.0)
-    return codes.mean(axis=0), covariance + ridge * np.eye(codes.shape[1])
+    return n_rows, codes.mean(axis=0), covariance + ridge * np.eye(codes.shape[1])
+
+
+def _merged_moments(first: _Moments, second: _Moments) -> _Moments:
+    """Return the moments of two sets of rows together."""
+    total = first[0] + second[0]
+    share = second[0] / total
+    apart = second[1] - first[1]
+    mean = first[1] + share * apart
+    covariance = (1.0 - share) * first[2] + share * second[2]
+    return total, mean, covariance + share * (1.0 - share) * np.outer(apart, apart)

@@ -3,7 +3,7 @@ r"""Encoders and decoders.
 Every decoder ends in a linear layer, and can say what that layer reads and what it
 weighs: ``decoder(z) = features(z) @ weight.T + bias`` with ``weight, bias =
 decoder.readout()``. Objectives that need not form the output use this (see
-`sklearn_ae.parts.reconstruction.sparse_squared_error`). The output nonlinearity is the
+`sklearn_ae.parts.sparse.sparse_squared_error`). The output nonlinearity is the
 objective's.
 
 Networks are pure functions of their weights, their input and a generator: with one
@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sklearn_ae.parts.activations import dropout, get_activation
-from sklearn_ae.parts.sparse import sparse_product
+from sklearn_ae.parts.sparse import full_precision, sparse_product
 
 __all__ = [
     "Dense",
@@ -271,9 +271,10 @@ class LinearPathEncoder(Encoder):
                 u = u.clamp_(-self._reach(), self._reach())
             skip = self.correction * self.precision[:, None] * self.trust
         weight, bias = self.network.readout()
-        straight = linear(x, (self.components + skip).T, self.trust * bias)
-        h = self.network.features(u, generator)
-        return torch.addmm(straight, h, weight.T * self.trust)
+        h = self.network.features(u, generator).to(bias.dtype)
+        with full_precision(x.device.type):
+            straight = linear(x, (self.components + skip).T, self.trust * bias)
+            return torch.addmm(straight, h, weight.T * self.trust)
 
     def weights(self) -> list[Tensor]:
         """Return the network's weight matrices, without biases."""
@@ -332,9 +333,10 @@ class LinearPathDecoder(nn.Module):
     def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         weight, bias = self.network.readout()
         skip = self.components + self.trust * self.correction
-        straight = F.linear(z, skip, self.trust * bias)
-        h = self.trust * self._hidden(z, generator)
-        return torch.addmm(straight, h, weight.T)
+        h = self.trust * self._hidden(z, generator).to(bias.dtype)
+        with full_precision(z.device.type):
+            straight = F.linear(z, skip, self.trust * bias)
+            return torch.addmm(straight, h, weight.T)
 
     def _hidden(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
         return self.network.features(z.clamp(-REACH, REACH), generator)

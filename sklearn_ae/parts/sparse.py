@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 __all__ = [
+    "full_precision",
     "sparse_product",
     "sparse_squared_error",
     "squared_row_norms",
     "transposed",
 ]
+
+
+def full_precision(device: str) -> AbstractContextManager[Any]:
+    """Return a context in which autocast, if it is on, is off."""
+    if torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
 
 
 def transposed(x: Tensor) -> Tensor:
@@ -36,7 +46,7 @@ def sparse_product(x: Tensor, weight: Tensor) -> Tensor:
     -------
     Tensor of shape (batch, n_out)
     """
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x.device.type):
         return _SparseProduct.apply(x, weight.to(x.dtype))
 
 
@@ -47,6 +57,7 @@ class _SparseProduct(torch.autograd.Function):
         return torch.sparse.mm(x, weight)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         return None, torch.sparse.mm(transposed(ctx.x), grad)
 
@@ -83,7 +94,7 @@ def sparse_squared_error(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> 
     -------
     Tensor of shape (batch,)
     """
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x.device.type):
         return _SparseSquaredError.apply(x, *(t.to(x.dtype) for t in (h, weight, bias)))
 
 
@@ -103,6 +114,7 @@ class _SparseSquaredError(torch.autograd.Function):
         return squared_row_norms(x) - 2.0 * cross + own
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         h, weight, bias, readings, gram, offset = ctx.saved_tensors
         g = 2.0 * grad[:, None]
