@@ -1,6 +1,11 @@
 """Set-up that has to come before the first import of scipy, and shared fixtures."""
 
 import os
+import signal
+
+# Started in the background, a shell has us ignore Ctrl-C, which some tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # One of scikit-learn's checks skips itself without it; scipy reads it on import.
 os.environ["SCIPY_ARRAY_API"] = "1"

@@ -825,7 +825,7 @@ def test_70_failure_after_training(name, X, monkeypatch):
     model = make(name).fit(X)
     codes, curve = model.transform(X), model.loss_curve_
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_code_moments", lambda codes: fail())
+        patch.setattr(training, "_code_moments", lambda *given: fail())
         for method in ("fit", "partial_fit"):
             with pytest.raises(RuntimeError, match="out of luck"):
                 getattr(model, method)(X[:, :3] if method == "fit" else X)

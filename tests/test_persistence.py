@@ -221,7 +221,8 @@ def test_75_changed_state_is_refused(value):
         units = state["_units"]
         state["_units"] = type(units)(units.shift, units.scale * 2)
     elif value == "_code_moments":
-        state["_code_moments"] = tuple(m * 2 for m in state["_code_moments"])
+        n_rows, mean, covariance = state["_code_moments"]
+        state["_code_moments"] = (n_rows, mean, covariance * 2)
     else:
         state["history_"] = {k: v + 1 for k, v in state["history_"].items()}
     with pytest.raises(ValueError, match=r"damaged.*checksum"):

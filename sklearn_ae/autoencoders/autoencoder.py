@@ -156,11 +156,7 @@ class AutoencoderModule(nn.Module):
             if x.layout == torch.sparse_csr and not self.corruption.keeps_zeros:
                 x = x.to_dense()
             numbers = self._hyperparameters("corruption")
-            if x.layout == torch.sparse_csr:
-                x = self.corruption.corrupt(x, generator, **numbers)
-            else:
-                noisy = self.corruption.corrupt(x / self.spread, generator, **numbers)
-                x = noisy * self.spread
+            x = self.corruption.corrupt(x, generator, self.spread, **numbers)
         z = self.encode(x, generator)
         terms = {"reconstruction": self._reconstruction(z, batch.target, generator)}
         for name, penalty in self.penalties:

@@ -24,6 +24,8 @@ __all__ = ["LinearStart", "linear_start"]
 
 #: PCA of data that exceeds `CACHE_BYTES` is that of a random sample of this size.
 SAMPLE_BYTES = 2**25
+#: Data of up to so many numbers is decomposed in float64.
+PRECISE_NUMBERS = 2**22
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,9 @@ def _principal(
         else:
             rank = min(n_components, n_samples, n_features)
             # centred before the cast, so that a large offset costs no digits
-            rows = np.empty(X.shape, np.float64 if X.size <= 2**22 else np.float32)
+            rows = np.empty(
+                X.shape, np.float64 if X.size <= PRECISE_NUMBERS else np.float32
+            )
             np.subtract(X, mean, out=rows, casting="same_kind")
             total = float(moments(rows)[1].sum())
             fitted = PCA(rank, random_state=seed).fit(rows)

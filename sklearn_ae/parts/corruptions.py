@@ -32,8 +32,18 @@ class Corruption(Params):
         return {name: float(value) for name, value in self.get_params().items()}
 
     @staticmethod
-    def corrupt(x: Tensor, generator: torch.Generator) -> Tensor:
-        """Return a corrupted copy of `x`, of shape (batch, n_features)."""
+    def corrupt(
+        x: Tensor, generator: torch.Generator, unit: Tensor | float = 1.0
+    ) -> Tensor:
+        """Return a corrupted copy of `x`, of shape (batch, n_features).
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, n_features)
+        generator : torch.Generator
+        unit : Tensor of shape () or float
+            What noise is measured in: the root mean square of the rows.
+        """
         raise NotImplementedError
 
 
@@ -62,12 +72,16 @@ class GaussianNoise(Corruption):
 
     @staticmethod
     def corrupt(  # type: ignore[override]
-        x: Tensor, generator: torch.Generator, *, noise_level: Tensor
+        x: Tensor,
+        generator: torch.Generator,
+        unit: Tensor | float = 1.0,
+        *,
+        noise_level: Tensor,
     ) -> Tensor:
         noise = torch.randn(
             x.shape, generator=generator, dtype=x.dtype, device=x.device
         )
-        return x + noise_level * noise
+        return x + noise_level * unit * noise
 
 
 class Masking(Corruption):
@@ -91,7 +105,11 @@ class Masking(Corruption):
 
     @staticmethod
     def corrupt(  # type: ignore[override]
-        x: Tensor, generator: torch.Generator, *, noise_level: Tensor
+        x: Tensor,
+        generator: torch.Generator,
+        unit: Tensor | float = 1.0,
+        *,
+        noise_level: Tensor,
     ) -> Tensor:
         if x.layout == torch.sparse_csr:
             values = x.values()
@@ -125,7 +143,11 @@ class SaltAndPepper(Corruption):
 
     @staticmethod
     def corrupt(  # type: ignore[override]
-        x: Tensor, generator: torch.Generator, *, noise_level: Tensor
+        x: Tensor,
+        generator: torch.Generator,
+        unit: Tensor | float = 1.0,
+        *,
+        noise_level: Tensor,
     ) -> Tensor:
         draw = _uniform(x, generator)
         noisy = torch.where(draw < noise_level / 2, x.amin(0), x)

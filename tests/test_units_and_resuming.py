@@ -1,0 +1,194 @@
+"""Where units, kinds of rows and trainings meet; each once went wrong unnoticed."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from estimators import table
+from sklearn.callback import ProgressBar
+from sklearn.datasets import load_digits
+
+from sklearn_ae import Autoencoder, GaussianNoise
+from sklearn_ae.engine import start
+from sklearn_ae.engine.net import EpochHook
+
+SMALL = {"max_iter": 3, "random_state": 0}
+
+
+def dominated(n_rows=300):
+    """Return rows of which one column carries nearly all of the variance."""
+    X = np.random.default_rng(0).normal(size=(n_rows, 6))
+    X[:, 1:] += X[:, [0]] ** 2  # something to learn beside it
+    X[:, 0] *= 1000
+    return X
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"linear_path": False}, {"hidden_layer_sizes": ()}]
+)
+@pytest.mark.parametrize("fitted_on", [np.array, sp.csr_array])
+def test_sparse_rows_mean_what_dense_ones_do(fitted_on, params):
+    """Whichever the model was fitted on; float32 sums differ in the sixth digit."""
+    X = load_digits().data[:200]
+    model = Autoencoder(3, **SMALL, **params).fit(fitted_on(X))
+    codes = model.transform(X)
+    scale = np.abs(codes).max()
+    np.testing.assert_allclose(
+        model.transform(sp.csr_array(X)), codes, atol=1e-5 * scale
+    )
+    assert model.score(sp.csr_array(X)) == pytest.approx(model.score(X), rel=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_start_from_a_sample_still_learns(seed, monkeypatch):
+    """The unit comes from all rows, the share that PCA leaves from the sample."""
+    X = dominated(4000)
+    whole = start.linear_start(X, 1, seed)
+    monkeypatch.setattr(start, "CACHE_BYTES", 10_000)
+    monkeypatch.setattr(start, "SAMPLE_BYTES", 20_000)
+    sampled = start.linear_start(X, 1, seed)
+    assert sampled.trust == 1.0
+    # about 400 rows: their share of the residual is within a quarter of that of all
+    assert sampled.units.scale == pytest.approx(whole.units.scale, rel=0.25)
+
+
+@pytest.mark.parametrize("precise", [0, 2**22])
+def test_start_far_from_zero(precise, monkeypatch):
+    """Rows are centred before they are rounded to float32."""
+    monkeypatch.setattr(start, "PRECISE_NUMBERS", precise)
+    X = table(50)
+    near, far = start.linear_start(X, 2, 0), start.linear_start(X + 1e8, 2, 0)
+    np.testing.assert_allclose(far.encoder, near.encoder, atol=1e-4)
+    assert far.units.scale == pytest.approx(near.units.scale, rel=1e-4)
+
+
+def test_bfloat16_keeps_the_part_that_is_pcas():
+    """Its 8 bits would leave 0.4 % of a column that is 1000 times the others."""
+    X = dominated()
+    settings = {**SMALL, "max_iter": 20}
+    exact = Autoencoder(1, **settings).fit(X)
+    mixed = Autoencoder(1, dtype="bfloat16", **settings).fit(X)
+    assert mixed.loss_curve_[0] == pytest.approx(exact.loss_curve_[0], rel=0.02)
+    assert mixed.score(X) == pytest.approx(exact.score(X), rel=0.1)
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("linear_path", ["auto", False])
+def test_noise_is_measured_in_average_standard_deviations(standardize, linear_path):
+    """On the linear path too, whose unit is what PCA leaves; else in that of X."""
+    X = dominated()
+    model = Autoencoder(
+        2,
+        corruption=GaussianNoise(),
+        standardize=standardize,
+        linear_path=linear_path,
+        **SMALL,
+    ).fit(X)
+    unit = float(model.module_.spread) * model._units.scale
+    spread = np.sqrt(X.var(axis=0).mean())
+    assert unit == pytest.approx(spread if standardize else 1.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "poisson"])
+def test_affine_attributes_need_an_affine_decoder(loss):
+    model = Autoencoder(2, hidden_layer_sizes=(), loss=loss, **SMALL)
+    model.fit(np.random.default_rng(0).random((30, 5)))
+    assert not hasattr(model, "components_")
+    assert not hasattr(model, "mean_")
+
+
+@pytest.mark.parametrize(
+    "change", [{"loss": "log_loss"}, {"standardize": False}, {"activation": "tanh"}]
+)
+def test_warm_start_with_another_objective(change):
+    """The units and the weights would not mean the same: refused, and nothing lost."""
+    X = np.random.default_rng(0).random((40, 5))
+    model = Autoencoder(2, linear_path=False, warm_start=True, **SMALL).fit(X)
+    before = model.transform(X)
+    with pytest.raises(ValueError, match="cannot go on with another"):
+        model.set_params(**change).fit(X)
+    np.testing.assert_array_equal(model.transform(X), before)
+
+
+def test_warm_start_with_another_solver():
+    """One solver's moments mean nothing to the other."""
+    X = table(40)
+    model = Autoencoder(2, solver="sgd", warm_start=True, **SMALL).fit(X)
+    assert model.set_params(solver="adam").fit(X).n_iter_ == 6
+
+
+def test_warm_start_holds_out_the_same_rows(monkeypatch):
+    from sklearn_ae.engine import training
+
+    seen = []
+    split = training._split
+
+    def recorded(*given):
+        seen.append(split(*given))
+        return seen[-1]
+
+    monkeypatch.setattr(training, "_split", recorded)
+    model = Autoencoder(2, early_stopping=True, warm_start=True, **SMALL)
+    model.fit(table(40)).fit(table(40))
+    np.testing.assert_array_equal(seen[0][1], seen[1][1])
+
+
+def test_density_is_of_the_whole_stream():
+    """Also where the last rows are few: its mean is that of all codes, roughly."""
+    X = table(200)
+    model = Autoencoder(2, random_state=0, learning_rate_init=1e-6)
+    for chunk in (X[:100], X[100:199], X[199:]):
+        model.partial_fit(chunk)
+    codes = model.transform(X)
+    np.testing.assert_allclose(model.density_.means_[0], codes.mean(axis=0), atol=0.05)
+    np.testing.assert_allclose(
+        model.density_.covariances_[0].diagonal(), codes.var(axis=0), rtol=0.1
+    )
+
+
+def test_fit_keeps_no_data():
+    X = table(40)
+    model = Autoencoder(2, early_stopping=True, **SMALL).set_callbacks(ProgressBar())
+    model.fit(X)
+    assert model.net_.rows_valid is None
+    assert not any(isinstance(hook, EpochHook) for _, hook in model.net_.callbacks_)
+
+
+def test_every_callback_hears_the_last_epoch():
+    """Also those that come after the one that stops training."""
+    model = Autoencoder(
+        2, early_stopping=True, n_iter_no_change=1, tol=0.5, max_iter=50, random_state=0
+    )
+
+    class Ends:
+        def __init__(self):
+            self.began = self.ended = 0
+
+        def setup(self, estimator, context):
+            pass
+
+        teardown = setup
+
+        def on_fit_task_begin(self, estimator, context):
+            self.began += 1
+
+        def on_fit_task_end(self, estimator, context):
+            self.ended += 1
+
+    ends = Ends()
+    model.set_callbacks(ends).fit(table(60))
+    assert model.n_iter_ < 50
+    assert ends.began == ends.ended
+
+
+def test_second_derivatives_of_the_sparse_error_are_refused():
+    """A wrong one would be worse than none."""
+    from sklearn_ae.parts.sparse import sparse_squared_error
+
+    x = torch.eye(3, dtype=torch.float64).to_sparse_csr()
+    h = torch.ones(3, 2, dtype=torch.float64, requires_grad=True)
+    weight, bias = torch.ones(3, 2, dtype=torch.float64), torch.zeros(3).double()
+    error = sparse_squared_error(x, h, weight, bias).sum()
+    (slope,) = torch.autograd.grad(error, h, create_graph=True)
+    with pytest.raises(RuntimeError, match="does not require grad|once_differentiable"):
+        slope.sum().backward()
