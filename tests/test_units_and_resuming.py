@@ -190,5 +190,5 @@ def test_second_derivatives_of_the_sparse_error_are_refused():
     weight, bias = torch.ones(3, 2, dtype=torch.float64), torch.zeros(3).double()
     error = sparse_squared_error(x, h, weight, bias).sum()
     (slope,) = torch.autograd.grad(error, h, create_graph=True)
-    with pytest.raises(RuntimeError, match="does not require grad|once_differentiable"):
+    with pytest.raises(RuntimeError, match=r"not require grad|once_differentiable"):
         slope.sum().backward()
