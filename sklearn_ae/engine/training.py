@@ -131,26 +131,8 @@ def train(
         net.forget_data()
         _warn_unless_converged(net)
 
-    n_given = X.shape[0]
-    if n_given > DENSITY_ROWS:
-        rng = np.random.default_rng(draw)
-        X = X[np.sort(rng.choice(X.shape[0], DENSITY_ROWS, replace=False))]
-    codes = bridge.apply(module.encode, X, units, dtype, device, module.width)
-    errors = bridge.apply(
-        lambda x: module.errors(Batch(x, x), 1.0, per_feature=False),
-        X[:PROBE_ROWS],
-        units,
-        dtype,
-        device,
-        module.width,
-    )
-    if not (np.isfinite(codes).all() and np.isfinite(errors).all()):
-        raise ValueError(
-            "The last step made codes or reconstructions non-finite: training "
-            f"diverged. Lower the learning rate (learning_rate_init={net.lr:g})."
-        )
-
-    moments = _code_moments(n_given, codes)
+    codes = _try_out(net, X, units, dtype, draw)
+    moments = _code_moments(X.shape[0], codes)
     if continued:
         moments = _merged_moments(estimator._code_moments, moments)
     keep_optimizer = (streaming or estimator.warm_start) and solver != "lbfgs"
@@ -418,6 +400,36 @@ def _history(
         name: np.concatenate([earlier.get(name, curve[:0]), curve])
         for name, curve in curves.items()
     }
+
+
+def _try_out(
+    net: AutoencoderNet, X: Any, units: Units, dtype: torch.dtype, seed: int
+) -> NDArray[Any]:
+    """Return the codes of up to `DENSITY_ROWS` rows, if the module makes sense.
+
+    Raises
+    ------
+    ValueError
+        If codes or reconstructions are not finite: the loss that is known is the one
+        before the last step.
+    """
+    module, device = net.module_, torch.device(net.device)
+    if X.shape[0] > DENSITY_ROWS:
+        rng = np.random.default_rng(seed)
+        X = X[np.sort(rng.choice(X.shape[0], DENSITY_ROWS, replace=False))]
+
+    def errors(x: torch.Tensor) -> torch.Tensor:
+        return module.errors(Batch(x, x), 1.0, per_feature=False)
+
+    probe, width = X[:PROBE_ROWS], module.width
+    codes = bridge.apply(module.encode, X, units, dtype, device, width)
+    lost = bridge.apply(errors, probe, units, dtype, device, width)
+    if np.isfinite(codes).all() and np.isfinite(lost).all():
+        return codes
+    raise ValueError(
+        "The last step made codes or reconstructions non-finite: training diverged. "
+        f"Lower the learning rate (learning_rate_init={net.lr:g})."
+    )
 
 
 #: The number of rows, the mean of their codes, and a positive definite covariance.
