@@ -340,7 +340,7 @@ class _Reader:
         reuse: bool = False,
     ) -> None:
         self.units, self.dtype, self.device, self.reuse = units, dtype, device, reuse
-        self.shift: dict[torch.dtype, Tensor] = {}
+        self.origin: dict[torch.dtype, Tensor] = {}
         self.buffer: Tensor | None = None
 
     def __call__(self, X: Any) -> Tensor:
@@ -373,9 +373,10 @@ class _Reader:
         out = out[: len(rows)]
         if shift is None:
             return torch.mul(rows, 1.0 / scale, out=out)
-        if rows.dtype not in self.shift:
-            self.shift[rows.dtype] = torch.tensor(shift, dtype=rows.dtype)
-        return torch.sub(rows, self.shift[rows.dtype], out=out).mul_(1.0 / scale)
+        if rows.dtype not in self.origin:
+            self.origin[rows.dtype] = torch.tensor(-shift / scale, dtype=rows.dtype)
+        # one pass over the rows, where a difference and a quotient would be two
+        return torch.add(self.origin[rows.dtype], rows, alpha=1.0 / scale, out=out)
 
     def _read_csr(self, X: Any) -> Tensor:
         index = np.int32 if max(X.nnz, X.shape[1]) < 2**31 else np.int64
