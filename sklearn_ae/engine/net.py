@@ -178,8 +178,14 @@ class AutoencoderNet(NeuralNet):
         if iterator is None:
             return
         sizes: list[int] = []
-        losses: list[Tensor] = []
-        terms: list[dict[str, Tensor]] = []
+        losses: list[Any] = []
+        terms: list[dict[str, Any]] = []
+        # On the CPU numbers are kept: small tensors among the batches' large ones would
+        # fragment the heap, by some 100 kB a step. On an accelerator tensors are, since
+        # reading each would wait for it.
+        keep: Callable[[Tensor], Any] = torch.Tensor.detach
+        if torch.device(self.device).type == "cpu":
+            keep = float
         watched = any(self._listeners(event) for event in _BATCH_EVENTS)
         for batch in iterator:
             if watched:
@@ -187,18 +193,19 @@ class AutoencoderNet(NeuralNet):
                 self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch)
             sizes.append(batch.x.shape[0])
-            losses.append(step["loss"])
-            terms.append(step["terms"])
+            losses.append(keep(step["loss"]))
+            terms.append({name: keep(term) for name, term in step["terms"].items()})
             if watched:
                 self.history.record_batch(prefix + "_loss", step["loss"].item())
                 self.history.record_batch(prefix + "_batch_size", sizes[-1])
                 self.notify("on_batch_end", batch=batch, training=training, **step)
 
-        weights = torch.tensor(sizes, dtype=torch.float64)
-        weights /= weights.sum()
+        weights = [size / sum(sizes) for size in sizes]
 
-        def mean(values: list[Tensor]) -> float:
-            return float(torch.stack(values).cpu().double() @ weights)
+        def mean(values: list[Any]) -> float:
+            if isinstance(values[0], Tensor):
+                values = torch.stack(values).tolist()
+            return math.fsum(map(operator.mul, values, weights))
 
         loss = mean(losses)
         if not math.isfinite(loss):
