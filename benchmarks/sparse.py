@@ -112,21 +112,8 @@ def dense_batches() -> Iterator[None]:
 
 
 def ours(X: Any, batch: int, epochs: int, **parameters: Any) -> tuple[Any, list[float]]:
-    stamps = speed.Stamps()
-    parameters = {"linear_path": False, **parameters}
-    model = Autoencoder(
-        CODE,
-        hidden_layer_sizes=(HIDDEN,),
-        activation="relu",
-        batch_size=batch,
-        max_iter=epochs,
-        learning_rate_init=1e-3,
-        device="cpu",
-        random_state=0,
-        callbacks=[stamps],
-        **parameters,
-    ).fit(X)
-    return model, stamps.times
+    widths = (X.shape[1], HIDDEN, CODE)
+    return speed.fitted(X, widths, batch, epochs, **parameters)
 
 
 def densified(X: Any, batch: int, epochs: int, **parameters: Any) -> Any:

@@ -100,9 +100,10 @@ def loop(
     return stamps, curve
 
 
-def ours(
-    X: np.ndarray, widths: Sequence[int], batch: int, epochs: int, **parameters: Any
-) -> tuple[list[float], list[float]]:
+def fitted(
+    X: Any, widths: Sequence[int], batch: int, epochs: int, **parameters: Any
+) -> tuple[Autoencoder, list[float]]:
+    """Return ours, fitted without the linear path, and the times of its epochs."""
     stamps = Stamps()
     parameters = {"linear_path": False, **parameters}
     model = Autoencoder(
@@ -117,7 +118,14 @@ def ours(
         callbacks=[stamps],
         **parameters,
     ).fit(X)
-    return stamps.times, model.loss_curve_
+    return model, stamps.times
+
+
+def ours(
+    X: np.ndarray, widths: Sequence[int], batch: int, epochs: int, **parameters: Any
+) -> tuple[list[float], list[float]]:
+    model, times = fitted(X, widths, batch, epochs, **parameters)
+    return times, model.loss_curve_
 
 
 def scikit_learn(

@@ -200,12 +200,12 @@ class AutoencoderNet(NeuralNet):
                 self.history.record_batch(prefix + "_batch_size", sizes[-1])
                 self.notify("on_batch_end", batch=batch, training=training, **step)
 
-        weights = [size / sum(sizes) for size in sizes]
+        n_rows = sum(sizes)
 
         def mean(values: list[Any]) -> float:
             if isinstance(values[0], Tensor):
                 values = torch.stack(values).tolist()
-            return math.fsum(map(operator.mul, values, weights))
+            return float(sum(map(operator.mul, values, sizes)) / n_rows)
 
         loss = mean(losses)
         if not math.isfinite(loss):
