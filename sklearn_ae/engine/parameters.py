@@ -18,7 +18,17 @@ from sklearn_ae.engine.params import (
     positional,
 )
 
-__all__ = ["SharedParameters"]
+__all__ = ["ACTIVATION_NAMES", "SharedParameters"]
+
+ACTIVATION_NAMES = (
+    "identity",
+    "relu",
+    "sigmoid",
+    "logistic",
+    "tanh",
+    "softplus",
+    "gelu",
+)
 
 
 class _Callback(Constraint):
@@ -27,7 +37,91 @@ class _Callback(Constraint):
 
 
 class SharedParameters(Params):
-    """Same names, same meaning, in every method. The docstrings there say what."""
+    r"""Same names, same meaning, in every method.
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Size of the code. It may exceed the number of features.
+    hidden_layer_sizes : tuple of int, default=(128, 64)
+        Widths between input and code, mirrored in the decoder; ``()`` for none.
+    activation : str, default="gelu"
+        Of hidden units: "identity", "relu", "sigmoid" ("logistic"), "tanh",
+        "softplus" or "gelu".
+    code_activation : str, default="identity"
+        Of the code, one of the same.
+    output_activation : str, default="auto"
+        Of the reconstruction. "auto" is identity for squared and absolute error,
+        sigmoid for log loss, exp for Poisson.
+    loss : str, default="squared_error"
+        −log p: ½‖x − x̂‖², Σ|x − x̂|, binary cross-entropy for data in [0, 1], or the
+        Poisson likelihood for counts.
+    tied_weights : bool, default=False
+        Whether the decoder's weights are the encoder's, transposed (and shared).
+    linear_path : bool or "auto", default="auto"
+        Whether to start at PCA (TruncatedSVD for sparse X) and learn a correction.
+        "auto" does so in `Autoencoder` with squared error, a hidden layer, identity at
+        code and output, free weights and `standardize`; methods that follow a paper
+        start at random, as it says.
+    dropout : float, default=0.0
+        Share of hidden units left out at each training step, in [0, 1).
+    alpha : float, default=0.0
+        α, the strength of L2 regularisation of the networks' weights; biases and the
+        linear path's own maps are left out.
+    weight_decay : float or "auto", default="auto"
+        Decoupled decay of the same weights, used by "adam" alone (AdamW): each step
+        also shrinks them by learning rate × `weight_decay`. "auto" is none, but along
+        the linear path min(10, 20 (n_features + 20) / n_samples): the network's
+        correction is shrunk the more, the fewer rows there are to learn it from.
+    standardize : bool, default=True
+        Whether the network sees (X − mean) / scale, with ONE scale for all features,
+        so that the optimum is that on X itself: the average standard deviation, or
+        along the linear path what PCA leaves unexplained (root mean square), so that
+        the objective starts at n_features / 2 nats. Sparse X is not centred. Never
+        done for log loss and Poisson.
+    solver : {"adam", "sgd", "lbfgs"}, default="adam"
+        "sgd" has Nesterov momentum 0.9; "lbfgs" takes all rows at once, draws no
+        order, and counts its iterations as epochs.
+    learning_rate_init : float or "auto", default="auto"
+        Peak learning rate; not used by "lbfgs". "auto" is min(1e-2, 10 / n_features)
+        along the linear path and 3e-3 elsewhere, and 1e-3 where it is constant or the
+        solver "sgd".
+    learning_rate : {"one_cycle", "constant"}, default="one_cycle"
+        Its course over the training.
+    batch_size : int or "auto", default="auto"
+        Rows per step; "auto" is about 256, in batches of equal size.
+    max_iter : int or "auto", default="auto"
+        Epochs. "auto" is 64 along the linear path (40 where a batch holds all rows),
+        or as many as make max(400, 7 n_features) steps, or (for very wide X)
+        2·10⁶ / n_features, but at least 100 steps; 500 for "lbfgs". Elsewhere it is
+        100, or as many as make 2000 to 10000 steps, at most 400.
+    tol : float, default=1e-4
+        Least relative improvement of the loss that counts as one.
+    n_iter_no_change : int, default=10
+        Epochs without improvement after which training stops, where the learning rate
+        is constant or `early_stopping` is set.
+    early_stopping : bool, default=False
+        Whether to hold out rows, stop when their loss no longer falls, and keep the
+        weights with the lowest (those before the first step among them).
+    validation_fraction : float, default=0.1
+        Share of rows to hold out, drawn at random.
+    shuffle : bool, default=True
+        Whether to draw a new order of rows in each epoch.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the last fit.
+    random_state : int, RandomState or None, default=None
+        Drives initial weights, order, noise and dropout. Global random states are
+        neither read nor changed.
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:0", "mps"; "auto" takes CUDA where there is one.
+    dtype : {"float32", "float64", "bfloat16"}, default="float32"
+        Of the computation and the results. "bfloat16" trains in mixed precision, with
+        weights and results in float32.
+    callbacks : list of skorch callbacks or None, default=None
+        Copied before use. scikit-learn's own callbacks go to `set_callbacks`.
+    verbose : int, default=0
+        1 prints a line per epoch.
+    """
 
     n_components: int = positional(2)
     hidden_layer_sizes: tuple[int, ...] = (128, 64)
@@ -58,9 +152,6 @@ class SharedParameters(Params):
     callbacks: Any = None
     verbose: int = 0
 
-    _activations = OneOf(
-        "identity", "relu", "sigmoid", "logistic", "tanh", "softplus", "gelu"
-    )
     _valid: ClassVar = {
         "n_components": [Interval(int, 1, None)],
         "hidden_layer_sizes": [
@@ -68,9 +159,9 @@ class SharedParameters(Params):
                 Interval(int, 1, None), "a tuple or list of ints in the range [1, inf)"
             )
         ],
-        "activation": [_activations],
-        "code_activation": [_activations],
-        "output_activation": [OneOf("auto", "exp", *_activations.options)],
+        "activation": [OneOf(*ACTIVATION_NAMES)],
+        "code_activation": [OneOf(*ACTIVATION_NAMES)],
+        "output_activation": [OneOf("auto", "exp", *ACTIVATION_NAMES)],
         "loss": [OneOf("squared_error", "log_loss", "absolute_error", "poisson")],
         "tied_weights": [Bool()],
         "linear_path": [Bool(), OneOf("auto")],

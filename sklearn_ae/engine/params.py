@@ -9,6 +9,8 @@ with defaults, and what each may be in an (unannotated) table::
         _valid = {"weight": [Interval(float, 0, None)]}
 
 Nothing but assignment happens in the generated ``__init__``, as scikit-learn asks.
+What a base class documents of its fields and fitted attributes, a class that derives
+from it need not repeat: its docstring is completed, with its own defaults.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -203,10 +206,13 @@ class Params:
     """
 
     _valid: ClassVar[dict[str, list[Constraint]]] = {}
+    #: Fitted attributes that a base class documents, and that this one has not.
+    _absent: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         dataclass(kw_only=True, eq=False, repr=False)(cls)
+        _complete_docstring(cls)
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
@@ -301,6 +307,65 @@ class Params:
         for base in reversed(cls.__mro__):
             table.update(vars(base).get("_valid", {}))
         return table
+
+
+# -- docstrings -------------------------------------------------------------------
+
+
+def _section(name: str) -> re.Pattern[str]:
+    """Return what finds a numpydoc section and, as its first group, its entries."""
+    return re.compile(rf"^{name}\n-+\n(.*?)(?=\n*^\S[^\n]*\n--|\s*\Z)", re.M | re.S)
+
+
+def _entries(cls: type, section: str) -> dict[str, str]:
+    """Return what a class documents in a numpydoc section, by name."""
+    found = _section(section).search(inspect.cleandoc(cls.__doc__ or ""))
+    if found is None:
+        return {}
+    entries = re.split(r"\n(?=\S)", found.group(1))
+    return {entry.split(" :")[0]: entry for entry in entries}
+
+
+def _complete_docstring(cls: type[Params]) -> None:
+    """Add to a class's docstring what its bases say of what it inherits.
+
+    Parameters follow those that it documents itself, the positional ones first.
+    """
+    if not cls.__doc__ or cls.__doc__.startswith(f"{cls.__name__}("):
+        return  # stripped, or made by dataclass
+    inherited: dict[str, dict[str, str]] = {"Parameters": {}, "Attributes": {}}
+    for base in reversed(cls.__mro__[1:]):
+        if issubclass(base, Params):
+            for section, entries in inherited.items():
+                entries.update(_entries(base, section))
+    fields = inspect.signature(cls.__init__).parameters
+    own = _entries(cls, "Parameters")
+    known = {
+        name: _with_default(entry, fields[name].default)
+        for name, entry in inherited["Parameters"].items()
+        if name in fields
+    }
+    if not own or not known:
+        return
+    documented = {**known, **own}
+    first = [n for n, f in fields.items() if f.kind is f.POSITIONAL_OR_KEYWORD]
+    order = dict.fromkeys([*(n for n in first if n in documented), *own, *known])
+    parameters = "\n".join(documented[name] for name in order)
+    attributes = {**_entries(cls, "Attributes"), **inherited["Attributes"]}
+    attributes |= _entries(cls, "Attributes")
+    attributes = {n: a for n, a in attributes.items() if n not in cls._absent}
+    text = parameters + "\n\nAttributes\n----------\n" * bool(attributes)
+    text += "\n".join(attributes.values())
+    doc = _section("Attributes").sub("", inspect.cleandoc(cls.__doc__))
+    found = _section("Parameters").search(doc)
+    assert found is not None
+    cls.__doc__ = doc[: found.start(1)] + text + doc[found.end(1) :]
+
+
+def _with_default(entry: str, default: Any) -> str:
+    """Return a parameter's documentation with another default."""
+    stated = f'"{default}"' if isinstance(default, str) else repr(default)
+    return re.sub(r"default=[^\n]*", lambda _: f"default={stated}", entry, count=1)
 
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
