@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -41,20 +41,57 @@ class BaseAutoencoder(
     ``_module_config`` what to build it from. The module answers (all in the network's
     units, see `sklearn_ae.engine.bridge.Units`):
 
-    - ``encode(x)`` and ``decode(z)``;
+    - ``encode(x)``, ``decode(z)``, ``reconstruct(x)``;
     - ``loss(batch, generator)``: named scalar terms in nats; noise only from
       `generator`;
     - ``errors(batch, units, per_feature)``: each row's mean (or each entry's)
       reconstruction error in the units of the data;
     - ``begin_at(start)``: take over a `LinearStart`, where it has a linear path;
+    - ``begin_epoch(progress)``: set what changes in the course of training;
     - ``width``: of its widest layer.
+
+    Attributes
+    ----------
+    n_components_ : int
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features,)
+        Only if X has string column names.
+    n_iter_ : int
+        Epochs trained.
+    loss_ : float
+        Objective on the training rows in the last epoch, in nats per sample of what
+        the network sees.
+    loss_curve_ : list of float
+        The same for each epoch.
+    validation_loss_curve_ : list of float or None
+        The same on held-out rows.
+    history_ : dict of ndarray
+        Each term of the objective by epoch: "train_reconstruction" and so on.
+    device_ : str
+        Where the network is.
+    density_ : GaussianMixture
+        Of the training codes, for `sample`.
+    module_ : torch.nn.Module
+    net_ : skorch.NeuralNet
     """
 
     _module_class: ClassVar[Any]
     #: Which of the rows of X a method takes, beside dense ones.
     _accept_sparse: ClassVar[bool] = True
+    #: Whether NaN in dense rows is a missing value.
+    _accept_nan: ClassVar[bool] = False
     #: Whether ``linear_path="auto"`` may switch the linear path on.
     _has_linear_path: ClassVar[bool] = False
+    #: What ``learning_rate_init="auto"`` is for "adam" and "one_cycle" without one.
+    _peak_learning_rate: ClassVar[float] = 3e-3
+    #: What the objective hangs on, beside the shapes of the weights: training cannot go
+    #: on with another value of these entries of ``_module_config``.
+    _fixed: ClassVar[tuple[str, ...]] = (
+        "loss",
+        "activation",
+        "code_activation",
+        "output_activation",
+    )
 
     __repr__ = BaseEstimator.__repr__
 
@@ -66,6 +103,13 @@ class BaseAutoencoder(
 
     def _check_values(self, X: Any, loss: str) -> None:
         """Raise ValueError for rows that the objective is not defined on."""
+
+    def _describe(self, module: Any, over: training.Over) -> dict[str, Any]:
+        """Return fitted attributes that need one more pass over the rows of X.
+
+        ``over(function)`` yields the arrays that a function of tensors of rows gives.
+        """
+        return {}
 
     # -- fitting ------------------------------------------------------------------
 
@@ -124,6 +168,8 @@ class BaseAutoencoder(
         try:
             X = self._validate(X, reset=not resume)
             self._check_values(X, self.loss)
+            if self._accept_nan and not resume:
+                bridge.check_every_feature_observed(X)
             fitted = training.train(self, X, y, resume=resume, context=context)
         except BaseException:  # an interrupt too: the earlier fit stays whole
             for name in _INPUT:
@@ -162,6 +208,9 @@ class BaseAutoencoder(
             reset=reset,
             accept_sparse="csr" if self._accept_sparse else False,
             dtype=None if bridge.is_native(X) else [np.float64, np.float32],
+            ensure_all_finite=(
+                "allow-nan" if self._accept_nan and not bridge.is_sparse(X) else True
+            ),
         )
         if (self.dtype if reset else self._fitted_dtype) != "float64":
             bridge.check_float32_range(X)
@@ -172,15 +221,18 @@ class BaseAutoencoder(
     def _apply(
         self, function: Callable[[Tensor], Tensor], X: Any, units: Units | None = None
     ) -> NDArray[Any]:
+        return bridge.apply(function, X, *self._where(units))
+
+    def _stream(
+        self, function: Callable[[Tensor], Tensor], X: Any
+    ) -> Iterator[NDArray[Any]]:
+        return bridge.stream(function, X, *self._where(None))
+
+    def _where(self, units: Units | None) -> tuple[Any, ...]:
+        """Return units, dtype, device and width, as the bridge takes them."""
         weight = next(self.module_.parameters())
-        return bridge.apply(
-            function,
-            X,
-            self._units if units is None else units,
-            weight.dtype,
-            weight.device,
-            self.module_.width,
-        )
+        units = self._units if units is None else units
+        return units, weight.dtype, weight.device, self.module_.width
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Encode the rows of X, without noise.
@@ -202,7 +254,7 @@ class BaseAutoencoder(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_components)
+        X : {array-like, sparse matrix} of shape (n_samples, n_components)
             Codes, as `transform` returns them.
 
         Returns
@@ -210,7 +262,9 @@ class BaseAutoencoder(
         ndarray of shape (n_samples, n_features)
         """
         check_is_fitted(self, "module_")
-        codes = check_array(bridge.as_array(X), dtype=[np.float64, np.float32])
+        codes = check_array(
+            bridge.as_array(X), accept_sparse="csr", dtype=[np.float64, np.float32]
+        )
         if codes.shape[1] != self.n_components_:
             raise ValueError(
                 f"X has {codes.shape[1]} features, but {type(self).__name__} is "
@@ -218,9 +272,12 @@ class BaseAutoencoder(
             )
         if self._fitted_dtype != "float64":
             bridge.check_float32_range(codes)
-        return self._apply(
-            lambda z: self._units.to_data(self.module_.decode(z)), codes, Units()
-        )
+
+        def decode(z: Tensor) -> Tensor:
+            z = z.to_dense() if z.layout == torch.sparse_csr else z
+            return self._units.to_data(self.module_.decode(z))
+
+        return self._apply(decode, codes, Units())
 
     def reconstruct(self, X: Any) -> NDArray[Any]:
         """Encode and decode: X̂ in the units of X.
@@ -237,7 +294,7 @@ class BaseAutoencoder(
         check_is_fitted(self, "module_")
 
         def both(x: Tensor) -> Tensor:
-            return self._units.to_data(self.module_.decode(self.module_.encode(x)))
+            return self._units.to_data(self.module_.reconstruct(x))
 
         return self._apply(both, self._validate(X, reset=False))
 
@@ -350,15 +407,23 @@ class BaseAutoencoder(
 
     @property
     def density_(self) -> GaussianMixture:
-        """A Gaussian with the mean and covariance of the training codes."""
+        """A Gaussian with the mean and covariance of the training codes.
+
+        Of codes so many that the covariance would outgrow the network, its diagonal.
+        """
         check_is_fitted(self, "module_")
         _, mean, covariance = self._code_moments
-        factor = np.linalg.cholesky(covariance)
-        density = GaussianMixture(covariance_type="full")
+        full = covariance.ndim == 2
+        density = GaussianMixture(covariance_type="full" if full else "diag")
         density.weights_ = np.ones(1)
         density.means_, density.covariances_ = mean[None], covariance[None]
-        density.precisions_cholesky_ = np.linalg.inv(factor).T[None]
-        density.precisions_ = np.linalg.inv(covariance)[None]
+        if full:
+            factor = np.linalg.inv(np.linalg.cholesky(covariance)).T
+            density.precisions_ = np.linalg.inv(covariance)[None]
+        else:
+            factor = 1.0 / np.sqrt(covariance)
+            density.precisions_ = 1.0 / covariance[None]
+        density.precisions_cholesky_ = factor[None]
         return density
 
     @property
@@ -387,6 +452,7 @@ class BaseAutoencoder(
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = self._accept_sparse
+        tags.input_tags.allow_nan = self._accept_nan
         tags.transformer_tags.preserves_dtype = []
         return tags
 

@@ -27,13 +27,16 @@ __all__ = [
     "as_array",
     "available_devices",
     "canonical",
+    "check_every_feature_observed",
     "check_float32_range",
     "from_tensor",
+    "has_missing",
     "is_native",
     "is_sparse",
     "make_generator",
     "moments",
     "resolve_device",
+    "stream",
     "to_tensor",
     "value_range",
 ]
@@ -61,10 +64,14 @@ class Batch(NamedTuple):
         Rows in the network's units; sparse CSR where the data is sparse.
     target : Tensor of shape (batch, n_features)
         What is to be reconstructed: `x` itself, unless a method says otherwise.
+    observed : Tensor of shape (batch, n_features) or None
+        Where values are missing: 1 for what was observed and 0 for what was not, which
+        is 0 in `x` and `target` too.
     """
 
     x: Tensor
     target: Tensor
+    observed: Tensor | None = None
 
 
 # -- device, dtype, randomness ----------------------------------------------------
@@ -175,10 +182,22 @@ def moments(
     total, squares = np.zeros(X.shape[1]), np.zeros(X.shape[1])
     for rows in chunks():
         total += rows.sum(axis=0, dtype=np.float64)
+    if np.isnan(total).any():
+        return _observed_moments(chunks)
     mean = total / n_rows
     for rows in chunks():
         squares += np.square(rows - mean).sum(axis=0)
     return mean, squares / n_rows
+
+
+def _observed_moments(
+    chunks: Callable[[], Iterator[NDArray[Any]]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    counts = sum((~np.isnan(rows)).sum(axis=0) for rows in chunks())
+    counts = np.maximum(counts, 1)
+    mean = sum(np.nansum(rows, axis=0, dtype=np.float64) for rows in chunks()) / counts
+    squares = sum(np.nansum(np.square(rows - mean), axis=0) for rows in chunks())
+    return mean, squares / counts
 
 
 def _chunks(n_rows: int, width: int) -> Iterator[tuple[int, int]]:
@@ -242,10 +261,32 @@ def canonical(X: Any) -> Any:
 
 
 def value_range(X: Any) -> tuple[float, float]:
-    """Return the lowest and highest value in X; zero is in sparse X."""
+    """Return the lowest and highest value in X, NaN left out; zero is in sparse X."""
     if is_sparse(X):
         return float(X.data.min(initial=0.0)), float(X.data.max(initial=0.0))
-    return float(X.min()), float(X.max())
+    low, high = float(X.min()), float(X.max())
+    if np.isnan(low):
+        low = float(np.fmin.reduce(X, axis=None))
+        high = float(np.fmax.reduce(X, axis=None))
+    return low, high
+
+
+def has_missing(X: Any) -> bool:
+    """Tell whether there is a NaN among the rows of X."""
+    return not is_sparse(X) and X.dtype.kind == "f" and bool(np.isnan(X.min()))
+
+
+def check_every_feature_observed(X: Any) -> None:
+    """Raise ValueError where a feature is NaN in all rows."""
+    if not has_missing(X):
+        return
+    empty = np.flatnonzero(np.isnan(np.fmin.reduce(X, axis=0)))
+    if len(empty):
+        few = ", ".join(map(str, empty[:5])) + ", ..." * (len(empty) > 5)
+        raise ValueError(
+            f"Input X contains only NaN in feature{'s' * (len(empty) > 1)} {few}: "
+            "there is nothing to learn from. Drop what is never observed."
+        )
 
 
 def check_float32_range(X: Any) -> None:
@@ -290,6 +331,7 @@ class Rows:
         self.subset = subset
         self.n_rows = X.shape[0] if subset is None else len(subset)
         self.read = _Reader(units, dtype, device)
+        self.has_missing = has_missing(X)
         self.cached: Tensor | None = None
         size = self.n_rows * X.shape[1] * dtype.itemsize
         if not is_sparse(X) and size <= CACHE_BYTES:
@@ -308,13 +350,20 @@ class Rows:
             x = self.cached.index_select(0, index.to(self.device))
         else:
             x = self._convert(index.numpy())
-        return Batch(x, x)
+        return self._as_batch(x)
 
     def everything(self) -> Batch:
         """Return all rows as one batch."""
         if self.cached is not None:
-            return Batch(self.cached, self.cached)
+            return self._as_batch(self.cached)
         return self.batch(torch.arange(self.n_rows))
+
+    def _as_batch(self, x: Tensor) -> Batch:
+        if not self.has_missing:
+            return Batch(x, x)
+        missing = x.isnan()
+        x = x.masked_fill(missing, 0.0)
+        return Batch(x, x, (~missing).to(x.dtype))
 
     def _convert(self, index: NDArray[np.intp]) -> Tensor:
         rows = index if self.subset is None else self.subset[index]
@@ -390,6 +439,22 @@ class _Reader:
         )
 
 
+def stream(
+    function: Callable[[Tensor], Tensor],
+    X: Any,
+    units: Units,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    width: int = 0,
+) -> Iterator[NDArray[Any]]:
+    """Yield ``function`` of the rows of X by chunks; see `apply`."""
+    read = _Reader(units, dtype, device, reuse=True)
+    width = max(width, 0 if is_sparse(X) else X.shape[1])
+    with torch.inference_mode():
+        for start, stop in _chunks(X.shape[0], width):
+            yield function(read(X[start:stop])).cpu().numpy()
+
+
 def apply(
     function: Callable[[Tensor], Tensor],
     X: Any,
@@ -417,13 +482,11 @@ def apply(
     ndarray of shape (n_rows, ...)
     """
     out: NDArray[Any] | None = None
-    read = _Reader(units, dtype, device, reuse=True)
-    width = max(width, 0 if is_sparse(X) else X.shape[1])
-    with torch.inference_mode():
-        for start, stop in _chunks(X.shape[0], width):
-            part = function(read(X[start:stop])).cpu().numpy()
-            if out is None:
-                out = np.empty((X.shape[0], *part.shape[1:]), part.dtype)
-            out[start:stop] = part
+    done = 0
+    for part in stream(function, X, units, dtype, device, width):
+        if out is None:
+            out = np.empty((X.shape[0], *part.shape[1:]), part.dtype)
+        out[done : done + len(part)] = part
+        done += len(part)
     assert out is not None, "validation lets no empty X through"
     return out

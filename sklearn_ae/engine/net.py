@@ -102,7 +102,8 @@ class AutoencoderNet(NeuralNet):
     ----------
     module : torch.nn.Module
         ``module.loss(batch, generator)`` returns a dict of scalar terms, whose sum is
-        minimised; without a generator it draws no noise.
+        minimised; without a generator it draws no noise. Before each epoch
+        ``module.begin_epoch(progress)`` is called.
     rows_valid : Rows or None
         Held-out rows, whose loss is recorded after each epoch.
     shuffle_generator : torch.Generator or None
@@ -155,6 +156,7 @@ class AutoencoderNet(NeuralNet):
             self.initialize()
         n_steps = math.ceil(len(X) / self.batch_size) * self.max_epochs
         self._n_steps, self._step = n_steps, 0
+        self._first_epoch = len(self.history)
         self._parameters = [
             p for _, p in self.get_all_learnable_params() if p.requires_grad
         ]
@@ -177,6 +179,9 @@ class AutoencoderNet(NeuralNet):
         """Step through all batches; record the mean of each term over the rows."""
         if iterator is None:
             return
+        if training:
+            epoch, last = len(self.history) - self._first_epoch, self.max_epochs
+            self.module_.begin_epoch((epoch - 1) / last if last > 1 else 1.0)
         sizes: list[int] = []
         losses: list[Any] = []
         terms: list[dict[str, Any]] = []
@@ -327,8 +332,9 @@ class AutoencoderNet(NeuralNet):
             raise StopTraining
 
     def forget_data(self) -> None:
-        """Let go of the rows, and of the callbacks that hold them."""
+        """Let go of rows and gradients, and of the callbacks that hold rows."""
         self.rows_valid = None
+        self.module_.zero_grad()
         for name in ("callbacks", "callbacks_"):
             kept = [
                 entry

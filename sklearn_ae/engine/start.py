@@ -16,7 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA, TruncatedSVD
 
-from sklearn_ae.engine.bridge import CACHE_BYTES, Units, is_sparse, moments
+from sklearn_ae.engine.bridge import (
+    CACHE_BYTES,
+    Units,
+    has_missing,
+    is_sparse,
+    moments,
+)
 from sklearn_ae.engine.threads import one_blas_thread
 
 __all__ = ["LinearStart", "linear_start"]
@@ -137,6 +143,8 @@ def _principal(
                 X.shape, np.float64 if X.size <= PRECISE_NUMBERS else np.float32
             )
             np.subtract(X, mean, out=rows, casting="same_kind")
+            if has_missing(rows):
+                rows[np.isnan(rows)] = 0.0  # what is missing, at its mean
             total = float(moments(rows)[1].sum())
             fitted = PCA(rank, random_state=seed).fit(rows)
     components[:rank] = fitted.components_

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,10 @@ from sklearn_ae.engine.net import AutoencoderNet, BestWeights, EpochHook
 from sklearn_ae.engine.start import linear_start
 from sklearn_ae.engine.threads import suited_threads
 
-__all__ = ["build_module", "compute_dtype", "make_net", "train"]
+__all__ = ["Over", "build_module", "compute_dtype", "make_net", "train"]
+
+#: Yields what a function of tensors of rows gives, by chunks of the rows of X.
+Over = Callable[[Callable[[torch.Tensor], torch.Tensor]], Iterator[Any]]
 
 #: Rows from whose codes the density for ``sample`` is estimated, at most.
 DENSITY_ROWS = 2000
@@ -132,12 +135,18 @@ def train(
         _warn_unless_converged(net)
 
     codes = _try_out(net, X, units, dtype, draw)
-    moments = _code_moments(X.shape[0], codes)
+    moments = _code_moments(X.shape[0], codes, full=codes.shape[1] ** 2 <= n_weights)
     if continued:
         moments = _merged_moments(estimator._code_moments, moments)
+
+    def over(function: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[Any]:
+        width = net.module_.width
+        return bridge.stream(function, X, units, dtype, device, width)
+
     keep_optimizer = (streaming or estimator.warm_start) and solver != "lbfgs"
     return {
         **fitted(),
+        **estimator._describe(net.module_, over),
         "_net": net,
         "history_": _history(net, estimator.history_ if resume else {}),
         "_code_moments": moments,
@@ -232,14 +241,15 @@ def _resolve_batch_size(estimator: Any, n_rows: int) -> int:
 def _resolve_max_iter(
     estimator: Any, n_rows: int, n_features: int, linear_path: bool
 ) -> int:
-    """Up to 64 epochs of bounded work along the linear path, else 100 (or 500)."""
+    """Up to 64 epochs of bounded work along the linear path, else about 100."""
     if estimator.max_iter != "auto":
         return int(estimator.max_iter)
     if estimator.solver == "lbfgs":
         return 500
-    if not linear_path:
-        return 100
     n_batches = math.ceil(n_rows / _resolve_batch_size(estimator, n_rows))
+    if not linear_path:  # from random weights, 2000 to 10000 steps
+        least, most = math.ceil(2000 / n_batches), math.ceil(10000 / n_batches)
+        return min(400, max(least, min(100, most)))
     most_steps = max(100, min(max(400, 7 * n_features), 2_000_000 // n_features))
     return min(40 if n_batches == 1 else 64, math.ceil(most_steps / n_batches))
 
@@ -253,7 +263,9 @@ def _resolve_learning_rate(
         return float(estimator.learning_rate_init)
     if estimator.solver == "sgd" or not one_cycle:
         return min(1e-3, 10.0 / n_features) if linear_path else 1e-3
-    return min(1e-2, 10.0 / n_features) if linear_path else 3e-3
+    if linear_path:
+        return min(1e-2, 10.0 / n_features)
+    return float(estimator._peak_learning_rate)
 
 
 def _resolve_weight_decay(
@@ -310,15 +322,11 @@ def _check_device(device: torch.device, dtype: str, X: Any) -> None:
         )
 
 
-#: What the units and the objective hang on, beside the shapes of the weights.
-_FIXED = ("loss", "activation", "code_activation", "output_activation")
-
-
 def _take_over(
     module: torch.nn.Module, config: Mapping[str, Any], earlier: Any
 ) -> None:
     """Go on with the weights of an earlier fit and the present hyperparameters."""
-    same = all(config[name] == earlier._config[name] for name in _FIXED)
+    same = all(config[name] == earlier._config[name] for name in earlier._fixed)
     same = same and bool(earlier.standardize) == earlier._standardize
     try:
         if not same:
@@ -327,8 +335,8 @@ def _take_over(
     except RuntimeError as error:
         raise ValueError(
             "Training cannot go on with another architecture or objective than it "
-            "began with: n_components, hidden_layer_sizes, activations, loss, "
-            "standardize, tied_weights and linear_path must stay as they were. Use fit "
+            "began with: n_components, hidden_layer_sizes, standardize, tied_weights, "
+            f"linear_path, {', '.join(earlier._fixed)} must stay as they were. Use fit "
             "with warm_start=False."
         ) from error
 
@@ -424,6 +432,8 @@ def _try_out(
     probe, width = X[:PROBE_ROWS], module.width
     codes = bridge.apply(module.encode, X, units, dtype, device, width)
     lost = bridge.apply(errors, probe, units, dtype, device, width)
+    if bridge.has_missing(probe):  # of a row without any value nothing is lost
+        lost = lost[~np.isnan(probe).all(axis=1)]
     if np.isfinite(codes).all() and np.isfinite(lost).all():
         return codes
     raise ValueError(
@@ -432,16 +442,19 @@ def _try_out(
     )
 
 
-#: The number of rows, the mean of their codes, and a positive definite covariance.
+#: The number of rows, the mean of their codes, and their covariance or its diagonal.
 _Moments = tuple[int, NDArray[Any], NDArray[Any]]
 
 
-def _code_moments(n_rows: int, codes: NDArray[Any]) -> _Moments:
+def _code_moments(n_rows: int, codes: NDArray[Any], full: bool) -> _Moments:
     """Return the moments of `n_rows` rows from the codes of some of them."""
     codes = codes.astype(np.float64)
     centred = codes - codes.mean(axis=0)
+    variance = np.square(centred).mean(axis=0)
+    ridge = 1e-6 * (float(variance.max()) or 1.0)
+    if not full:
+        return n_rows, codes.mean(axis=0), variance + ridge
     covariance = centred.T @ centred / len(codes)
-    ridge = 1e-6 * (float(covariance.diagonal().max()) or 1.0)
     return n_rows, codes.mean(axis=0), covariance + ridge * np.eye(codes.shape[1])
 
 
@@ -452,4 +465,5 @@ def _merged_moments(first: _Moments, second: _Moments) -> _Moments:
     apart = second[1] - first[1]
     mean = first[1] + share * apart
     covariance = (1.0 - share) * first[2] + share * second[2]
-    return total, mean, covariance + share * (1.0 - share) * np.outer(apart, apart)
+    between = np.outer(apart, apart) if covariance.ndim == 2 else np.square(apart)
+    return total, mean, covariance + share * (1.0 - share) * between

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["ACTIVATIONS", "dropout", "get_activation"]
+__all__ = [
+    "ACTIVATIONS",
+    "dropout",
+    "get_activation",
+    "slope",
+    "slope_at_output",
+    "top_k",
+]
 
 
 def _identity(a: Tensor) -> Tensor:
@@ -30,6 +38,50 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 def get_activation(name: str) -> Callable[[Tensor], Tensor]:
     """Return the elementwise function called `name`."""
     return ACTIVATIONS[name]
+
+
+def _gelu_slope(a: Tensor) -> Tensor:
+    density = torch.exp(-0.5 * a.square()) / math.sqrt(2.0 * math.pi)
+    return 0.5 * (1.0 + torch.erf(a / math.sqrt(2.0))) + a * density
+
+
+#: Derivatives as functions of the output, where it determines them.
+_SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": torch.ones_like,
+    "relu": lambda h: (h > 0).to(h.dtype),
+    "sigmoid": lambda h: h * (1.0 - h),
+    "logistic": lambda h: h * (1.0 - h),
+    "tanh": lambda h: 1.0 - h.square(),
+    "softplus": lambda h: -torch.expm1(-h),
+    "exp": lambda h: h,
+}
+
+
+def slope_at_output(name: str, h: Tensor) -> Tensor | None:
+    """Return φ′(a) where h = φ(a); None where h does not determine it."""
+    return _SLOPES[name](h) if name in _SLOPES else None
+
+
+def slope(name: str, a: Tensor) -> Tensor:
+    """Return φ′(a) of the elementwise function called `name`."""
+    return _gelu_slope(a) if name == "gelu" else _SLOPES[name](ACTIVATIONS[name](a))
+
+
+def top_k(a: Tensor, k: int) -> Tensor:
+    """Keep the `k` largest numbers of each row, by signed value, and zero the others.
+
+    Exactly `k` are kept, also where numbers are equal; the gradient passes through
+    them alone.
+
+    Parameters
+    ----------
+    a : Tensor of shape (batch, n_units)
+    k : int
+    """
+    if k >= a.shape[1]:
+        return a
+    values, places = a.topk(k, dim=1, sorted=False)
+    return torch.zeros_like(a).scatter(1, places, values)
 
 
 def dropout(h: Tensor, p: float | Tensor, generator: torch.Generator | None) -> Tensor:

@@ -26,6 +26,7 @@ from sklearn_ae.parts.sparse import full_precision, sparse_product
 __all__ = [
     "Dense",
     "Encoder",
+    "Layer",
     "LinearPathDecoder",
     "LinearPathEncoder",
     "MLPDecoder",
@@ -33,6 +34,10 @@ __all__ = [
     "TiedDecoder",
     "linear",
 ]
+
+
+#: A layer's weight (n_out, n_in), bias (n_out,) and the name of its activation.
+Layer = tuple[Tensor, Tensor, str]
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -125,6 +130,7 @@ class MLPEncoder(Encoder):
             Dense(n_in, n_out, generator, dtype, gain, self.encodes)
             for n_in, n_out, gain in zip(sizes, sizes[1:], gains, strict=False)
         )
+        self.activation_name = activation
         self.activation = get_activation(activation)
         self.p_dropout = p_dropout
 
@@ -147,6 +153,12 @@ class MLPEncoder(Encoder):
     def weights(self) -> list[Tensor]:
         """Return the weight matrices, without biases."""
         return [layer.weight for layer in self._dense()]
+
+    def chain(self) -> list[Layer]:
+        """Return the layers, the last one linear."""
+        *hidden, last = self._dense()
+        layers = [(layer.weight, layer.bias, self.activation_name) for layer in hidden]
+        return [*layers, (last.weight, last.bias, "identity")]
 
     def _dense(self) -> list[Dense]:
         return list(self.layers)  # type: ignore[arg-type]

@@ -9,30 +9,49 @@ derive from `Penalty`; nothing else is needed::
         _valid = {"weight": [Interval(float, 0, None)]}
 
         @staticmethod
-        def term(x, z, encode, *, weight):
+        def term(x, z, encoder, *, weight):
             return weight * torch.relu(-z).sum(1).mean()
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import ClassVar
 
+import torch
 from torch import Tensor
+from torch.distributions import Bernoulli, kl_divergence
 
-from sklearn_ae.engine.params import Interval, Params
+from sklearn_ae.engine.params import Interval, OneOf, Params
+from sklearn_ae.parts.jacobian import Encoding, estimated_norm, squared_jacobian_norm
 
-__all__ = ["L1", "L2", "Penalty"]
+__all__ = ["L1", "L2", "Contraction", "KLSparsity", "Penalty"]
 
 
 class Penalty(Params):
     """What is added to the reconstruction term, in nats per sample."""
 
+    #: The activations of the code that it is defined for; None is all.
+    code_activations: ClassVar[tuple[str, ...] | None] = None
+
     def hyperparameters(self) -> dict[str, float]:
         """Return the numbers that ``term`` takes."""
-        return {name: float(value) for name, value in self.get_params().items()}
+        numbers = self.get_params().items()
+        return {name: float(n) for name, n in numbers if not isinstance(n, str)}
+
+    def check_code(self, code_activation: str) -> None:
+        """Raise ValueError where the penalty is not defined on such codes."""
+        allowed = self.code_activations
+        if allowed is not None and code_activation not in allowed:
+            raise ValueError(
+                f"{type(self).__name__} needs code_activation={allowed[0]!r}: "
+                f"{self._why} Got code_activation={code_activation!r}."
+            )
+
+    #: Why only these.
+    _why: ClassVar[str] = ""
 
     @staticmethod
-    def term(x: Tensor, z: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
+    def term(x: Tensor, z: Tensor, encoder: Encoding) -> Tensor:
         """Return the penalty as a scalar tensor.
 
         Parameters
@@ -41,8 +60,8 @@ class Penalty(Params):
             The rows as the encoder saw them.
         z : Tensor of shape (batch, n_components)
             Their codes.
-        encode : callable
-            The encoder, for penalties on its derivatives.
+        encoder : Encoding
+            Encodes when called; for penalties on its derivatives.
         """
         raise NotImplementedError
 
@@ -68,7 +87,7 @@ class L1(Penalty):
 
     @staticmethod
     def term(  # type: ignore[override]
-        x: Tensor, z: Tensor, encode: Callable[[Tensor], Tensor], *, weight: Tensor
+        x: Tensor, z: Tensor, encoder: Encoding, *, weight: Tensor
     ) -> Tensor:
         return weight * z.abs().sum(1).mean()
 
@@ -99,6 +118,94 @@ class L2(Penalty):
 
     @staticmethod
     def term(  # type: ignore[override]
-        x: Tensor, z: Tensor, encode: Callable[[Tensor], Tensor], *, weight: Tensor
+        x: Tensor, z: Tensor, encoder: Encoding, *, weight: Tensor
     ) -> Tensor:
         return 0.5 * weight * z.square().sum(1).mean()
+
+
+class KLSparsity(Penalty):
+    r"""β Σ_j KL(ρ ‖ ρ̂_j): each unit of the code is to be active at a mean of ρ.
+
+    ρ̂_j is the unit's mean over the batch, KL that between two coins,
+    ρ log(ρ/ρ̂) + (1 − ρ) log((1 − ρ)/(1 − ρ̂)). It needs a code in (0, 1). As KL is
+    convex, the mean over small batches is above the KL of the whole: with
+    ``solver="lbfgs"`` the batch is all rows, and the penalty exact.
+
+    Parameters
+    ----------
+    sparsity : float, default=0.05
+        ρ, in (0, 1).
+    weight : float, default=3.0
+        β, in nats.
+
+    References
+    ----------
+    Ng, A. Sparse autoencoder. CS294A lecture notes, Stanford, 2011.
+
+    Examples
+    --------
+    >>> from sklearn_ae import Autoencoder, KLSparsity
+    >>> Autoencoder(8, penalties=KLSparsity(), code_activation="sigmoid")
+    Autoencoder(code_activation='sigmoid', n_components=8, penalties=KLSparsity())
+    """
+
+    sparsity: float = 0.05
+    weight: float = 3.0
+
+    _valid = {
+        "sparsity": [Interval(float, 0, 1, "neither")],
+        "weight": [Interval(float, 0, None)],
+    }
+    code_activations: ClassVar = ("sigmoid", "logistic")
+    _why: ClassVar = "a share of active units is a number in (0, 1)."
+
+    @staticmethod
+    def term(  # type: ignore[override]
+        x: Tensor, z: Tensor, encoder: Encoding, *, sparsity: Tensor, weight: Tensor
+    ) -> Tensor:
+        tiny = torch.finfo(z.dtype).eps  # where a unit is saturated for all rows
+        mean = z.mean(0).clamp(tiny, 1.0 - tiny)
+        wanted, found = (Bernoulli(p, validate_args=False) for p in (sparsity, mean))
+        return weight * kl_divergence(wanted, found).sum()
+
+
+class Contraction(Penalty):
+    r"""λ ‖∂z/∂x‖²_F: the code moves little with the input.
+
+    Parameters
+    ----------
+    weight : float, default=0.1
+        λ, in nats.
+    jacobian : {"exact", "hutchinson"}, default="exact"
+        "exact" is the closed form for any number of layers, and a backward pass per
+        component along the linear path. "hutchinson" is an unbiased estimate by one
+        backward pass, while training; for many components and layers.
+
+    References
+    ----------
+    Rifai, S. et al. Contractive auto-encoders: explicit invariance during feature
+    extraction. ICML 2011.
+
+    Examples
+    --------
+    >>> from sklearn_ae import Autoencoder, Contraction
+    >>> Autoencoder(8, penalties=Contraction(weight=1.0))
+    Autoencoder(n_components=8, penalties=Contraction(weight=1.0))
+    """
+
+    weight: float = 0.1
+    jacobian: str = "exact"
+
+    _valid = {
+        "weight": [Interval(float, 0, None)],
+        "jacobian": [OneOf("exact", "hutchinson")],
+    }
+
+    def term(  # type: ignore[override]
+        self, x: Tensor, z: Tensor, encoder: Encoding, *, weight: Tensor
+    ) -> Tensor:
+        if self.jacobian == "hutchinson" and encoder.generator is not None:
+            norms = estimated_norm(x, encoder.encode, encoder.generator)
+        else:
+            norms = squared_jacobian_norm(x, z, encoder)
+        return weight * norms.mean()

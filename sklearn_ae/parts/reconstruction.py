@@ -65,13 +65,28 @@ class Reconstruction:
         self.output_activation = output_activation
         self.output: Callable[[Tensor], Tensor] = get_activation(output_activation)
 
-    def nats(self, a: Tensor, target: Tensor) -> Tensor:
-        """Return −log p(target | a) per row, up to a constant, of shape (batch,)."""
-        raise NotImplementedError
+    #: −log p is this times `error`, with the network's units.
+    nats_per_error: ClassVar[float] = 1.0
 
-    def mean_nats(self, a: Tensor, target: Tensor) -> Tensor:
+    def nats(self, a: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return −log p(target | a) per row, up to a constant, of shape (batch,).
+
+        Parameters
+        ----------
+        a, target : Tensor of shape (batch, n_features)
+        weight : Tensor of shape (batch, n_features) or None
+            How much each entry counts.
+        """
+        error = self.error(a, target)
+        return self.nats_per_error * (error if weight is None else error * weight).sum(
+            1
+        )
+
+    def mean_nats(
+        self, a: Tensor, target: Tensor, weight: Tensor | None = None
+    ) -> Tensor:
         """Return the mean of `nats` over the rows, a scalar."""
-        return self.nats(a, target).mean()
+        return self.nats(a, target, weight).mean()
 
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
         """Return each entry's error, of shape (batch, n_features).
@@ -88,21 +103,22 @@ class Reconstruction:
 class SquaredError(Reconstruction):
     """½‖x − x̂‖² in nats; an entry's error is (x − x̂)²."""
 
-    name, natural_output = "squared_error", "identity"
+    name, natural_output, nats_per_error = "squared_error", "identity", 0.5
 
-    def nats(self, a: Tensor, target: Tensor) -> Tensor:
-        return 0.5 * F.mse_loss(self.output(a), target, reduction="none").sum(1)
-
-    def mean_nats(self, a: Tensor, target: Tensor) -> Tensor:
-        if target.numel() > 2**15:
+    def mean_nats(
+        self, a: Tensor, target: Tensor, weight: Tensor | None = None
+    ) -> Tensor:
+        if weight is not None or target.numel() > 2**15:
             # Above this size torch splits one sum among its threads, whose number
             # would show in the last bits of the loss; sums by the row are not split.
-            return super().mean_nats(a, target)
+            return super().mean_nats(a, target, weight)
         total = F.mse_loss(self.output(a), target, reduction="sum")
         return total * (0.5 / target.shape[0])
 
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
-        return ((self.output(a) - target) * units).square()
+        if units != 1.0:
+            return ((self.output(a) - target) * units).square()
+        return F.mse_loss(self.output(a), target, reduction="none")
 
 
 class AbsoluteError(Reconstruction):
@@ -110,11 +126,9 @@ class AbsoluteError(Reconstruction):
 
     name, natural_output = "absolute_error", "identity"
 
-    def nats(self, a: Tensor, target: Tensor) -> Tensor:
-        return (self.output(a) - target).abs().sum(1)
-
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
-        return ((self.output(a) - target) * units).abs()
+        error = (self.output(a) - target).abs()
+        return error if units == 1.0 else error * units
 
 
 class LogLoss(Reconstruction):
@@ -122,9 +136,6 @@ class LogLoss(Reconstruction):
 
     name, natural_output, only_natural = "log_loss", "sigmoid", True
     lowest, highest = 0.0, 1.0
-
-    def nats(self, a: Tensor, target: Tensor) -> Tensor:
-        return self.error(a, target).sum(1)
 
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
         return F.binary_cross_entropy_with_logits(a, target, reduction="none")
@@ -135,9 +146,6 @@ class Poisson(Reconstruction):
 
     name, natural_output, only_natural = "poisson", "exp", True
     lowest = 0.0
-
-    def nats(self, a: Tensor, target: Tensor) -> Tensor:
-        return self.error(a, target).sum(1)
 
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
         return F.poisson_nll_loss(a, target, log_input=True, reduction="none")

@@ -1,0 +1,111 @@
+r"""How far the code moves with its input: ‖∂z/∂x‖²_F.
+
+For a chain of layers :math:`h_l = \varphi_l(a_l),\ a_l = W_l h_{l-1} + b_l`,
+
+.. math:: J = D_L W_L \cdots D_1 W_1,\qquad D_l = \mathrm{diag}\,\varphi_l'(a_l),
+
+which for one layer is the closed form of Rifai et al. (2011),
+:math:`\|J\|_F^2 = \sum_j \varphi'(a_j)^2 \|W_j\|^2`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sklearn_ae.parts.activations import get_activation, slope, slope_at_output
+from sklearn_ae.parts.networks import Layer, linear
+
+__all__ = [
+    "Encoding",
+    "Layer",
+    "chain_norm",
+    "estimated_norm",
+    "exact_norm",
+    "squared_jacobian_norm",
+]
+
+
+class Encoding(NamedTuple):
+    """The encoder, as a penalty is given it; called, it encodes without noise.
+
+    Attributes
+    ----------
+    encode : callable
+        From rows (batch, n_features) to codes (batch, n_components).
+    layers : callable
+        Returns the chain of layers that ``encode`` is, or None where it is more.
+    generator : torch.Generator or None
+        What randomness is to be drawn from; None where there must be none.
+    """
+
+    encode: Callable[[Tensor], Tensor]
+    layers: Callable[[], list[Layer] | None]
+    generator: torch.Generator | None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.encode(x)
+
+
+def squared_jacobian_norm(x: Tensor, z: Tensor, encoder: Encoding) -> Tensor:
+    """Return ‖∂z/∂x‖²_F of each row, exactly, of shape (batch,).
+
+    Parameters
+    ----------
+    x : Tensor of shape (batch, n_features)
+    z : Tensor of shape (batch, n_components)
+        The codes of `x`.
+    encoder : Encoding
+    """
+    layers = encoder.layers()
+    return exact_norm(x, encoder.encode) if layers is None else chain_norm(x, z, layers)
+
+
+def chain_norm(x: Tensor, z: Tensor, layers: list[Layer]) -> Tensor:
+    """Return ‖D_L W_L ⋯ D_1 W_1‖²_F of each row, for dense or sparse rows."""
+    *hidden, (weight, bias, activation) = layers
+    slopes, h = [], x
+    for w, b, name in hidden:
+        a = linear(h, w, b)
+        slopes.append(slope(name, a))
+        h = get_activation(name)(a)
+    last = slope_at_output(activation, z)
+    if last is None:
+        last = slope(activation, linear(h, weight, bias))
+    if not hidden:
+        return last.square() @ weight.square().sum(1)
+    jacobian = last[:, :, None] * weight  # (batch, n_components, width)
+    for (w, _, _), s in zip(hidden[:0:-1], slopes[:0:-1], strict=True):
+        jacobian = (jacobian * s[:, None, :]) @ w
+    jacobian = jacobian * slopes[0][:, None, :]
+    first = hidden[0][0]
+    # the last product is as wide as the data: its norm needs only W₁W₁ᵀ
+    return ((jacobian @ (first @ first.T)) * jacobian).sum((1, 2))
+
+
+def exact_norm(x: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the same of any encoder, by a backward pass for each component."""
+    with torch.inference_mode(False), torch.enable_grad():
+        x = (x.to_dense() if x.layout == torch.sparse_csr else x).detach().clone()
+        z = encode(x.requires_grad_())
+        total = torch.zeros(len(x), dtype=x.dtype, device=x.device)
+        for component in z.unbind(1):
+            (row,) = torch.autograd.grad(component.sum(), x, create_graph=True)
+            total = total + row.square().sum(1)
+        return total
+
+
+def estimated_norm(
+    x: Tensor, encode: Callable[[Tensor], Tensor], generator: torch.Generator
+) -> Tensor:
+    """Return Hutchinson's unbiased estimate of it, ‖vᵀJ‖² with v of random signs."""
+    with torch.inference_mode(False), torch.enable_grad():
+        x = (x.to_dense() if x.layout == torch.sparse_csr else x).detach().clone()
+        z = encode(x.requires_grad_())
+        coins = torch.rand(z.shape, generator=generator, dtype=z.dtype, device=z.device)
+        signs = torch.where(coins < 0.5, -1.0, 1.0).to(z.dtype)
+        (row,) = torch.autograd.grad((z * signs).sum(), x, create_graph=True)
+        return row.square().sum(1)
