@@ -1,0 +1,132 @@
+r"""Sparse autoencoders: few units of the code are active at a time (Ng 2011).
+
+.. math:: \min_{f, g}\ \mathbb{E}\,[-\log p(x \mid g(z))]
+          + \beta \sum_j \mathrm{KL}(\rho \,\|\, \hat\rho_j)
+          + \frac{\alpha}{2} \sum \|W\|^2,
+          \qquad z = f(x) \in (0, 1)^k,\ \hat\rho_j = \mathbb{E}\, z_j
+
+with KL(ρ‖ρ̂) = ρ log(ρ/ρ̂) + (1 − ρ) log((1 − ρ)/(1 − ρ̂)), see
+`sklearn_ae.parts.penalties.KLSparsity`; or β E‖z‖₁ in its place.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.special import logit
+from torch import nn
+
+from sklearn_ae.autoencoders.autoencoder import AutoencoderModule, ComposedAutoencoder
+from sklearn_ae.engine.parameters import ACTIVATION_NAMES
+from sklearn_ae.engine.params import Interval, OneOf
+from sklearn_ae.engine.training import Over
+from sklearn_ae.parts.penalties import L1, KLSparsity, Penalty
+
+__all__ = ["SparseAutoencoder", "SparseModule"]
+
+
+class SparseModule(AutoencoderModule):
+    """Begins where each unit's mean activation is about what it is to be.
+
+    Parameters
+    ----------
+    first_bias : float
+        Of the code's units.
+    **rest
+        Of `AutoencoderModule`.
+    """
+
+    def __init__(self, *, first_bias: float, **rest: Any) -> None:
+        super().__init__(**rest)
+        _, bias = self.encoder.readout()
+        nn.init.constant_(bias, first_bias)
+
+
+class SparseAutoencoder(ComposedAutoencoder):
+    r"""Autoencoder with a code of which few units are active at a time.
+
+    Minimises
+
+    .. math:: \mathbb{E}\,[-\log p(x \mid g(z))]
+              + \beta \sum_j \mathrm{KL}(\rho \,\|\, \hat\rho_j)
+              + \frac{\alpha}{2} \sum \|W\|^2
+
+    in nats per sample, where ρ̂_j is the mean of unit j over the rows of a batch. The
+    code may be larger than the rows: sparsity keeps it from copying them.
+
+    Parameters
+    ----------
+    sparsity : float, default=0.05
+        ρ, the mean that each unit is to have, in (0, 1). Not used by "l1".
+    sparsity_weight : float, default=3.0
+        β, in nats.
+    penalty : {"kl", "l1"}, default="kl"
+        "kl" as above. As KL is convex, its mean over small batches exceeds that over
+        all rows; with ``solver="lbfgs"`` it is exact. "l1" is β E‖z‖₁.
+    hidden_layer_sizes : tuple of int, default=()
+        Widths between input and code, mirrored in the decoder. The paper has none.
+    code_activation : str, default="auto"
+        Of the code: "auto" is sigmoid for "kl", which needs a code in (0, 1), and relu
+        for "l1".
+    alpha : float, default=0.0001
+        α, the strength of L2 regularisation of weights, without biases: the paper's λ.
+
+    Attributes
+    ----------
+    mean_activation_ : ndarray of shape (n_components,)
+        ρ̂: each unit's mean over the rows that were fitted last.
+
+    See Also
+    --------
+    KSparseAutoencoder : Exactly k active units for each row.
+
+    References
+    ----------
+    Ng, A. Sparse autoencoder. CS294A lecture notes, Stanford, 2011.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_ae import SparseAutoencoder
+    >>> X = load_digits().data
+    >>> model = SparseAutoencoder(100, sparsity=0.1, random_state=0).fit(X)
+    >>> print(f"{model.mean_activation_.mean():.1f}")
+    0.1
+    """
+
+    sparsity: float = 0.05
+    sparsity_weight: float = 3.0
+    penalty: str = "kl"
+    hidden_layer_sizes: tuple[int, ...] = ()
+    code_activation: str = "auto"
+    alpha: float = 1e-4
+
+    _valid: ClassVar = {
+        "sparsity": [Interval(float, 0, 1, "neither")],
+        "sparsity_weight": [Interval(float, 0, None)],
+        "penalty": [OneOf("kl", "l1")],
+        "code_activation": [OneOf("auto", *ACTIVATION_NAMES)],
+    }
+
+    _module_class = SparseModule
+
+    def _penalties(self) -> list[tuple[str, Penalty]]:
+        if self.penalty == "l1":
+            return [("sparsity", L1(weight=self.sparsity_weight))]
+        kl = KLSparsity(sparsity=self.sparsity, weight=self.sparsity_weight)
+        return [("sparsity", kl)]
+
+    def _module_config(self, n_features: int) -> dict[str, Any]:
+        config = super()._module_config(n_features)
+        if self.code_activation == "auto":
+            config["code_activation"] = "sigmoid" if self.penalty == "kl" else "relu"
+        first_bias = float(logit(self.sparsity)) if self.penalty == "kl" else 0.0
+        return {**config, "first_bias": first_bias}
+
+    def _describe(self, module: Any, over: Over) -> dict[str, Any]:
+        total, n_rows = np.zeros(module.n_components), 0
+        for codes in over(module.encode):
+            total += codes.sum(axis=0, dtype=np.float64)
+            n_rows += len(codes)
+        return {"mean_activation_": total / n_rows}
