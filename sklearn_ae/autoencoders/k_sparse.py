@@ -1,0 +1,224 @@
+r"""k-sparse autoencoders: a row is told by its k largest units (Makhzani & Frey 2013).
+
+.. math:: a = Wx + b,\qquad z = a \text{ on } \Gamma = \mathrm{supp}_k(a),
+          \ 0 \text{ elsewhere},\qquad \hat x = W^\top z + c
+
+with Γ the k largest of a by signed value, and the gradient through Γ alone. Units that
+are never among the k do not learn. They are revived by an auxiliary loss, in which the
+k largest of the dead ones, D, reconstruct the row by themselves:
+
+.. math:: \tfrac{1}{32} \cdot \tfrac12 \| x - W_D^\top a_D - c \|^2
+
+Gao et al. (2024) have them reconstruct what the others leave. That did not revive them
+here: such a unit fits what is small in every row, and is among the k largest of none.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+from sklearn import get_config
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from sklearn_ae.autoencoders.autoencoder import AutoencoderModule, ComposedAutoencoder
+from sklearn_ae.engine.bridge import Batch
+from sklearn_ae.engine.params import Bool, Interval, Nothing, OneOf
+from sklearn_ae.engine.training import Over
+from sklearn_ae.parts.activations import top_k
+
+__all__ = ["KSparseAutoencoder", "KSparseModule"]
+
+#: The weight of the auxiliary loss.
+REVIVAL_WEIGHT = 1 / 32
+#: k is annealed from this multiple of it, as in the paper (100 to 15).
+FIRST_MULTIPLE = 6
+
+
+class KSparseModule(AutoencoderModule):
+    """Top k of a code, annealed; with the auxiliary loss that revives dead units.
+
+    Parameters
+    ----------
+    k, transform_k, first_k : int
+        Units to keep for each row: while training, in ``encode``, and at the beginning
+        of training; `first_k` becomes `k` over the first half of the epochs.
+    revive_dead : bool
+    **rest
+        Of `AutoencoderModule`.
+    """
+
+    active: Tensor
+    dead: Tensor
+
+    def __init__(
+        self, *, k: int, transform_k: int, first_k: int, revive_dead: bool, **rest: Any
+    ) -> None:
+        super().__init__(**rest)
+        self.k, self.transform_k, self.first_k = k, transform_k, first_k
+        self.annealed_k, self.revive_dead, self.n_dead = k, revive_dead, 0
+        everything = torch.ones(self.n_components, dtype=torch.bool)
+        self.register_buffer("active", everything)  # in this epoch, so far
+        self.register_buffer("dead", ~everything)  # not active in the epoch before
+
+    def begin_epoch(self, progress: float) -> None:
+        """Anneal k; a unit that was not active in the whole last epoch is dead."""
+        left = max(0.0, 1.0 - 2.0 * progress)
+        self.annealed_k = round(self.k + left * (self.first_k - self.k))
+        self.dead.copy_(~self.active)
+        self.n_dead = int(self.dead.sum())
+        self.active.zero_()
+
+    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return codes (batch, n_components) with `transform_k` units kept."""
+        return top_k(super().encode(x, generator), self.transform_k)
+
+    def is_active(self, x: Tensor) -> Tensor:
+        """Return which units (n_components,) are among the k largest of any row."""
+        return (top_k(super().encode(x), self.k) != 0).any(0)
+
+    def loss(
+        self, batch: Batch, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Return the terms of the objective; "revival" is the auxiliary loss."""
+        training = generator is not None
+        a = super().encode(batch.x, generator)
+        z = top_k(a, self.annealed_k if training else self.k)
+        terms = {"reconstruction": self.reconstruction(z, batch.target, generator)}
+        if self.revive_dead:
+            self.active |= (z.detach() != 0).any(0)
+            terms["revival"] = self.revival(a, z.detach(), batch.target)
+        return {**terms, **self.regularisers(batch.x, z, generator)}
+
+    def revival(self, a: Tensor, z: Tensor, target: Tensor) -> Tensor:
+        """Return the auxiliary loss, whose gradient reaches dead units alone."""
+        if self.n_dead == 0:
+            return a.new_zeros(())
+        target = target.to_dense() if target.layout == torch.sparse_csr else target
+        dead = a.masked_fill(~self.dead, -torch.inf)
+        values, places = dead.topk(min(self.n_dead, self.k), dim=1, sorted=False)
+        revived = torch.zeros_like(a).scatter(1, places, values)
+        weight, bias = self.decoder.readout()
+        restored = F.linear(revived, weight, bias.detach())
+        return REVIVAL_WEIGHT * 0.5 * (target - restored).square().sum(1).mean()
+
+
+class KSparseAutoencoder(ComposedAutoencoder):
+    r"""Autoencoder that tells each row by the k largest units of its code.
+
+    Minimises
+
+    .. math:: \mathbb{E}\,[-\log p(x \mid g(\mathrm{top}_k f(x)))]
+
+    in nats per sample. The largest are those by signed value. By default the network is
+    the paper's: one linear layer, with tied weights. The code may be much larger than
+    the rows.
+
+    Parameters
+    ----------
+    k : int or None, default=None
+        Units kept for each row while training, at most `n_components`; None is one in
+        twenty, rounded up.
+    transform_k : int or None, default=None
+        Units kept in `transform` (and `reconstruct` and `score`); None is `k`. The
+        paper takes up to 3 k for features to classify by.
+    k_schedule : {"constant", "linear"}, default="constant"
+        "linear" begins with 6 k units and comes down to k over the first half of the
+        epochs, which is how the paper keeps units from dying.
+    revive_dead : bool, default=True
+        Whether units that were active for no row of an epoch are revived by an
+        auxiliary loss (Gao et al. have another), in networks without hidden layers.
+    sparse_output : bool, default=False
+        Whether `transform` returns CSR.
+    hidden_layer_sizes : tuple of int, default=()
+        Widths between input and code, mirrored in the decoder. The paper has none.
+    tied_weights : bool, default=True
+        Whether the decoder's weights are the encoder's, transposed (and shared).
+
+    Attributes
+    ----------
+    dead_units_ : ndarray of int
+        Numbers of the units that are among the k largest of none of the rows that were
+        fitted last.
+
+    References
+    ----------
+    Makhzani, A. & Frey, B. k-sparse autoencoders. ICLR 2014.
+
+    Gao, L. et al. Scaling and evaluating sparse autoencoders. 2024.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_ae import KSparseAutoencoder
+    >>> X = load_digits().data
+    >>> codes = KSparseAutoencoder(200, k=10, random_state=0).fit_transform(X)
+    >>> int((codes[0] != 0).sum())
+    10
+    """
+
+    k: int | None = None
+    transform_k: int | None = None
+    k_schedule: str = "constant"
+    revive_dead: bool = True
+    sparse_output: bool = False
+    hidden_layer_sizes: tuple[int, ...] = ()
+    tied_weights: bool = True
+
+    _valid: ClassVar = {
+        "k": [Interval(int, 1, None), Nothing()],
+        "transform_k": [Interval(int, 1, None), Nothing()],
+        "k_schedule": [OneOf("linear", "constant")],
+        "revive_dead": [Bool()],
+        "sparse_output": [Bool()],
+    }
+    _module_class = KSparseModule
+
+    def _module_config(self, n_features: int) -> dict[str, Any]:
+        n = int(self.n_components)
+        for name in ("k", "transform_k"):
+            value = getattr(self, name)
+            if value is not None and value > n:
+                raise ValueError(
+                    f"{name}={value} must not exceed n_components={n}: there are no "
+                    "more units to keep."
+                )
+        k = math.ceil(n / 20) if self.k is None else int(self.k)
+        multiple = FIRST_MULTIPLE if self.k_schedule == "linear" else 1
+        return {
+            **super()._module_config(n_features),
+            "k": k,
+            "transform_k": k if self.transform_k is None else int(self.transform_k),
+            "first_k": min(multiple * k, n),
+            "revive_dead": bool(self.revive_dead) and not self.hidden_layer_sizes,
+        }
+
+    def transform(self, X: Any) -> Any:
+        """Encode the rows of X as their `transform_k` largest units.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray, or CSR where `sparse_output`, of shape (n_samples, n_components)
+        """
+        if not self.sparse_output:
+            return super().transform(X)
+        check_is_fitted(self, "module_")
+        chunks = self._stream(self.module_.encode, self._validate(X, reset=False))
+        codes = sp.vstack([sp.csr_array(chunk) for chunk in chunks], format="csr")
+        matrices = get_config().get("sparse_interface") == "spmatrix"
+        return sp.csr_matrix(codes) if matrices else codes
+
+    def _describe(self, module: Any, over: Over) -> dict[str, Any]:
+        active = np.zeros(module.n_components, dtype=bool)
+        for chunk in over(lambda x: module.is_active(x)[None]):
+            active |= chunk[0]
+        return {"dead_units_": np.flatnonzero(~active)}
