@@ -1,0 +1,300 @@
+r"""Denoising autoencoders: restore clean rows from noisy ones (Vincent et al. 2008).
+
+.. math:: \min_{f, g}\ \mathbb{E}\,[-\log p(x \mid g(f(\tilde x)))],
+          \qquad \tilde x \sim q(\cdot | x)
+
+Missing values are a corruption that was not asked for: they are shown as the feature's
+mean (zero in the network's units), and the loss counts what was observed. For Gaussian
+noise of variance σ² the best restoration is r(x) = x + σ² ∇log q_σ(x), with q_σ the
+density of noisy rows (Vincent 2011), so (r(x) − x) / σ² is an estimate of its score.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from sklearn_ae.autoencoders.autoencoder import AutoencoderModule, ComposedAutoencoder
+from sklearn_ae.engine.bridge import Batch, make_generator
+from sklearn_ae.engine.params import (
+    Instance,
+    Interval,
+    InvalidParameterError,
+    OneOf,
+)
+from sklearn_ae.parts.corruptions import (
+    Corruption,
+    GaussianNoise,
+    Masking,
+    SaltAndPepper,
+)
+
+__all__ = ["DenoisingAutoencoder", "DenoisingModule"]
+
+NOISES: dict[str, type[Corruption]] = {
+    "gaussian": GaussianNoise,
+    "masking": Masking,
+    "salt_and_pepper": SaltAndPepper,
+}
+#: Steps of the walk that `sample` takes, and the share of the way to r(x) in each.
+WALK_STEPS, WALK_SHARE = 100, 0.1
+
+
+class DenoisingModule(AutoencoderModule):
+    """The loss of clean rows from noisy ones, by the entry.
+
+    Parameters
+    ----------
+    emphasis : float
+        How much less an entry counts that the noise left as it was.
+    **rest
+        Of `AutoencoderModule`.
+    """
+
+    def __init__(self, *, emphasis: float, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.hyper.register_buffer("emphasis", self.spread.new_tensor(emphasis))
+        self.emphasises = emphasis > 0
+
+    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return codes (batch, n_components); NaN in rows is a missing value."""
+        return super().encode(_filled(x), generator)
+
+    def loss(
+        self, batch: Batch, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Return the terms of the objective, as scalars."""
+        noisy, weight = self.corrupted(batch.x, generator), batch.observed
+        if weight is not None:
+            noisy = noisy * weight  # what is missing stays so
+        if self.emphasises and generator is not None:
+            x, seen = _dense(batch.x), _dense(noisy)
+            emphasised = 1.0 - self.hyper.emphasis * (x == seen)
+            weight = emphasised if weight is None else weight * emphasised
+        z = super().encode(noisy, generator)
+        reconstruction = self.reconstruction(z, batch.target, generator, weight)
+        return {
+            "reconstruction": reconstruction,
+            **self.regularisers(noisy, z, generator),
+        }
+
+    def errors(self, batch: Batch, units: float, per_feature: bool) -> Tensor:
+        """Return reconstruction errors of observed entries; NaN where there is none."""
+        if batch.target.layout == torch.sparse_csr:
+            return super().errors(batch, units, per_feature)
+        missing, x = batch.x.isnan(), _filled(batch.x)
+        error = super().errors(Batch(x, x), units, per_feature=True)
+        error = error.masked_fill(missing, torch.nan)
+        return error if per_feature else error.nanmean(1)
+
+    def walk(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Walk from rows along the score, with noise (Langevin), and denoise.
+
+        Each step is x + (η/2) (r(x) − x) + √η σ ε, whose rows are distributed as the
+        noisy data, up to O(η).
+        """
+        level = self._hyperparameters("corruption")["noise_level"] * self.spread
+        for _ in range(WALK_STEPS):
+            noise = torch.randn(
+                x.shape, generator=generator, dtype=x.dtype, device=x.device
+            )
+            x = x + 0.5 * WALK_SHARE * (self.reconstruct(x) - x)
+            x = x + WALK_SHARE**0.5 * level * noise
+        return self.reconstruct(x)
+
+
+def _filled(x: Tensor) -> Tensor:
+    return x if x.layout == torch.sparse_csr else x.nan_to_num(nan=0.0)
+
+
+def _dense(x: Tensor) -> Tensor:
+    return x.to_dense() if x.layout == torch.sparse_csr else x
+
+
+def _is_gaussian(model: DenoisingAutoencoder) -> bool:
+    if model.noise == "gaussian" or isinstance(model.noise, GaussianNoise):
+        return True
+    raise AttributeError(
+        f"The score is that of Gaussian noise: fit with noise='gaussian'. "
+        f"Got noise={model.noise!r}."
+    )
+
+
+class DenoisingAutoencoder(ComposedAutoencoder):
+    r"""Autoencoder that restores clean rows from noisy ones.
+
+    Minimises
+
+    .. math:: \mathbb{E}\,[-\log p(x \mid g(f(\tilde x)))]
+
+    in nats per sample. Noise is drawn afresh for every batch while training, and never
+    in `transform`.
+
+    NaN in X is a missing value: the network is shown the feature's mean in its place,
+    the loss counts observed entries alone, and `reconstruct` and `impute` say what was
+    missing. Errors and scores are those of observed entries.
+
+    Parameters
+    ----------
+    noise : {"gaussian", "masking", "salt_and_pepper"} or Corruption, default="gaussian"
+        What is done to the rows: see `GaussianNoise`, `Masking`, `SaltAndPepper`.
+    noise_level : float, default=0.3
+        For "gaussian" the standard deviation, in average standard deviations of the
+        features (see `standardize`); for the others the share of entries, in [0, 1]. A
+        Corruption brings its own.
+    emphasis : float, default=0.0
+        In [0, 1]: an entry that the noise left as it was counts 1 − `emphasis`. With 1
+        the loss is that of changed entries alone.
+
+    References
+    ----------
+    Vincent, P. et al. Extracting and composing robust features with denoising
+    autoencoders. ICML 2008.
+
+    Vincent, P. et al. Stacked denoising autoencoders. JMLR 11, 2010.
+
+    Vincent, P. A connection between score matching and denoising autoencoders. Neural
+    Computation 23, 2011.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_ae import DenoisingAutoencoder
+    >>> X = load_iris().data
+    >>> X[3, 2] = np.nan
+    >>> model = DenoisingAutoencoder(4, noise="masking", random_state=0).fit(X)
+    >>> print(f"{model.impute(X)[3, 2]:.0f}")
+    1
+    """
+
+    noise: Any = "gaussian"
+    noise_level: float = 0.3
+    emphasis: float = 0.0
+
+    _valid: ClassVar = {
+        "noise": [OneOf(*NOISES), Instance(Corruption, "a Corruption")],
+        "noise_level": [Interval(float, 0, None)],
+        "emphasis": [Interval(float, 0, 1, "both")],
+    }
+    _module_class = DenoisingModule
+    _accept_nan: ClassVar[bool] = True
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        domain = self._noise()._all_valid()["noise_level"]
+        if isinstance(self.noise, str) and not domain[0].allows(self.noise_level):
+            raise InvalidParameterError(
+                f"The 'noise_level' parameter of {type(self).__name__} must be "
+                f"{domain[0]} for noise={self.noise!r}. Got {self.noise_level!r} "
+                "instead."
+            )
+
+    def _noise(self) -> type[Corruption]:
+        return NOISES[self.noise] if isinstance(self.noise, str) else type(self.noise)
+
+    def _corruption(self) -> Corruption:
+        if isinstance(self.noise, str):
+            return self._noise()(noise_level=self.noise_level)
+        return clone(self.noise)
+
+    def _module_config(self, n_features: int) -> dict[str, Any]:
+        return {
+            **super()._module_config(n_features),
+            "emphasis": float(self.emphasis),
+        }
+
+    def impute(self, X: Any) -> NDArray[Any]:
+        """Return X with what is missing replaced by its reconstruction.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            NaN where a value is missing.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            Observed values as they are.
+        """
+        restored = self.reconstruct(X)
+        X = self._validate(X, reset=False)
+        return np.where(np.isnan(X), restored, X)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of `score_samples` over rows with any observed entry.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+        """
+        scores = self.score_samples(X)
+        return float(np.mean(scores[~np.isnan(scores)], dtype=np.float64))
+
+    @available_if(_is_gaussian)
+    def score_field(self, X: Any) -> NDArray[Any]:
+        """Return (r(x) − x) / σ²: the estimated gradient of the log density at X.
+
+        The density is that of rows with the noise on them, so it is the smoother, the
+        larger `noise_level`. Only for Gaussian noise.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            In units of 1 / X.
+        """
+        check_is_fitted(self, "module_")
+        module, scale = self.module_, self._units.scale
+        sigma = module._hyperparameters("corruption")["noise_level"] * module.spread
+
+        def field(x: Tensor) -> Tensor:
+            return (module.reconstruct(x) - x) / (sigma.square() * scale)
+
+        return self._apply(field, self._validate(X, reset=False))
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> NDArray[Any]:
+        """Decode draws from a density of codes; with Gaussian noise, walk on from them.
+
+        The walk is Langevin's, along `score_field`.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState or None, default=None
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            In the units of the training data.
+        """
+        if random_state is not None:
+            random_state = check_random_state(random_state)
+        drawn = super().sample(n_samples, random_state)
+        if not isinstance(self._config["corruption"], GaussianNoise):
+            return drawn
+        source = np.random.SeedSequence().generate_state(1)[0]
+        if random_state is not None:
+            source = random_state.randint(2**31)
+        module, device = self.module_, torch.device(self.device_)
+        generator = make_generator(int(source), device)
+        return self._apply(
+            lambda x: self._units.to_data(module.walk(x, generator)), drawn
+        )
