@@ -1,0 +1,241 @@
+r"""Convolutional autoencoders: the same filters at every place (Masci et al. 2011).
+
+.. math:: h_l = \mathrm{pool}\,\varphi(W_l * h_{l-1} + b_l),\qquad z = V h_L + v,\qquad
+          \hat h_{l-1} = \varphi(W_l'^\top * \mathrm{unpool}\,\hat h_l + c_l)
+
+with max-pooling by 2, and unpooling that puts each maximum back where it came from
+(switches, Zeiler et al. 2011), or everywhere in its window; or a transposed convolution
+of stride 2 in place of both (Zeiler et al. 2010).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_ae.autoencoders.autoencoder import AutoencoderModule, ComposedAutoencoder
+from sklearn_ae.engine.bridge import Batch
+from sklearn_ae.engine.params import Interval, Nothing, OneOf, SequenceOf
+from sklearn_ae.parts.convolution import ConvolutionalDecoder, ConvolutionalEncoder
+
+__all__ = ["ConvolutionalAutoencoder", "ConvolutionalModule"]
+
+
+class ConvolutionalModule(AutoencoderModule):
+    """The objective, with switches that go from a row's encoder to its decoder."""
+
+    def build(  # type: ignore[override]
+        self,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+        *,
+        image_shape: tuple[int, int, int],
+        channels: Sequence[int],
+        kernel_size: int,
+        unpooling: str,
+        n_features: int,
+        n_components: int,
+        hidden_layer_sizes: Sequence[int],
+        activation: str,
+        tied_weights: bool,
+        linear_path: bool,
+        dropout: float,
+    ) -> tuple[nn.Module, nn.Module]:
+        sizes = [*hidden_layer_sizes, n_components]
+        encoder = ConvolutionalEncoder(
+            image_shape,
+            channels,
+            kernel_size,
+            sizes,
+            activation,
+            dropout,
+            generator,
+            dtype,
+        )
+        maps = [b.n_out * math.prod(b.size) for b in encoder.blocks]
+        self.n_components, self.width = n_components, max(n_features, *maps, *sizes)
+        decoder = ConvolutionalDecoder(
+            encoder, unpooling, tied_weights, generator, dtype
+        )
+        return encoder, decoder
+
+    def restore(
+        self, x: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return codes, and what they decode to with the switches of their rows.
+
+        The latter, of shape (batch, n_features), is before the output's nonlinearity.
+        """
+        z, switches = self.encoder.with_switches(x, generator)
+        z = self.code(z)
+        return z, self.decoder(z, generator, switches)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        return self.likelihood.output(self.restore(x)[1])
+
+    def loss(
+        self, batch: Batch, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        x = self.corrupted(batch.x, generator)
+        z, a = self.restore(x, generator)
+        reconstruction = self.likelihood.mean_nats(a, batch.target)
+        return {"reconstruction": reconstruction, **self.regularisers(x, z, generator)}
+
+    def errors(self, batch: Batch, units: float, per_feature: bool) -> Tensor:
+        error = self.likelihood.error(self.restore(batch.x)[1], batch.target, units)
+        return error if per_feature else error.mean(1)
+
+
+class _Counts(SequenceOf):
+    """A sequence of positive ints of a certain length."""
+
+    def __init__(self, name: str, shortest: int, longest: float = math.inf) -> None:
+        super().__init__(Interval(int, 1, None), name)
+        self.shortest, self.longest = shortest, longest
+
+    def allows(self, value: Any) -> bool:
+        return super().allows(value) and self.shortest <= len(value) <= self.longest
+
+
+class ConvolutionalAutoencoder(ComposedAutoencoder):
+    r"""Autoencoder of images (or signals) with the same filters at every place.
+
+    Minimises
+
+    .. math:: \mathbb{E}\,[-\log p(x \mid g(f(x)))] + \frac{\alpha}{2} \sum \|W\|^2
+
+    in nats per sample. In the encoder f, each block is a convolution that keeps the
+    size, max-pooling by 2 and the activation; dense layers lead from the last maps to
+    the code. The decoder g mirrors it, with transposed convolutions. Rows are flat,
+    with the channels last: ``images.reshape(len(images), -1)``.
+
+    Parameters
+    ----------
+    image_shape : tuple of int or None, default=None
+        (height, width) or (height, width, channels) of a row. None takes a grey square
+        where `n_features` is the square of a number, and a signal of length
+        `n_features`, that is (1, n_features), where it is not.
+    channels : tuple of int, default=(16, 32)
+        Maps of each block.
+    kernel_size : int, default=3
+        Height and width of the filters, along axes that are longer than 1.
+    unpooling : {"switches", "repeat", "deconv"}, default="deconv"
+        "switches" puts each maximum back where it was in the row's own maps, and zeros
+        elsewhere. Then `reconstruct`, `score` and the objective know more of a row than
+        its code: `inverse_transform`, which has the code alone, does as "repeat" does.
+        "repeat" puts each number everywhere in its window. "deconv" is a transposed
+        convolution of stride 2 in place of unpooling and convolution.
+    hidden_layer_sizes : tuple of int, default=()
+        Widths of dense layers between maps and code, mirrored in the decoder.
+    tied_weights : bool, default=False
+        Whether the decoder's kernels and weights are the encoder's, transposed (and
+        shared). Not with "deconv".
+    linear_path : bool or "auto", default="auto"
+        There is none here: "auto" and False are the same, and True is refused.
+    learning_rate_init : float or "auto", default="auto"
+        Peak learning rate; not used by "lbfgs". "auto" is 1e-2, and 1e-3 where it is
+        constant or the solver "sgd".
+
+    See Also
+    --------
+    Autoencoder : Takes the features in any order.
+
+    References
+    ----------
+    Masci, J. et al. Stacked convolutional auto-encoders for hierarchical feature
+    extraction. ICANN 2011.
+
+    Zeiler, M. et al. Deconvolutional networks. CVPR 2010.
+
+    Zeiler, M., Taylor, G. & Fergus, R. Adaptive deconvolutional networks for mid and
+    high level feature learning. ICCV 2011.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn_ae import ConvolutionalAutoencoder
+    >>> X = load_digits().data
+    >>> model = ConvolutionalAutoencoder(
+    ...     8, image_shape=(8, 8), max_iter=10, batch_size=50, random_state=0
+    ... )
+    >>> model.fit_transform(X).shape
+    (1797, 8)
+    >>> pca = PCA(8).fit(X)
+    >>> restored = pca.inverse_transform(pca.transform(X))
+    >>> bool(-model.score(X) < 0.8 * ((X - restored) ** 2).mean())
+    True
+    """
+
+    image_shape: tuple[int, ...] | None = None
+    channels: tuple[int, ...] = (16, 32)
+    kernel_size: int = 3
+    unpooling: str = "deconv"
+    hidden_layer_sizes: tuple[int, ...] = ()
+
+    _valid: ClassVar = {
+        "image_shape": [
+            _Counts("a tuple of two or three positive ints", 2, 3),
+            Nothing(),
+        ],
+        "channels": [_Counts("a tuple or list of one or more positive ints", 1)],
+        "kernel_size": [Interval(int, 1, None)],
+        "unpooling": [OneOf("switches", "repeat", "deconv")],
+    }
+    _module_class = ConvolutionalModule
+    _accept_sparse: ClassVar[bool] = False
+    _peak_learning_rate: ClassVar[float] = 1e-2
+    _absent: ClassVar[tuple[str, ...]] = ("components_", "mean_")
+    _fixed: ClassVar[tuple[str, ...]] = (
+        *ComposedAutoencoder._fixed,
+        "image_shape",
+        "channels",
+        "kernel_size",
+        "unpooling",
+    )
+
+    def _module_config(self, n_features: int) -> dict[str, Any]:
+        if self.unpooling == "deconv" and self.tied_weights:
+            raise ValueError(
+                "tied_weights=True cannot be had with unpooling='deconv', which has no "
+                "counterpart in the encoder. Use unpooling='repeat' or 'switches'."
+            )
+        if self.unpooling == "deconv" and self.kernel_size < 2:
+            raise ValueError(
+                "unpooling='deconv' needs kernel_size=2 or more: filters of stride 2 "
+                f"would leave gaps. Got kernel_size={self.kernel_size}."
+            )
+        return {
+            **super()._module_config(n_features),
+            "image_shape": self._resolve_image_shape(n_features),
+            "channels": tuple(map(int, self.channels)),
+            "kernel_size": int(self.kernel_size),
+            "unpooling": self.unpooling,
+        }
+
+    def _resolve_image_shape(self, n_features: int) -> tuple[int, int, int]:
+        """Return height, width and channels of a row."""
+        if self.image_shape is None:
+            side = math.isqrt(n_features)
+            return (side, side, 1) if side**2 == n_features else (1, n_features, 1)
+        height, width, *rest = map(int, self.image_shape)
+        shape = (height, width, rest[0] if rest else 1)
+        if math.prod(shape) != n_features:
+            given = tuple(map(int, self.image_shape))
+            raise ValueError(
+                f"image_shape={given} holds {math.prod(shape)} numbers, but X has "
+                f"{n_features} features."
+            )
+        return shape
+
+    def _uses_linear_path(self) -> bool:
+        if self.linear_path is not False and not isinstance(self.linear_path, str):
+            raise ValueError(
+                f"linear_path={self.linear_path} cannot be had with "
+                f"{type(self).__name__}. Use 'auto' or False."
+            )
+        return False
