@@ -1,9 +1,14 @@
 """Autoencoders that drop into scikit-learn wherever PCA stands."""
 
 from sklearn_ae.autoencoders.autoencoder import Autoencoder
+from sklearn_ae.autoencoders.contractive import ContractiveAutoencoder
+from sklearn_ae.autoencoders.convolutional import ConvolutionalAutoencoder
+from sklearn_ae.autoencoders.denoising import DenoisingAutoencoder
+from sklearn_ae.autoencoders.k_sparse import KSparseAutoencoder
+from sklearn_ae.autoencoders.sparse import SparseAutoencoder
 from sklearn_ae.engine.persistence import load, save
 from sklearn_ae.parts.corruptions import GaussianNoise, Masking, SaltAndPepper
-from sklearn_ae.parts.penalties import L1, L2
+from sklearn_ae.parts.penalties import L1, L2, Contraction, KLSparsity
 
 __version__ = "0.1.0.dev0"
 
@@ -11,9 +16,16 @@ __all__ = [
     "L1",
     "L2",
     "Autoencoder",
+    "Contraction",
+    "ContractiveAutoencoder",
+    "ConvolutionalAutoencoder",
+    "DenoisingAutoencoder",
     "GaussianNoise",
+    "KLSparsity",
+    "KSparseAutoencoder",
     "Masking",
     "SaltAndPepper",
+    "SparseAutoencoder",
     "load",
     "save",
 ]

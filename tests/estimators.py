@@ -7,12 +7,28 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 
 import sklearn_ae
-from sklearn_ae import L1, L2, Autoencoder, GaussianNoise, Masking
+from sklearn_ae import (
+    L1,
+    L2,
+    Autoencoder,
+    ContractiveAutoencoder,
+    ConvolutionalAutoencoder,
+    DenoisingAutoencoder,
+    GaussianNoise,
+    KSparseAutoencoder,
+    Masking,
+    SparseAutoencoder,
+)
 
 #: Whole configurations, as users get them: these pass every check with every default.
 DEFAULTS = {
     "Autoencoder": Autoencoder(),
     "Autoencoder-float64": Autoencoder(dtype="float64"),
+    "ContractiveAutoencoder": ContractiveAutoencoder(),
+    "ConvolutionalAutoencoder": ConvolutionalAutoencoder(),
+    "DenoisingAutoencoder": DenoisingAutoencoder(),
+    "KSparseAutoencoder": KSparseAutoencoder(),
+    "SparseAutoencoder": SparseAutoencoder(),
 }
 
 #: The configurations that take different paths through the code, with few epochs.
@@ -36,6 +52,31 @@ FAST = {
     "Autoencoder-stopping": Autoencoder(
         max_iter=3, early_stopping=True, validation_fraction=0.2
     ),
+    "ContractiveAutoencoder": ContractiveAutoencoder(max_iter=3),
+    "ContractiveAutoencoder-deep": ContractiveAutoencoder(
+        max_iter=3, hidden_layer_sizes=(8,), jacobian="hutchinson", tied_weights=False
+    ),
+    "ConvolutionalAutoencoder": ConvolutionalAutoencoder(max_iter=3),
+    "ConvolutionalAutoencoder-repeat": ConvolutionalAutoencoder(
+        max_iter=3, unpooling="repeat", channels=(4,), kernel_size=2, dropout=0.2
+    ),
+    "ConvolutionalAutoencoder-tied": ConvolutionalAutoencoder(
+        max_iter=3,
+        unpooling="repeat",
+        tied_weights=True,
+        hidden_layer_sizes=(4,),
+        dtype="float64",
+    ),
+    "DenoisingAutoencoder": DenoisingAutoencoder(max_iter=3),
+    "DenoisingAutoencoder-emphasis": DenoisingAutoencoder(
+        max_iter=3, noise="masking", emphasis=0.8, dtype="float64"
+    ),
+    "KSparseAutoencoder": KSparseAutoencoder(max_iter=3),
+    "KSparseAutoencoder-free": KSparseAutoencoder(
+        max_iter=3, k=1, tied_weights=False, code_activation="relu"
+    ),
+    "SparseAutoencoder": SparseAutoencoder(max_iter=3),
+    "SparseAutoencoder-l1": SparseAutoencoder(max_iter=3, penalty="l1"),
 }
 
 #: A few of them, for what depends on little beside validation.
@@ -46,6 +87,10 @@ CORE = {
         "Autoencoder-float64",
         "Autoencoder-linear",
         "Autoencoder-tied",
+        "ContractiveAutoencoder",
+        "DenoisingAutoencoder",
+        "KSparseAutoencoder",
+        "SparseAutoencoder",
     )
 }
 
@@ -85,7 +130,23 @@ BAD_VALUES = {
     "verbose": [-1, 1.5, "a", None],
     "penalties": [3, "l1", [3], L1, [("name", 3)], GaussianNoise()],
     "corruption": [3, "masking", Masking, L1(), [Masking()]],
+    "image_shape": [(0, 2), (3,), (1, 2, 3, 4), (2.0, 2), 4, "ab", (True, 2), ()],
+    "channels": [(), (0,), (8, -1), (8, 2.0), 8, "8", None, (True,)],
+    "kernel_size": BAD_COUNT,
+    "unpooling": [*BAD_NAME, "swiches"],
     "weight": [*BAD_NUMBER, True],
+    "sparsity": [*BAD_NUMBER, 0, 1, 1.5, True],
+    "sparsity_weight": [*BAD_NUMBER, True],
+    "penalty": BAD_NAME,
+    "contraction": [*BAD_NUMBER, True],
+    "jacobian": [*BAD_NAME, "auto"],
+    "k": [0, -1, 2.0, "a", True],
+    "transform_k": [0, -1, 2.0, "a", True],
+    "k_schedule": BAD_NAME,
+    "revive_dead": BAD_FLAG,
+    "sparse_output": BAD_FLAG,
+    "noise": [*BAD_NAME, L1(), Masking],
+    "emphasis": [*BAD_NUMBER, 1.5, True],
     "noise_level": [*BAD_NUMBER, True],
 }
 

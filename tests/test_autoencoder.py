@@ -307,30 +307,6 @@ def test_target_is_clean_and_noise_is_for_training(kind):
     np.testing.assert_allclose(found, np.sort(clean, axis=0), atol=1e-12)
 
 
-@pytest.mark.parametrize("nu", [0.2, 0.5])
-def test_linear_masking_has_its_closed_form(nu):
-    """W = P Q⁻¹ (Vincent et al.), P = q S and Q = q² S off and q S on the diagonal."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(400, 3)) @ rng.normal(size=(3, 3))
-    X -= X.mean(axis=0)
-    model = linear(
-        3,
-        corruption=Masking(noise_level=nu),
-        standardize=False,
-        max_iter=1000,
-        learning_rate_init=0.02,
-        batch_size=400,
-    ).fit(X)
-    S, q = X.T @ X / len(X), 1 - nu
-    Q = q**2 * S
-    np.fill_diagonal(Q, q * S.diagonal())
-    W = q * S @ np.linalg.inv(Q)
-    encoder = model.module_.encoder.weights()[0].detach().numpy()
-    found = model.components_.T @ encoder
-    # stochastic gradients: 1000 draws of the noise, averaged by the schedule's end
-    assert np.abs(found - W).max() < 0.05 * np.abs(W).max()
-
-
 # -- sparse rows -----------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from sklearn_ae.parts.corruptions import (
     Masking,
     SaltAndPepper,
 )
-from sklearn_ae.parts.penalties import L1, L2, Penalty
+from sklearn_ae.parts.penalties import L1, L2, Contraction, KLSparsity, Penalty
 
 settings.register_profile("deterministic", derandomize=True, deadline=None)
 settings.load_profile("deterministic")
@@ -41,7 +41,8 @@ def rows(n=400, d=50, seed=0):
 
 
 def test_every_part_is_tested():
-    assert set(PENALTIES) == set(Penalty.__subclasses__())
+    elsewhere = {KLSparsity, Contraction}  # test_sparse.py, test_contractive.py
+    assert {*PENALTIES, *elsewhere} == set(Penalty.__subclasses__())
     assert set(CORRUPTIONS) == set(Corruption.__subclasses__())
 
 
