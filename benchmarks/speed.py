@@ -1,7 +1,8 @@
 """Training and encoding time against a hand-written loop and against other packages.
 
 Sections: digits, mnist, deep (seconds per epoch and per fit of the same network with
-the same batches), defaults (each package as it comes), transform.
+the same batches), methods (each method against its objective written by hand), defaults
+(each package as it comes), transform.
 """
 
 from __future__ import annotations
@@ -17,15 +18,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import common
+import loops
 import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.neural_network import MLPRegressor
 from skorch import NeuralNetRegressor
 from skorch.callbacks import Callback
 from torch import nn
 
+import sklearn_ae
 from sklearn_ae import Autoencoder
 
 OURS, LOOP = "sklearn_ae", "hand-written loop"
@@ -379,6 +383,81 @@ def report_bfloat16(
     )
 
 
+def method_cases() -> dict[str, tuple[Any, Any]]:
+    """Return each method, and its objective written by hand."""
+    layer = {"hidden_layer_sizes": (), "code_activation": "sigmoid"}
+    deep = {"hidden_layer_sizes": (256,), "activation": "relu", "linear_path": False}
+    free = {"revive_dead": False}
+    return {
+        "one sigmoid layer": (
+            Autoencoder(500, tied_weights=True, **layer),
+            loops.plain(500),
+        ),
+        "contractive": (
+            sklearn_ae.ContractiveAutoencoder(500),
+            loops.contractive(500, 0.1),
+        ),
+        "sparse": (
+            sklearn_ae.SparseAutoencoder(200),
+            loops.sparse(200, 0.05, 3.0, 1e-4),
+        ),
+        "k-sparse, 25 of 1000": (
+            sklearn_ae.KSparseAutoencoder(1000, k=25, **free),
+            loops.k_sparse(1000, 25),
+        ),
+        "denoising, Gaussian": (
+            sklearn_ae.DenoisingAutoencoder(32, **deep),
+            loops.denoising((256, 32), "gaussian", 0.3),
+        ),
+        "denoising, masking": (
+            sklearn_ae.DenoisingAutoencoder(32, noise="masking", **deep),
+            loops.denoising((256, 32), "masking", 0.3),
+        ),
+        "convolutional": (
+            sklearn_ae.ConvolutionalAutoencoder(32, activation="relu"),
+            loops.convolutional(32),
+        ),
+    }
+
+
+def methods(rounds: int, quick: bool) -> list[dict[str, Any]]:
+    """Compare each method's seconds per epoch with its hand-written objective's."""
+    X, what = common.images(1024 if quick else 5000)
+    batch, epochs = 256, 3
+
+    def of_ours(model: Any) -> float:
+        stamps = Stamps()
+        settings = {"batch_size": batch, "max_iter": epochs + 1, "device": "cpu"}
+        settings |= {"random_state": 0, "learning_rate_init": 1e-3}
+        clone(model).set_params(callbacks=[stamps], **settings).fit(X)
+        return per_epoch(stamps.times)
+
+    contenders: dict[str, Callable[[], float]] = {}
+    for name, (model, make) in method_cases().items():
+        contenders[name] = functools.partial(of_ours, model)
+        contenders[f"{name}, by hand"] = functools.partial(
+            lambda make: per_epoch(loops.train(X, make, batch, epochs + 1)), make
+        )
+    for run in contenders.values():
+        run()
+    times = common.interleave(contenders, rounds)
+    rows = [
+        {
+            "method": name,
+            "s per epoch": statistics.median(times[name]),
+            "epoch / by hand": common.ratio(times, name, f"{name}, by hand"),
+            "epoch / one sigmoid layer": (
+                common.ratio(times, name, "one sigmoid layer")
+                if name == "contractive"
+                else None
+            ),
+        }
+        for name in method_cases()
+    ]
+    common.table(f"methods: {what}, batches of {batch}", rows)
+    return [*rows, {"rounds": times}]
+
+
 def defaults(rounds: int, quick: bool) -> list[dict[str, Any]]:
     """Compare each package as it comes: seconds, and the error on held-out rows."""
     from sklearn.model_selection import train_test_split
@@ -565,8 +644,9 @@ def main() -> None:
     common.introduce(args)
     rounds = 2 if args.quick else args.rounds
     results: dict[str, Any] = {}
-    for name in common.chosen(args.only, [*SIZES, "defaults", "transform"]):
-        section = {"defaults": defaults, "transform": transform}.get(name)
+    sections = {"methods": methods, "defaults": defaults, "transform": transform}
+    for name in common.chosen(args.only, [*SIZES, *sections]):
+        section = sections.get(name)
         if section is None:
             section = functools.partial(train, name)
         results[name] = section(rounds=rounds, quick=args.quick)

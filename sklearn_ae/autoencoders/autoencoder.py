@@ -130,6 +130,11 @@ class AutoencoderModule(nn.Module):
             return LinearPathEncoder(encoder), LinearPathDecoder(decoder)
         return encoder, decoder
 
+    @property
+    def n_products(self) -> int:
+        """About how many multiplications a row's forward pass makes."""
+        return sum(weight.numel() for weight in self.parameters())
+
     def _hyperparameters(self, name: str) -> dict[str, Tensor]:
         fields = self._hyper_names[name]
         return {field: getattr(self.hyper, f"{name}_{field}") for field in fields}

@@ -63,6 +63,13 @@ class ConvolutionalModule(AutoencoderModule):
         )
         return encoder, decoder
 
+    @property
+    def n_products(self) -> int:
+        return 2 * sum(
+            math.prod((*b.size, b.n_in, b.n_out, *b.kernel))
+            for b in self.encoder.blocks
+        )
+
     def restore(
         self, x: Tensor, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:

@@ -48,7 +48,8 @@ class BaseAutoencoder(
       reconstruction error in the units of the data;
     - ``begin_at(start)``: take over a `LinearStart`, where it has a linear path;
     - ``begin_epoch(progress)``: set what changes in the course of training;
-    - ``width``: of its widest layer.
+    - ``width``: of its widest layer; ``n_products``: multiplications of a row's forward
+      pass, about.
 
     Attributes
     ----------

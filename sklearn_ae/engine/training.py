@@ -129,7 +129,7 @@ def train(
         if resume and estimator._optimizer_state and estimator._solver == solver:
             state.load_optimizer_state(net.optimizer_, estimator._optimizer_state)
         n_weights = sum(p.numel() for p in module.parameters())
-        with suited_threads(net.batch_size * n_weights):
+        with suited_threads(net.batch_size * module.n_products):
             net.partial_fit(rows)
         net.forget_data()
         _warn_unless_converged(net)

@@ -1,0 +1,170 @@
+"""Each method's objective as one would write it by hand, for `speed.py` to time.
+
+`make(n_features)` returns parameters and a function from a batch to its loss; nothing
+of sklearn_ae is in it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Made = tuple[list[Tensor], Callable[[Tensor], Tensor]]
+
+
+def train(
+    X: np.ndarray, make: Callable[[int], Made], batch: int, epochs: int
+) -> list[float]:
+    """Train with fused Adam; return when epochs ended."""
+    torch.manual_seed(0)
+    rows = torch.from_numpy(X)
+    rows = rows - rows.mean(0)
+    rows /= rows.square().mean().sqrt()
+    parameters, objective = make(X.shape[1])
+    adam = torch.optim.Adam(parameters, lr=1e-3, fused=True)
+    stamps, losses = [], []
+    for _ in range(epochs):
+        for index in torch.randperm(len(rows)).split(batch):
+            adam.zero_grad()
+            loss = objective(rows[index])
+            loss.backward()
+            adam.step()
+            losses.append(loss.item())
+        stamps.append(time.perf_counter())
+    return stamps
+
+
+def _layer(d: int, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return W (k, d), b and c of one layer and its tied counterpart."""
+    weight = torch.randn(k, d) / d**0.5
+    return weight.requires_grad_(), *(
+        torch.zeros(n, requires_grad=True) for n in (k, d)
+    )
+
+
+def _half(restored: Tensor, x: Tensor) -> Tensor:
+    return 0.5 * F.mse_loss(restored, x, reduction="sum") / len(x)
+
+
+def plain(k: int) -> Callable[[int], Made]:
+    """One sigmoid layer with tied weights."""
+
+    def make(d: int) -> Made:
+        w, b, c = _layer(d, k)
+
+        def objective(x: Tensor) -> Tensor:
+            return _half(F.linear(torch.sigmoid(F.linear(x, w, b)), w.T, c), x)
+
+        return [w, b, c], objective
+
+    return make
+
+
+def sparse(k: int, rho: float, beta: float, alpha: float) -> Callable[[int], Made]:
+    def make(d: int) -> Made:
+        w, b, c = _layer(d, k)
+        v = (torch.randn(d, k) / k**0.5).requires_grad_()
+
+        def objective(x: Tensor) -> Tensor:
+            z = torch.sigmoid(F.linear(x, w, b))
+            m = z.mean(0)
+            kl = rho * (rho / m).log() + (1 - rho) * ((1 - rho) / (1 - m)).log()
+            decay = w.square().sum() + v.square().sum()
+            return _half(F.linear(z, v, c), x) + beta * kl.sum() + alpha / 2 * decay
+
+        return [w, v, b, c], objective
+
+    return make
+
+
+def k_sparse(k: int, kept: int) -> Callable[[int], Made]:
+    def make(d: int) -> Made:
+        w, b, c = _layer(d, k)
+
+        def objective(x: Tensor) -> Tensor:
+            values, places = F.linear(x, w, b).topk(kept, dim=1)
+            z = torch.zeros(len(x), k).scatter(1, places, values)
+            return _half(F.linear(z, w.T, c), x)
+
+        return [w, b, c], objective
+
+    return make
+
+
+def contractive(k: int, weight: float) -> Callable[[int], Made]:
+    def make(d: int) -> Made:
+        w, b, c = _layer(d, k)
+
+        def objective(x: Tensor) -> Tensor:
+            z = torch.sigmoid(F.linear(x, w, b))
+            norms = (z * (1 - z)).square() @ w.square().sum(1)
+            return _half(F.linear(z, w.T, c), x) + weight * norms.mean()
+
+        return [w, b, c], objective
+
+    return make
+
+
+def denoising(widths: tuple[int, ...], noise: str, level: float) -> Callable:
+    def make(d: int) -> Made:
+        sizes = [d, *widths, *widths[-2::-1], d]
+        layers: list[nn.Module] = []
+        for n_in, n_out in itertools.pairwise(sizes):
+            layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+        del layers[2 * len(widths) - 1]  # the code is linear
+        net = nn.Sequential(*layers[:-1])
+
+        def objective(x: Tensor) -> Tensor:
+            if noise == "masking":
+                noisy = x * (torch.rand_like(x) >= level)
+            else:
+                noisy = x + level * torch.randn_like(x)
+            return _half(net(noisy), x)
+
+        return list(net.parameters()), objective
+
+    return make
+
+
+def convolutional(k: int) -> Callable[[int], Made]:
+    """Two convolutions with pooling, a dense code, and two of stride 2 back."""
+
+    def make(d: int) -> Made:
+        side = round(d**0.5)
+        pooled = math.ceil(side / 4)  # also where it is not a multiple of 4
+        flat = 32 * pooled**2
+        encoder = nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.MaxPool2d(2, ceil_mode=True),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3, padding=1),
+            nn.MaxPool2d(2, ceil_mode=True),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(flat, k),
+        )
+        decoder = nn.Sequential(
+            nn.Linear(k, flat),
+            nn.Unflatten(1, (32, pooled, pooled)),
+            nn.ReLU(),
+            nn.ConvTranspose2d(32, 16, 3, stride=2, padding=1, output_padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(16, 1, 3, stride=2, padding=1, output_padding=1),
+            nn.Flatten(),
+        )
+        for half in (encoder, decoder):
+            half.to(memory_format=torch.channels_last)
+
+        def objective(x: Tensor) -> Tensor:
+            return _half(decoder(encoder(x.view(-1, 1, side, side))), x)
+
+        return [*encoder.parameters(), *decoder.parameters()], objective
+
+    return make
