@@ -309,6 +309,14 @@ def test_gaps_in_sparse_rows_are_refused(X):
         DenoisingAutoencoder(max_iter=2).fit(bad)
 
 
+def test_sparse_rows(X):
+    sparse = sp.csr_array(X * (X > 8))
+    model = DenoisingAutoencoder(emphasis=0.5, max_iter=3, random_state=0).fit(sparse)
+    np.testing.assert_array_equal(model.impute(sparse), sparse.toarray())
+    field = model.score_field(sparse)
+    np.testing.assert_allclose(field, model.score_field(sparse.toarray()), rtol=1e-3)
+
+
 @pytest.mark.parametrize("model", [Autoencoder(), KSparseAutoencoder()])
 def test_no_other_method_takes_gaps(model, X):
     assert not model.__sklearn_tags__().input_tags.allow_nan

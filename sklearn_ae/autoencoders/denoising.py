@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklearn_ae.autoencoders.autoencoder import AutoencoderModule, ComposedAutoencoder
-from sklearn_ae.engine.bridge import Batch, make_generator
+from sklearn_ae.engine.bridge import Batch, is_sparse, make_generator
 from sklearn_ae.engine.params import (
     Instance,
     Interval,
@@ -215,6 +215,9 @@ class DenoisingAutoencoder(ComposedAutoencoder):
     def impute(self, X: Any) -> NDArray[Any]:
         """Return X with what is missing replaced by its reconstruction.
 
+        Features of one scale, ``noise="masking"`` with a low `noise_level` (0.1),
+        ``emphasis=1`` and a little `dropout` (0.1) suit it best.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
@@ -227,6 +230,7 @@ class DenoisingAutoencoder(ComposedAutoencoder):
         """
         restored = self.reconstruct(X)
         X = self._validate(X, reset=False)
+        X = X.toarray() if is_sparse(X) else X
         return np.where(np.isnan(X), restored, X)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -254,7 +258,7 @@ class DenoisingAutoencoder(ComposedAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -266,7 +270,7 @@ class DenoisingAutoencoder(ComposedAutoencoder):
         sigma = module._hyperparameters("corruption")["noise_level"] * module.spread
 
         def field(x: Tensor) -> Tensor:
-            return (module.reconstruct(x) - x) / (sigma.square() * scale)
+            return (module.reconstruct(x) - _dense(x)) / (sigma.square() * scale)
 
         return self._apply(field, self._validate(X, reset=False))
 

@@ -139,6 +139,9 @@ class KSparseAutoencoder(ComposedAutoencoder):
         Widths between input and code, mirrored in the decoder. The paper has none.
     tied_weights : bool, default=True
         Whether the decoder's weights are the encoder's, transposed (and shared).
+    learning_rate_init : float or "auto", default="auto"
+        Peak learning rate; not used by "lbfgs". "auto" is 6e-3, and 1e-3 where it is
+        constant or the solver "sgd".
 
     Attributes
     ----------
@@ -178,6 +181,7 @@ class KSparseAutoencoder(ComposedAutoencoder):
         "sparse_output": [Bool()],
     }
     _module_class = KSparseModule
+    _peak_learning_rate: ClassVar[float] = 6e-3
 
     def _module_config(self, n_features: int) -> dict[str, Any]:
         n = int(self.n_components)
