@@ -164,6 +164,19 @@ def test_denoises():
     assert left < 0.5 * 0.3**2
 
 
+@pytest.mark.parametrize("make", [Autoencoder, DenoisingAutoencoder])
+def test_denoises_where_pca_leaves_nothing(make):
+    """As many components as features: copying loses nothing of clean rows."""
+    X = correlated(1000, 4, seed=1)
+    noise = {"corruption": GaussianNoise(noise_level=1.0)}
+    noise = noise if make is Autoencoder else {"noise_level": 1.0}
+    model = make(4, linear_path=True, max_iter=40, random_state=0, **noise).fit(X)
+    scale = np.sqrt(X.var(axis=0).mean())
+    noisy = X + scale * np.random.default_rng(0).normal(size=X.shape)
+    left = np.square(model.reconstruct(noisy) - X).mean()
+    assert left < 0.8 * np.square(noisy - X).mean()
+
+
 # -- missing values --------------------------------------------------------------
 
 

@@ -34,7 +34,8 @@ class ContractiveAutoencoder(ComposedAutoencoder):
     Parameters
     ----------
     contraction : float, default=0.1
-        λ, in nats.
+        λ, in nats. It weighs a sum over units: what is much for many components may be
+        little for few.
     jacobian : {"exact", "hutchinson"}, default="exact"
         "exact" is the closed form, for any number of layers. "hutchinson" is an
         unbiased estimate by one backward pass, for codes and layers so wide that the

@@ -147,9 +147,9 @@ class DenoisingAutoencoder(ComposedAutoencoder):
     noise : {"gaussian", "masking", "salt_and_pepper"} or Corruption, default="gaussian"
         What is done to the rows: see `GaussianNoise`, `Masking`, `SaltAndPepper`.
     noise_level : float, default=0.3
-        For "gaussian" the standard deviation, in average standard deviations of the
-        features (see `standardize`); for the others the share of entries, in [0, 1]. A
-        Corruption brings its own.
+        For "gaussian" the standard deviation, in what the network sees: with
+        `standardize` it is a multiple of the root of the features' mean variance. For
+        the others the share of entries, in [0, 1]. A Corruption brings its own.
     emphasis : float, default=0.0
         In [0, 1]: an entry that the noise left as it was counts 1 − `emphasis`. With 1
         the loss is that of changed entries alone.

@@ -75,7 +75,7 @@ class SharedParameters(Params):
         correction is shrunk the more, the fewer rows there are to learn it from.
     standardize : bool, default=True
         Whether the network sees (X − mean) / scale, with ONE scale for all features,
-        so that the optimum is that on X itself: the average standard deviation, or
+        so that the optimum is that on X itself: the root of their mean variance, or
         along the linear path what PCA leaves unexplained (root mean square), so that
         the objective starts at n_features / 2 nats. Sparse X is not centred. Never
         done for log loss and Poisson.

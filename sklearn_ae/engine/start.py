@@ -65,7 +65,11 @@ class LinearStart:
 
 
 def linear_start(
-    X: Any, n_components: int, seed: int, subset: NDArray[np.intp] | None = None
+    X: Any,
+    n_components: int,
+    seed: int,
+    subset: NDArray[np.intp] | None = None,
+    clean: bool = True,
 ) -> LinearStart:
     """Fit PCA (or TruncatedSVD) to the rows of X.
 
@@ -79,6 +83,9 @@ def linear_start(
     seed : int
     subset : ndarray of int, default=None
         The rows to use, all of them by default.
+    clean : bool, default=True
+        Whether rows are to be restored from themselves: then there is nothing to learn
+        where PCA leaves nothing.
     """
     mean, second_moment = moments(X, subset)
     components, code_variance, share_left = _principal(
@@ -103,8 +110,8 @@ def linear_start(
         encoder=components.T * (unit / s),
         decoder=components.T * (s / unit),
         feature_scale=feature_scale,
-        code_trust=np.zeros_like(s) if exact else np.minimum(1.0, unit / s),
-        trust=np.array(0.0 if exact else 1.0),
+        code_trust=np.minimum(1.0, unit / s) * (not (exact and clean)),
+        trust=np.array(float(not (exact and clean))),
     )
 
 

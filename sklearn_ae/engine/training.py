@@ -91,7 +91,8 @@ def train(
             units = estimator._units
             _take_over(module, config, estimator)
         elif config.get("linear_path"):
-            start = linear_start(X, module.n_components, draw, train_rows)
+            clean = config.get("corruption") is None
+            start = linear_start(X, module.n_components, draw, train_rows, clean)
             units = start.units
             module.begin_at(start)
         else:

@@ -5,8 +5,9 @@ pure function of tensors, here ``corrupt``. Noise is drawn from the fit's own ge
 afresh for every batch, and never at test time.
 
 Corruptions act on what the network sees: with ``standardize=True`` (the default) that
-is (X − mean) / scale, so Gaussian noise is measured in average standard deviations and
-a masked entry is set to its feature's mean. With ``standardize=False`` they act on X.
+is (X − mean) / scale, so Gaussian noise is measured in roots of the features' mean
+variance, and a masked entry is set to its feature's mean. With ``standardize=False``
+they act on X.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class GaussianNoise(Corruption):
     Parameters
     ----------
     noise_level : float, default=0.3
-        σ, in the network's units (average standard deviations when standardised).
+        σ, in the network's units: the root of the mean variance when standardised.
 
     Examples
     --------

@@ -19,7 +19,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, kl_divergence
 
 from sklearn_ae.engine.params import Interval, OneOf, Params
 from sklearn_ae.parts.jacobian import Encoding, estimated_norm, squared_jacobian_norm
@@ -165,8 +164,10 @@ class KLSparsity(Penalty):
     ) -> Tensor:
         tiny = torch.finfo(z.dtype).eps  # where a unit is saturated for all rows
         mean = z.mean(0).clamp(tiny, 1.0 - tiny)
-        wanted, found = (Bernoulli(p, validate_args=False) for p in (sparsity, mean))
-        return weight * kl_divergence(wanted, found).sum()
+        # written out: torch.distributions takes a sixth of a small network's step
+        on = sparsity * (sparsity.log() - mean.log())
+        off = (1.0 - sparsity) * (torch.log1p(-sparsity) - torch.log1p(-mean))
+        return weight * (on + off).sum()
 
 
 class Contraction(Penalty):
