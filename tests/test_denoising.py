@@ -18,6 +18,7 @@ from sklearn_ae import (
     KSparseAutoencoder,
     Masking,
 )
+from sklearn_ae.parts.corruptions import Corruption
 
 
 def correlated(n, d=3, seed=0):
@@ -145,6 +146,20 @@ def test_level_of_a_corruption_is_validated(X):
         model.fit(X)
 
 
+class Doubling(Corruption):
+    """A corruption of one's own, without any parameter."""
+
+    @staticmethod
+    def corrupt(x, generator, unit=1.0):
+        return 2.0 * x
+
+
+def test_noise_of_ones_own(X):
+    model = DenoisingAutoencoder(noise=Doubling(), max_iter=3, random_state=0).fit(X)
+    assert np.isfinite(model.transform(X)).all()
+    assert model.sample(2, random_state=0).shape == (2, X.shape[1])
+
+
 def test_grid_search_over_noise_without_scoring(X):
     grid = {"noise": ["gaussian", "masking"], "noise_level": [0.1, 0.5]}
     model = DenoisingAutoencoder(max_iter=3, random_state=0)
@@ -253,6 +268,8 @@ def test_a_row_without_any_value(X):
     scores = model.score_samples(gappy)
     assert np.isnan(scores[3]) and np.isfinite(np.delete(scores, 3)).all()
     assert model.score(gappy) == pytest.approx(np.nanmean(scores))
+    assert np.isnan(model.score(gappy[[3]]))
+    assert np.isfinite(model.jacobian_norm(gappy)).all()
     assert np.isfinite(model.impute(gappy)).all()
 
 
@@ -383,7 +400,11 @@ def test_score_field_is_of_gaussian_noise_alone(X):
     with pytest.raises(AttributeError, match="score_field"):
         model.score_field(X)
     given = DenoisingAutoencoder(noise=GaussianNoise(), max_iter=2).fit(X)
-    assert given.score_field(X).shape == X.shape
+    assert given.set_params(noise="masking").score_field(X).shape == X.shape
+    assert not hasattr(model.set_params(noise="gaussian"), "score_field")
+    silent = DenoisingAutoencoder(noise_level=0.0, max_iter=2).fit(X)
+    with pytest.raises(ValueError, match="noise_level above 0"):
+        silent.score_field(X)
 
 
 def test_samples_walk_to_the_data(walker):

@@ -101,6 +101,19 @@ def test_code_is_not_rectified(digits):
     assert (model.transform(digits) < 0).any()
 
 
+def test_jacobian_is_that_of_the_kept_units(X):
+    """Against finite differences of `transform`."""
+    model = fitted(X, n=6, k=2, dtype="float64")
+    step, squares = 1e-7, 0.0
+    for i in range(X.shape[1]):
+        ahead, behind = X.copy(), X.copy()
+        ahead[:, i] += step
+        behind[:, i] -= step
+        slopes = (model.transform(ahead) - model.transform(behind)) / (2 * step)
+        squares = squares + np.square(slopes).sum(axis=1)
+    np.testing.assert_allclose(model.jacobian_norm(X), np.sqrt(squares), rtol=1e-5)
+
+
 def test_schedule_comes_down_to_k_in_the_first_half():
     X = load_digits().data[:100]
     module = fitted(X, n=40, k=3, k_schedule="linear").module_

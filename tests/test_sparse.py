@@ -123,6 +123,17 @@ def test_kl_needs_a_code_between_zero_and_one(code, X):
     SparseAutoencoder(code_activation=code, penalty="l1", max_iter=2).fit(X)
 
 
+def test_l1_along_the_linear_path(X):
+    model = SparseAutoencoder(
+        penalty="l1",
+        code_activation="identity",
+        hidden_layer_sizes=(6,),
+        linear_path=True,
+        max_iter=2,
+    )
+    assert np.isfinite(model.fit(X).transform(X)).all()
+
+
 def test_penalties_choose_their_code(X):
     kinds = {"kl": "sigmoid", "l1": "relu"}
     for penalty, code in kinds.items():

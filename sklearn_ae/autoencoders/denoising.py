@@ -95,6 +95,9 @@ class DenoisingModule(AutoencoderModule):
         error = error.masked_fill(missing, torch.nan)
         return error if per_feature else error.nanmean(1)
 
+    def jacobian_norm(self, x: Tensor) -> Tensor:
+        return super().jacobian_norm(_filled(x))
+
     def walk(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Walk from rows along the score, with noise (Langevin), and denoise.
 
@@ -120,11 +123,13 @@ def _dense(x: Tensor) -> Tensor:
 
 
 def _is_gaussian(model: DenoisingAutoencoder) -> bool:
-    if model.noise == "gaussian" or isinstance(model.noise, GaussianNoise):
+    """Tell whether the noise is Gaussian: that of the fit, if there was one."""
+    noise = vars(model).get("_config", {"corruption": model.noise})["corruption"]
+    if noise == "gaussian" or isinstance(noise, GaussianNoise):
         return True
     raise AttributeError(
-        f"The score is that of Gaussian noise: fit with noise='gaussian'. "
-        f"Got noise={model.noise!r}."
+        "The score is that of Gaussian noise: fit with noise='gaussian'. "
+        f"Got noise={noise!r}."
     )
 
 
@@ -190,20 +195,18 @@ class DenoisingAutoencoder(ComposedAutoencoder):
 
     def _check_params(self) -> None:
         super()._check_params()
-        domain = self._noise()._all_valid()["noise_level"]
-        if isinstance(self.noise, str) and not domain[0].allows(self.noise_level):
+        if not isinstance(self.noise, str):
+            return
+        (domain,) = NOISES[self.noise]._all_valid()["noise_level"]
+        if not domain.allows(self.noise_level):
             raise InvalidParameterError(
                 f"The 'noise_level' parameter of {type(self).__name__} must be "
-                f"{domain[0]} for noise={self.noise!r}. Got {self.noise_level!r} "
-                "instead."
+                f"{domain} for noise={self.noise!r}. Got {self.noise_level!r} instead."
             )
-
-    def _noise(self) -> type[Corruption]:
-        return NOISES[self.noise] if isinstance(self.noise, str) else type(self.noise)
 
     def _corruption(self) -> Corruption:
         if isinstance(self.noise, str):
-            return self._noise()(noise_level=self.noise_level)
+            return NOISES[self.noise](noise_level=self.noise_level)
         return clone(self.noise)
 
     def _module_config(self, n_features: int) -> dict[str, Any]:
@@ -245,9 +248,11 @@ class DenoisingAutoencoder(ComposedAutoencoder):
         Returns
         -------
         float
+            NaN where nothing was observed.
         """
         scores = self.score_samples(X)
-        return float(np.mean(scores[~np.isnan(scores)], dtype=np.float64))
+        scores = scores[~np.isnan(scores)]
+        return float(np.mean(scores, dtype=np.float64)) if len(scores) else np.nan
 
     @available_if(_is_gaussian)
     def score_field(self, X: Any) -> NDArray[Any]:
@@ -268,6 +273,8 @@ class DenoisingAutoencoder(ComposedAutoencoder):
         check_is_fitted(self, "module_")
         module, scale = self.module_, self._units.scale
         sigma = module._hyperparameters("corruption")["noise_level"] * module.spread
+        if sigma == 0:
+            raise ValueError("score_field needs a noise_level above 0. Got 0.")
 
         def field(x: Tensor) -> Tensor:
             return (module.reconstruct(x) - _dense(x)) / (sigma.square() * scale)

@@ -78,6 +78,9 @@ class KSparseModule(AutoencoderModule):
         """Return codes (batch, n_components) with `transform_k` units kept."""
         return top_k(super().encode(x, generator), self.transform_k)
 
+    def layers(self) -> None:
+        """Return None: the selection comes after the layers."""
+
     def is_active(self, x: Tensor) -> Tensor:
         """Return which units (n_components,) are among the k largest of any row."""
         return (top_k(super().encode(x), self.k) != 0).any(0)

@@ -39,8 +39,9 @@ class SparseModule(AutoencoderModule):
 
     def __init__(self, *, first_bias: float, **rest: Any) -> None:
         super().__init__(**rest)
-        _, bias = self.encoder.readout()
-        nn.init.constant_(bias, first_bias)
+        if first_bias:
+            _, bias = self.encoder.readout()
+            nn.init.constant_(bias, first_bias)
 
 
 class SparseAutoencoder(ComposedAutoencoder):
