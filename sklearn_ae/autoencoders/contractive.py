@@ -81,6 +81,8 @@ class ContractiveAutoencoder(ComposedAutoencoder):
         "jacobian": [OneOf("exact", "hutchinson")],
     }
 
+    _peak_learning_rate: ClassVar[float] = 1e-2
+
     def _penalties(self) -> list[tuple[str, Penalty]]:
         penalty = Contraction(weight=self.contraction, jacobian=self.jacobian)
         return [("contraction", penalty)]

@@ -143,9 +143,6 @@ class ConvolutionalAutoencoder(ComposedAutoencoder):
         shared). Not with "deconv".
     linear_path : bool or "auto", default="auto"
         There is none here: "auto" and False are the same, and True is refused.
-    learning_rate_init : float or "auto", default="auto"
-        Peak learning rate; not used by "lbfgs". "auto" is 1e-2, and 1e-3 where it is
-        constant or the solver "sgd".
 
     See Also
     --------

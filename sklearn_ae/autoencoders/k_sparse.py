@@ -125,8 +125,8 @@ class KSparseAutoencoder(ComposedAutoencoder):
     Parameters
     ----------
     k : int or None, default=None
-        Units kept for each row while training, at most `n_components`; None is one in
-        twenty, rounded up.
+        Units kept for each row while training, at most `n_components`; None is the
+        square root of `n_components`, rounded.
     transform_k : int or None, default=None
         Units kept in `transform` (and `reconstruct` and `score`); None is `k`. The
         paper takes up to 3 k for features to classify by.
@@ -142,9 +142,6 @@ class KSparseAutoencoder(ComposedAutoencoder):
         Widths between input and code, mirrored in the decoder. The paper has none.
     tied_weights : bool, default=True
         Whether the decoder's weights are the encoder's, transposed (and shared).
-    learning_rate_init : float or "auto", default="auto"
-        Peak learning rate; not used by "lbfgs". "auto" is 6e-3, and 1e-3 where it is
-        constant or the solver "sgd".
 
     Attributes
     ----------
@@ -195,7 +192,7 @@ class KSparseAutoencoder(ComposedAutoencoder):
                     f"{name}={value} must not exceed n_components={n}: there are no "
                     "more units to keep."
                 )
-        k = math.ceil(n / 20) if self.k is None else int(self.k)
+        k = round(math.sqrt(n)) if self.k is None else int(self.k)
         multiple = FIRST_MULTIPLE if self.k_schedule == "linear" else 1
         return {
             **super()._module_config(n_features),

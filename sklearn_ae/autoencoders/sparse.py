@@ -111,6 +111,7 @@ class SparseAutoencoder(ComposedAutoencoder):
     }
 
     _module_class = SparseModule
+    _peak_learning_rate: ClassVar[float] = 1e-2
 
     def _penalties(self) -> list[tuple[str, Penalty]]:
         if self.penalty == "l1":

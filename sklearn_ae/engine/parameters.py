@@ -84,8 +84,8 @@ class SharedParameters(Params):
         order, and counts its iterations as epochs.
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate; not used by "lbfgs". "auto" is min(1e-2, 10 / n_features)
-        along the linear path and 3e-3 elsewhere, and 1e-3 where it is constant or the
-        solver "sgd".
+        along the linear path, elsewhere what suits the method (3e-3 to 1e-2), and 1e-3
+        where it is constant or the solver "sgd".
     learning_rate : {"one_cycle", "constant"}, default="one_cycle"
         Its course over the training.
     batch_size : int or "auto", default="auto"

@@ -84,8 +84,9 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
     bias : Tensor of shape (n_out,) or None
     """
     margin = [k // 2 for k in kernel.shape[2:]]
-    h, w = x.shape[2:]
-    return F.conv2d(x, kernel, bias, padding=margin)[..., -h:, -w:]
+    # an even kernel gives one row and column more
+    top, left = ((k + 1) % 2 for k in kernel.shape[2:])
+    return F.conv2d(x, kernel, bias, padding=margin)[..., top:, left:]
 
 
 def convolve_adjoint(
