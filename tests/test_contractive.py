@@ -220,7 +220,7 @@ def test_deterministic_with_lbfgs(digits):
 
 def test_weight_zero_is_the_plain_autoencoder(X):
     contractive = ContractiveAutoencoder(
-        3, contraction=0.0, max_iter=5, random_state=0
+        3, contraction=0.0, max_iter=5, learning_rate_init=3e-3, random_state=0
     ).fit(X)
     plain = Autoencoder(
         3,

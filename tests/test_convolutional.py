@@ -393,3 +393,18 @@ def test_no_affine_decoder():
     for name in ("components_", "mean_"):
         assert not hasattr(model, name)
         assert f"\n{name} :" not in ConvolutionalAutoencoder.__doc__
+
+
+def test_dropout_in_both_halves():
+    X = images(40, (6, 6, 1))
+    model = ConvolutionalAutoencoder(
+        2, channels=(3, 4), dropout=0.5, activation="softplus", max_iter=1
+    ).fit(X)
+    module = model.module_
+    x = torch.tensor(X, dtype=torch.float32)
+    z = module.encoder(x)
+    for half, given in ((module.encoder, x), (module.decoder, z)):
+        outputs = [half(given, torch.Generator().manual_seed(s)) for s in (0, 0, 1)]
+        torch.testing.assert_close(outputs[0], outputs[1])
+        assert not torch.equal(outputs[0], outputs[2])
+        torch.testing.assert_close(half(given), half(given))

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import torch
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.impute import SimpleImputer
@@ -18,6 +19,7 @@ from sklearn_ae import (
     KSparseAutoencoder,
     Masking,
 )
+from sklearn_ae.engine.bridge import Rows
 from sklearn_ae.parts.corruptions import Corruption
 
 
@@ -224,16 +226,20 @@ def test_imputes_better_than_the_mean(cancer):
 
 
 def test_gaps_carry_nothing_of_what_was_there(X):
-    """Whatever stood in the gaps, the fit is the same; and rows without gaps count."""
+    """The network is shown zero there, in training too: no noise is put on it."""
     gappy, gaps = with_gaps(X)
-    model = DenoisingAutoencoder(max_iter=5, random_state=0)
-    expected = clone(model).fit(gappy)
-    module_input = np.where(gaps, np.nan, X * 1.0)
-    np.testing.assert_array_equal(
-        clone(model).fit(module_input).transform(gappy), expected.transform(gappy)
-    )
-    complete = clone(model).fit(X)
-    assert not np.array_equal(complete.transform(X), expected.transform(X))
+    model = DenoisingAutoencoder(max_iter=1, random_state=0).fit(gappy)
+    rows = Rows(gappy, model._units, torch.float32)
+    shown = []
+    module = model.module_
+    module.encoder.register_forward_pre_hook(lambda _, args: shown.append(args[0]))
+    module.loss(rows.everything(), torch.Generator().manual_seed(0))
+    module.loss(rows.everything())
+    module.encode(torch.tensor(gappy, dtype=torch.float32))
+    assert len(shown) == 3
+    for x in shown:
+        assert not x[torch.tensor(gaps)].any() and x[torch.tensor(~gaps)].any()
+    assert not torch.equal(shown[0], shown[1])
 
 
 @pytest.mark.parametrize("noise", ["gaussian", "masking", "salt_and_pepper"])
@@ -335,7 +341,7 @@ def test_log_loss_with_gaps(X):
 def test_gaps_in_sparse_rows_are_refused(X):
     bad = sp.csr_array(X)
     bad.data[3] = np.nan
-    with pytest.raises(ValueError, match="Input X contains NaN"):
+    with pytest.raises(ValueError, match=r"Input X contains NaN\. .* in dense X alone"):
         DenoisingAutoencoder(max_iter=2).fit(bad)
 
 
@@ -392,6 +398,24 @@ def test_score_field(walker):
     assert np.corrcoef(field.ravel(), expected.ravel())[0, 1] > 0.95
     slope = (field * expected).sum() / np.square(expected).sum()
     assert slope == pytest.approx(1.0, abs=0.15)  # its size too, in units of 1 / X
+
+
+@pytest.mark.parametrize("linear_path", [False, True])
+def test_score_and_walk_of_a_gaussian(linear_path):
+    """Both are known in closed form, in the units of the data: S(S + σ²I)⁻¹S is the
+    covariance of denoised rows, where S is that of clean ones."""
+    X = 3.0 + 5.0 * correlated(3000, 2)
+    model = DenoisingAutoencoder(
+        2, noise_level=0.7, linear_path=linear_path, max_iter=60, random_state=0
+    ).fit(X)
+    S, mean = np.cov(X.T), X.mean(axis=0)
+    noisy = S + 0.49 * np.trace(S) / 2 * np.eye(2)
+    expected = -np.linalg.solve(noisy, (X - mean).T).T
+    field = model.score_field(X)
+    assert np.linalg.norm(field - expected) < 0.2 * np.linalg.norm(expected)
+    found = np.cov(model.sample(3000, random_state=0).T)
+    left = S @ np.linalg.solve(noisy, S)
+    assert np.linalg.norm(found - left) < 0.25 * np.linalg.norm(left)
 
 
 def test_score_field_is_of_gaussian_noise_alone(X):

@@ -82,7 +82,8 @@ def test_all_units_are_the_linear_autoencoder(schedule, X):
     """★ With k = n_components nothing is left out."""
     model = KSparseAutoencoder(
         3, k=3, k_schedule=schedule, max_iter=5, dtype="float64", random_state=0
-    ).fit(X)
+    )
+    model.set_params(learning_rate_init=3e-3).fit(X)
     linear = Autoencoder(
         3,
         hidden_layer_sizes=(),
@@ -125,6 +126,23 @@ def test_schedule_comes_down_to_k_in_the_first_half():
     module = fitted(X, n=40, k=3, k_schedule="constant").module_
     module.begin_epoch(0.0)
     assert module.annealed_k == 3
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("how", [{"learning_rate": "constant"}, {"solver": "lbfgs"}])
+def test_training_does_not_stop_before_k_is_reached(how, digits):
+    """Though the loss rises as k falls."""
+    model = fitted(
+        digits, k_schedule="linear", n_iter_no_change=2, tol=0.5, max_iter=20, **how
+    )
+    assert model.module_.annealed_k == 5 and 10 <= model.n_iter_ < 20
+
+
+def test_early_stopping_is_by_the_objective_at_k(digits):
+    model = fitted(digits, n=100, k=2, early_stopping=True, k_schedule="linear")
+    curves = model.history_
+    assert "valid_revival" not in curves
+    np.testing.assert_array_equal(curves["valid_loss"], curves["valid_reconstruction"])
 
 
 def test_defaults_of_k(digits):
@@ -203,7 +221,7 @@ def test_auxiliary_gradient_reaches_dead_units_alone(tied, digits):
     x = torch.tensor(digits[:50], dtype=torch.float32)
     a = module.encoder(x)
     module.zero_grad()
-    module.revival(a, top_k(a, 2), x).backward()
+    module.revival(a, x).backward()
     reached = []
     for name, parameter in module.named_parameters():
         if parameter.grad is None:

@@ -113,11 +113,12 @@ def test_history_holds_the_penalty_of_the_training_rows():
 
 @pytest.mark.parametrize("code", ["identity", "relu", "tanh", "softplus", "gelu"])
 def test_kl_needs_a_code_between_zero_and_one(code, X):
-    for model in (
-        SparseAutoencoder(code_activation=code),
-        Autoencoder(code_activation=code, penalties=KLSparsity()),
+    for model, name in (
+        (SparseAutoencoder(code_activation=code), "penalty='kl'"),
+        (Autoencoder(code_activation=code, penalties=KLSparsity()), "KLSparsity"),
     ):
-        with pytest.raises(ValueError, match=rf"code_activation='sigmoid'.*'{code}'"):
+        message = rf"{name} needs code_activation='sigmoid'.*'{code}'"
+        with pytest.raises(ValueError, match=message):
             model.fit(X)
         assert not hasattr(model, "n_features_in_")
     SparseAutoencoder(code_activation=code, penalty="l1", max_iter=2).fit(X)
@@ -144,7 +145,8 @@ def test_penalties_choose_their_code(X):
 def test_weight_zero_is_the_plain_autoencoder(X):
     sparse = SparseAutoencoder(
         3, sparsity_weight=0.0, sparsity=0.5, max_iter=5, alpha=0.0, random_state=0
-    ).fit(X)
+    )
+    sparse.set_params(learning_rate_init=3e-3).fit(X)
     plain = Autoencoder(
         3,
         hidden_layer_sizes=(),

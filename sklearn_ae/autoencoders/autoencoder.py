@@ -156,6 +156,9 @@ class AutoencoderModule(nn.Module):
         self.decoder.begin_at(decoder, trust)
         self.spread.fill_(start.spread)
 
+    #: Whether the objective stays what it is until the end of training.
+    settled: bool = True
+
     def begin_epoch(self, progress: float) -> None:
         """Set what changes while training, which is at `progress` in [0, 1]."""
 
@@ -358,7 +361,11 @@ class ComposedAutoencoder(BaseAutoencoder):
             The Frobenius norm of the Jacobian of `transform` at each row.
         """
         check_is_fitted(self, "module_")
-        norms = self._apply(self.module_.jacobian_norm, self._validate(X, reset=False))
+        norms = self._apply(
+            self.module_.jacobian_norm,
+            self._validate(X, reset=False),
+            width=self.n_components_ * self.module_.width,
+        )
         return norms / self._units.scale
 
 

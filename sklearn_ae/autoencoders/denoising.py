@@ -3,10 +3,10 @@ r"""Denoising autoencoders: restore clean rows from noisy ones (Vincent et al. 2
 .. math:: \min_{f, g}\ \mathbb{E}\,[-\log p(x \mid g(f(\tilde x)))],
           \qquad \tilde x \sim q(\cdot | x)
 
-Missing values are a corruption that was not asked for: they are shown as the feature's
-mean (zero in the network's units), and the loss counts what was observed. For Gaussian
-noise of variance σ² the best restoration is r(x) = x + σ² ∇log q_σ(x), with q_σ the
-density of noisy rows (Vincent 2011), so (r(x) − x) / σ² is an estimate of its score.
+Missing values are a corruption that was not asked for: they are shown as zero (which is
+the feature's mean where it is taken away), and the loss counts what was observed. For
+Gaussian noise of variance σ² the best restoration is r(x) = x + σ² ∇log q_σ(x), with
+q_σ the density of noisy rows (Vincent 2011): (r(x) − x) / σ² estimates its score.
 """
 
 from __future__ import annotations
@@ -143,9 +143,10 @@ class DenoisingAutoencoder(ComposedAutoencoder):
     in nats per sample. Noise is drawn afresh for every batch while training, and never
     in `transform`.
 
-    NaN in X is a missing value: the network is shown the feature's mean in its place,
-    the loss counts observed entries alone, and `reconstruct` and `impute` say what was
-    missing. Errors and scores are those of observed entries.
+    NaN in dense X is a missing value: the network is shown zero in its place, which is
+    the feature's mean with `standardize`, the loss counts observed entries alone, and
+    `reconstruct` and `impute` say what was missing. Errors and scores are those of
+    observed entries.
 
     Parameters
     ----------
@@ -157,7 +158,7 @@ class DenoisingAutoencoder(ComposedAutoencoder):
         the others the share of entries, in [0, 1]. A Corruption brings its own.
     emphasis : float, default=0.0
         In [0, 1]: an entry that the noise left as it was counts 1 − `emphasis`. With 1
-        the loss is that of changed entries alone.
+        the loss is that of changed entries alone. Gaussian noise changes every entry.
 
     References
     ----------

@@ -7,7 +7,7 @@ with Γ the k largest of a by signed value, and the gradient through Γ alone. U
 are never among the k do not learn. They are revived by an auxiliary loss, in which the
 k largest of the dead ones, D, reconstruct the row by themselves:
 
-.. math:: \tfrac{1}{32} \cdot \tfrac12 \| x - W_D^\top a_D - c \|^2
+.. math:: -\tfrac{1}{32} \log p(x \mid W_D^\top a_D + c)
 
 Gao et al. (2024) have them reconstruct what the others leave. That did not revive them
 here: such a unit fits what is small in every row, and is among the k largest of none.
@@ -74,6 +74,10 @@ class KSparseModule(AutoencoderModule):
         self.n_dead = int(self.dead.sum())
         self.active.zero_()
 
+    @property
+    def settled(self) -> bool:
+        return self.annealed_k == self.k
+
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return codes (batch, n_components) with `transform_k` units kept."""
         return top_k(super().encode(x, generator), self.transform_k)
@@ -93,12 +97,12 @@ class KSparseModule(AutoencoderModule):
         a = super().encode(batch.x, generator)
         z = top_k(a, self.annealed_k if training else self.k)
         terms = {"reconstruction": self.reconstruction(z, batch.target, generator)}
-        if self.revive_dead:
+        if self.revive_dead and training:
             self.active |= (z.detach() != 0).any(0)
-            terms["revival"] = self.revival(a, z.detach(), batch.target)
+            terms["revival"] = self.revival(a, batch.target)
         return {**terms, **self.regularisers(batch.x, z, generator)}
 
-    def revival(self, a: Tensor, z: Tensor, target: Tensor) -> Tensor:
+    def revival(self, a: Tensor, target: Tensor) -> Tensor:
         """Return the auxiliary loss, whose gradient reaches dead units alone."""
         if self.n_dead == 0:
             return a.new_zeros(())
@@ -108,7 +112,7 @@ class KSparseModule(AutoencoderModule):
         revived = torch.zeros_like(a).scatter(1, places, values)
         weight, bias = self.decoder.readout()
         restored = F.linear(revived, weight, bias.detach())
-        return REVIVAL_WEIGHT * 0.5 * (target - restored).square().sum(1).mean()
+        return REVIVAL_WEIGHT * self.likelihood.mean_nats(restored, target)
 
 
 class KSparseAutoencoder(ComposedAutoencoder):

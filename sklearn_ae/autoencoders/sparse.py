@@ -120,11 +120,20 @@ class SparseAutoencoder(ComposedAutoencoder):
         return [("sparsity", kl)]
 
     def _module_config(self, n_features: int) -> dict[str, Any]:
-        config = super()._module_config(n_features)
-        if self.code_activation == "auto":
-            config["code_activation"] = "sigmoid" if self.penalty == "kl" else "relu"
-        first_bias = float(logit(self.sparsity)) if self.penalty == "kl" else 0.0
-        return {**config, "first_bias": first_bias}
+        code, is_kl = self.code_activation, self.penalty == "kl"
+        if code == "auto":
+            code = "sigmoid" if is_kl else "relu"
+        if is_kl and code not in KLSparsity.code_activations:
+            raise ValueError(
+                "penalty='kl' needs code_activation='sigmoid' (or 'auto'): a share of "
+                f"active units is a number in (0, 1). Got code_activation={code!r}, "
+                "with which penalty='l1' can be had."
+            )
+        return {
+            **super()._module_config(n_features),
+            "code_activation": code,
+            "first_bias": float(logit(self.sparsity)) if is_kl else 0.0,
+        }
 
     def _describe(self, module: Any, over: Over) -> dict[str, Any]:
         total, n_rows = np.zeros(module.n_components), 0

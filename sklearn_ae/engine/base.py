@@ -169,8 +169,6 @@ class BaseAutoencoder(
         try:
             X = self._validate(X, reset=not resume)
             self._check_values(X, self.loss)
-            if self._accept_nan and not resume:
-                bridge.check_every_feature_observed(X)
             fitted = training.train(self, X, y, resume=resume, context=context)
         except BaseException:  # an interrupt too: the earlier fit stays whole
             for name in _INPUT:
@@ -203,15 +201,19 @@ class BaseAutoencoder(
     def _validate(self, X: Any, *, reset: bool) -> Any:
         """Return X as an array or CSR that the bridge can read, or raise."""
         X = bridge.as_array(X)
+        allow_nan = self._accept_nan and not bridge.is_sparse(X)
+        if self._accept_nan and not allow_nan and bridge.has_missing(X.tocsr().data):
+            raise ValueError(
+                f"Input X contains NaN. {type(self).__name__} takes missing values in "
+                "dense X alone."
+            )
         X = validate_data(
             self,
             X,
             reset=reset,
             accept_sparse="csr" if self._accept_sparse else False,
             dtype=None if bridge.is_native(X) else [np.float64, np.float32],
-            ensure_all_finite=(
-                "allow-nan" if self._accept_nan and not bridge.is_sparse(X) else True
-            ),
+            ensure_all_finite="allow-nan" if allow_nan else True,
         )
         if (self.dtype if reset else self._fitted_dtype) != "float64":
             bridge.check_float32_range(X)
@@ -220,9 +222,15 @@ class BaseAutoencoder(
     # -- using the fit ------------------------------------------------------------
 
     def _apply(
-        self, function: Callable[[Tensor], Tensor], X: Any, units: Units | None = None
+        self,
+        function: Callable[[Tensor], Tensor],
+        X: Any,
+        units: Units | None = None,
+        width: int | None = None,
     ) -> NDArray[Any]:
-        return bridge.apply(function, X, *self._where(units))
+        """Return `function` of X by chunks; `width` is of what it holds for a row."""
+        units, dtype, device, widest = self._where(units)
+        return bridge.apply(function, X, units, dtype, device, width or widest)
 
     def _stream(
         self, function: Callable[[Tensor], Tensor], X: Any

@@ -273,13 +273,13 @@ def value_range(X: Any) -> tuple[float, float]:
 
 def has_missing(X: Any) -> bool:
     """Tell whether there is a NaN among the rows of X."""
-    return not is_sparse(X) and X.dtype.kind == "f" and bool(np.isnan(X.min()))
+    if is_sparse(X) or X.dtype.kind != "f":
+        return False
+    return bool(np.isnan(X.min(initial=0.0)))
 
 
 def check_every_feature_observed(X: Any) -> None:
     """Raise ValueError where a feature is NaN in all rows."""
-    if not has_missing(X):
-        return
     empty = np.flatnonzero(np.isnan(np.fmin.reduce(X, axis=0)))
     if len(empty):
         few = ", ".join(map(str, empty[:5])) + ", ..." * (len(empty) > 5)

@@ -103,7 +103,8 @@ class AutoencoderNet(NeuralNet):
     module : torch.nn.Module
         ``module.loss(batch, generator)`` returns a dict of scalar terms, whose sum is
         minimised; without a generator it draws no noise. Before each epoch
-        ``module.begin_epoch(progress)`` is called.
+        ``module.begin_epoch(progress)`` is called, and ``module.settled`` tells whether
+        the objective stays what it is.
     rows_valid : Rows or None
         Held-out rows, whose loss is recorded after each epoch.
     shuffle_generator : torch.Generator or None
@@ -380,6 +381,8 @@ class BestWeights(Callback):
             self._consider(net, total / len(rows))
 
     def on_epoch_end(self, net: AutoencoderNet, **kwargs: Any) -> None:
+        if self.monitor == "train" and not net.module_.settled:
+            return  # the objective is another in every epoch
         loss = net.history[-1, f"{self.monitor}_loss"]
         self._consider(net, loss)
         if self.epochs_without_ >= self.n_iter_no_change:

@@ -174,7 +174,9 @@ class SequenceOf(Constraint):
         is_array = getattr(value, "ndim", None) == 1 and hasattr(value, "tolist")
         if not isinstance(value, list | tuple) and not is_array:
             return False
-        return all(self.item.allows(item) for _, item in named_items(value))
+        if not isinstance(self.item, Interval):  # numbers have no names
+            value = [item for _, item in named_items(value)]
+        return all(self.item.allows(item) for item in value)
 
     def __str__(self) -> str:
         return self.name

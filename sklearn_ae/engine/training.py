@@ -83,6 +83,8 @@ def train(
     draw, *streams = map(int, seeds)
     train_rows, valid_rows = _split(estimator, X.shape[0], seed, streaming)
     _check_device(device, estimator.dtype, X)
+    if not resume and bridge.has_missing(X):
+        bridge.check_every_feature_observed(X if train_rows is None else X[train_rows])
 
     with torch.inference_mode(False), torch.enable_grad():  # whatever the caller is in
         config = estimator._module_config(X.shape[1])

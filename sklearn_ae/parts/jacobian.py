@@ -72,7 +72,8 @@ def chain_norm(x: Tensor, z: Tensor, layers: list[Layer]) -> Tensor:
         a = linear(h, w, b)
         slopes.append(slope(name, a))
         h = get_activation(name)(a)
-    last = slope_at_output(activation, z)
+    # hidden units may have been dropped from z, which then is not what is asked about
+    last = None if hidden else slope_at_output(activation, z)
     if last is None:
         last = slope(activation, linear(h, weight, bias))
     if not hidden:
@@ -87,7 +88,7 @@ def chain_norm(x: Tensor, z: Tensor, layers: list[Layer]) -> Tensor:
 
 
 class _SquaredNorms(torch.autograd.Function):
-    """Row by row ‖W_j‖², in fewer passes over W than its square and a sum would take."""
+    """Row by row ‖W_j‖², in fewer passes than a square and its sum would take."""
 
     generate_vmap_rule = True
 
@@ -107,12 +108,15 @@ class _SquaredNorms(torch.autograd.Function):
 
 def exact_norm(x: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the same of any encoder, by a backward pass for each component."""
+    training = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.enable_grad():
         x = (x.to_dense() if x.layout == torch.sparse_csr else x).detach().clone()
         z = encode(x.requires_grad_())
         total = torch.zeros(len(x), dtype=x.dtype, device=x.device)
         for component in z.unbind(1):
-            (row,) = torch.autograd.grad(component.sum(), x, create_graph=True)
+            (row,) = torch.autograd.grad(
+                component.sum(), x, retain_graph=True, create_graph=training
+            )
             total = total + row.square().sum(1)
         return total
 
