@@ -237,7 +237,7 @@ class ConvolutionalAutoencoder(ComposedAutoencoder):
         return shape
 
     def _uses_linear_path(self) -> bool:
-        if self.linear_path is not False and not isinstance(self.linear_path, str):
+        if self.linear_path and not isinstance(self.linear_path, str):
             raise ValueError(
                 f"linear_path={self.linear_path} cannot be had with "
                 f"{type(self).__name__}. Use 'auto' or False."

@@ -285,7 +285,8 @@ class DenoisingAutoencoder(ComposedAutoencoder):
     def sample(self, n_samples: int = 1, random_state: Any = None) -> NDArray[Any]:
         """Decode draws from a density of codes; with Gaussian noise, walk on from them.
 
-        The walk is Langevin's, along `score_field`.
+        The walk is Langevin's, along `score_field`; its noise is taken away in the end,
+        after which draws lie closer together than the data.
 
         Parameters
         ----------

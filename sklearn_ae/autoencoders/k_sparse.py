@@ -31,6 +31,7 @@ from sklearn_ae.engine.bridge import Batch
 from sklearn_ae.engine.params import Bool, Interval, Nothing, OneOf
 from sklearn_ae.engine.training import Over
 from sklearn_ae.parts.activations import top_k
+from sklearn_ae.parts.jacobian import chain_norm
 
 __all__ = ["KSparseAutoencoder", "KSparseModule"]
 
@@ -82,8 +83,14 @@ class KSparseModule(AutoencoderModule):
         """Return codes (batch, n_components) with `transform_k` units kept."""
         return top_k(super().encode(x, generator), self.transform_k)
 
-    def layers(self) -> None:
-        """Return None: the selection comes after the layers."""
+    def jacobian_norm(self, x: Tensor) -> Tensor:
+        """Return ‖∂z/∂x‖_F of each row, of shape (batch,): that of the kept units."""
+        layers = self.layers()
+        if layers is None:
+            return super().jacobian_norm(x)
+        a = super().encode(x)
+        kept = top_k(a, self.transform_k) != 0
+        return chain_norm(x, a, layers, kept).sqrt()
 
     def is_active(self, x: Tensor) -> Tensor:
         """Return which units (n_components,) are among the k largest of any row."""
@@ -138,8 +145,9 @@ class KSparseAutoencoder(ComposedAutoencoder):
         "linear" begins with 6 k units and comes down to k over the first half of the
         epochs, which is how the paper keeps units from dying.
     revive_dead : bool, default=True
-        Whether units that were active for no row of an epoch are revived by an
-        auxiliary loss (Gao et al. have another), in networks without hidden layers.
+        Whether units that were active for no row of an epoch (or of the last call of
+        `partial_fit`) are revived by an auxiliary loss, recorded as "revival", in
+        networks without hidden layers.
     sparse_output : bool, default=False
         Whether `transform` returns CSR.
     hidden_layer_sizes : tuple of int, default=()

@@ -278,9 +278,16 @@ def has_missing(X: Any) -> bool:
     return bool(np.isnan(X.min(initial=0.0)))
 
 
-def check_every_feature_observed(X: Any) -> None:
-    """Raise ValueError where a feature is NaN in all rows."""
-    empty = np.flatnonzero(np.isnan(np.fmin.reduce(X, axis=0)))
+def check_every_feature_observed(
+    X: NDArray[Any], subset: NDArray[np.intp] | None = None
+) -> None:
+    """Raise ValueError where a feature is NaN in all rows (of the subset)."""
+    n_rows = X.shape[0] if subset is None else len(subset)
+    observed = np.zeros(X.shape[1], dtype=bool)
+    for start, stop in _chunks(n_rows, X.shape[1]):
+        rows = X[start:stop] if subset is None else X[subset[start:stop]]
+        observed |= ~np.isnan(rows).all(axis=0)
+    empty = np.flatnonzero(~observed)
     if len(empty):
         few = ", ".join(map(str, empty[:5])) + ", ..." * (len(empty) > 5)
         raise ValueError(

@@ -359,6 +359,7 @@ def _complete_docstring(cls: type[Params]) -> None:
     text = parameters + "\n\nAttributes\n----------\n" * bool(attributes)
     text += "\n".join(attributes.values())
     doc = _section("Attributes").sub("", inspect.cleandoc(cls.__doc__))
+    doc = re.sub(r"\n{3,}", "\n\n", doc)
     found = _section("Parameters").search(doc)
     assert found is not None
     cls.__doc__ = doc[: found.start(1)] + text + doc[found.end(1) :]

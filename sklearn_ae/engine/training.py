@@ -84,7 +84,7 @@ def train(
     train_rows, valid_rows = _split(estimator, X.shape[0], seed, streaming)
     _check_device(device, estimator.dtype, X)
     if not resume and bridge.has_missing(X):
-        bridge.check_every_feature_observed(X if train_rows is None else X[train_rows])
+        bridge.check_every_feature_observed(X, train_rows)
 
     with torch.inference_mode(False), torch.enable_grad():  # whatever the caller is in
         config = estimator._module_config(X.shape[1])

@@ -64,8 +64,20 @@ def squared_jacobian_norm(x: Tensor, z: Tensor, encoder: Encoding) -> Tensor:
     return exact_norm(x, encoder.encode) if layers is None else chain_norm(x, z, layers)
 
 
-def chain_norm(x: Tensor, z: Tensor, layers: list[Layer]) -> Tensor:
-    """Return ‖D_L W_L ⋯ D_1 W_1‖²_F of each row, for dense or sparse rows."""
+def chain_norm(
+    x: Tensor, z: Tensor, layers: list[Layer], kept: Tensor | None = None
+) -> Tensor:
+    """Return ‖D_L W_L ⋯ D_1 W_1‖²_F of each row, for dense or sparse rows.
+
+    Parameters
+    ----------
+    x : Tensor of shape (batch, n_features)
+    z : Tensor of shape (batch, n_components)
+        What the layers make of `x`.
+    layers : list of (Tensor, Tensor, str)
+    kept : Tensor of bool, of the shape of `z`, or None
+        Which components count.
+    """
     *hidden, (weight, bias, activation) = layers
     slopes, h = [], x
     for w, b, name in hidden:
@@ -76,6 +88,8 @@ def chain_norm(x: Tensor, z: Tensor, layers: list[Layer]) -> Tensor:
     last = None if hidden else slope_at_output(activation, z)
     if last is None:
         last = slope(activation, linear(h, weight, bias))
+    if kept is not None:
+        last = last * kept
     if not hidden:
         return last.square() @ _SquaredNorms.apply(weight)
     jacobian = last[:, :, None] * weight  # (batch, n_components, width)
