@@ -66,7 +66,7 @@ def test_check_estimator(estimator, check):
 
 
 @pytest.mark.parametrize("check", LEFT_OUT, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", [n for n in FAST if n in CHECKED or n in DEFAULTS])
+@pytest.mark.parametrize("name", ["Autoencoder", *CHECKED])
 def test_checks_that_check_estimator_leaves_out(name, check):
     check(name, clone(FAST[name]))
 
@@ -74,18 +74,17 @@ def test_checks_that_check_estimator_leaves_out(name, check):
 # -- no public estimator escapes -------------------------------------------------
 
 
-@pytest.mark.parametrize("table", [DEFAULTS, FAST], ids=["DEFAULTS", "FAST"])
-def test_every_public_estimator_is_in_the_table(table):
+def test_every_public_estimator_is_in_the_table():
     assert public_estimators()
-    assert set(public_estimators()) == {type(e) for e in table.values()}
+    assert set(public_estimators()) == {type(e) for e in FAST.values()}
 
 
 @pytest.mark.parametrize("cls", public_estimators())
 def test_constructible_without_arguments(cls):
-    """And the table holds that very estimator, for the whole of check_estimator."""
+    """And the table holds that very estimator, but for the number of epochs."""
     assert any(
-        type(e) is cls and e.get_params() == cls().get_params()
-        for e in DEFAULTS.values()
+        type(e) is cls and {**e.get_params(), "max_iter": "auto"} == cls().get_params()
+        for e in FAST.values()
     )
 
 
