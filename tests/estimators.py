@@ -183,3 +183,15 @@ def counts(n_samples=24, n_features=12, seed=0):
     dense = rng.poisson(0.5, size=(n_samples, n_features)).astype(np.float64)
     dense[3] = 0
     return sp.csr_array(dense)
+
+
+def differences(model, X, step):
+    """Return ‖∂ transform / ∂x‖_F at each row, by central differences."""
+    squares = 0.0
+    for i in range(X.shape[1]):
+        ahead, behind = X.copy(), X.copy()
+        ahead[:, i] += step
+        behind[:, i] -= step
+        slopes = (model.transform(ahead) - model.transform(behind)) / (2 * step)
+        squares = squares + np.square(slopes).sum(axis=1)
+    return np.sqrt(squares)
