@@ -85,6 +85,7 @@ CORE = {
         "Autoencoder-linear",
         "Autoencoder-tied",
         "ContractiveAutoencoder",
+        "ConvolutionalAutoencoder",
         "DenoisingAutoencoder",
         "KSparseAutoencoder",
         "SparseAutoencoder",

@@ -29,6 +29,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 every = pytest.mark.parametrize("name", FAST)
 core = pytest.mark.parametrize("name", CORE)
+core_sparse = pytest.mark.parametrize(
+    "name", [n for n in CORE if CORE[n].__sklearn_tags__().input_tags.sparse]
+)
+#: Dense rows and, for those that take them, sparse ones.
+core_containers = pytest.mark.parametrize(
+    ("name", "container"),
+    [(n, np.array) for n in CORE]
+    + [(n, sp.csr_array) for n in CORE if CORE[n].__sklearn_tags__().input_tags.sparse],
+)
 core_without_nan = pytest.mark.parametrize(
     "name",
     [n for n in CORE if not CORE[n].__sklearn_tags__().input_tags.allow_nan],
@@ -283,14 +292,12 @@ def test_16_masked_array(name, mask, X):
 # -- shape -----------------------------------------------------------------------
 
 
-@core
-@pytest.mark.parametrize("container", [np.array, sp.csr_array])
+@core_containers
 def test_17_no_rows(name, container):
     refuses(make(name), container(np.empty((0, 5))), ValueError, r"0 sample\(s\)")
 
 
-@core
-@pytest.mark.parametrize("container", [np.array, sp.csr_array])
+@core_containers
 def test_18_no_columns(name, container):
     refuses(make(name), container(np.empty((5, 0))), ValueError, r"0 feature\(s\)")
 
@@ -353,9 +360,8 @@ def test_24_generator(name, X):
             getattr(make(name), method)(row for row in X)
 
 
-@core
 @pytest.mark.parametrize("width", [3, 7])
-@pytest.mark.parametrize("container", [np.array, sp.csr_array])
+@core_containers
 def test_25_27_wrong_width(name, width, container, X):
     wrong = container(np.ones((4, width)))
     model = make(name).fit(X)
@@ -458,7 +464,7 @@ def test_30_sparse_rows_are_the_dense_rows(name):
     assert dense.score(X.toarray()) == pytest.approx(dense.score(X), rel=1e-4)
 
 
-@core
+@core_sparse
 def test_32_index_widths(name):
     wide = counts()
     wide.indices, wide.indptr = (
@@ -468,7 +474,7 @@ def test_32_index_widths(name):
     agrees(make(name), wide, counts())
 
 
-@core
+@core_sparse
 def test_33_explicit_zeros_and_duplicates(name):
     plain = counts()
     coo = plain.tocoo()
@@ -484,7 +490,7 @@ def test_33_explicit_zeros_and_duplicates(name):
     np.testing.assert_array_equal(twice.data, before)
 
 
-@core
+@core_sparse
 def test_33_unsorted_indices(name):
     plain = counts()
     mixed = plain.copy()
@@ -495,7 +501,7 @@ def test_33_unsorted_indices(name):
     agrees(make(name), mixed, plain)
 
 
-@core
+@core_sparse
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_34_nan_inside(name, value):
     bad = counts()
@@ -503,7 +509,7 @@ def test_34_nan_inside(name, value):
     refuses(make(name), bad, ValueError, "NaN|infinity", using=counts())
 
 
-@core
+@core_sparse
 @pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint8, np.float32])
 def test_35_whole_numbers(name, dtype):
     # a start at the decomposition of float32 differs by more than float64's rounding
@@ -511,12 +517,12 @@ def test_35_whole_numbers(name, dtype):
     agrees(make(name, **settings), counts().astype(dtype), counts())
 
 
-@core
+@core_sparse
 def test_35_bool(name):
     agrees(make(name), counts().astype(bool), counts().astype(bool).astype(float))
 
 
-@core
+@core_sparse
 def test_36_one_dimension_of_sparse(name):
     bad = sp.coo_array(np.array([1.0, 0.0, 2.0]))
     refuses(make(name), bad, ValueError, None, using=np.eye(3))
@@ -550,6 +556,12 @@ def test_sparse_with_each_corruption(corruption):
         assert np.isfinite(model.transform(counts())).all()
         return
     assert "sparse" in refusal and not seen and not type(corruption).keeps_zeros
+
+
+@pytest.mark.parametrize("name", having(sparse=False))
+def test_sparse_rows_are_refused_before_training(name, X):
+    message = "Sparse data was passed .* dense data is required"
+    refuses(make(name), sp.csr_array(X), TypeError, message, using=X)
 
 
 # -- frames ----------------------------------------------------------------------
@@ -695,7 +707,7 @@ def test_48_memmap(name, dtype, X, tmp_path):
     assert path.read_bytes() == content
 
 
-@core
+@core_sparse
 def test_48_read_only_sparse(name):
     X = counts()
     for part in (X.data, X.indices, X.indptr):
@@ -913,12 +925,12 @@ def test_settings_of_torch_are_left_alone(name, X):
     assert settings() == before
 
 
-@core
-def test_no_warnings(name, X):
+@core_containers
+def test_no_warnings(name, container, X):
     """On good data there is nothing to warn of, with and without sparse rows."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for data in (X, counts(), frame()):
+        for data in (container(X), frame()):
             model = make(name).fit(data)
             model.inverse_transform(model.transform(data))
             model.sample(2)
