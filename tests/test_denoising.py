@@ -229,7 +229,7 @@ def test_gaps_carry_nothing_of_what_was_there(X):
     """The network is shown zero there, in training too: no noise is put on it."""
     gappy, gaps = with_gaps(X)
     model = DenoisingAutoencoder(max_iter=1, random_state=0).fit(gappy)
-    rows = Rows(gappy, model._units, torch.float32)
+    rows = Rows(gappy, model._units, torch.float32, has_missing=True)
     shown = []
     module = model.module_
     module.encoder.register_forward_pre_hook(lambda _, args: shown.append(args[0]))

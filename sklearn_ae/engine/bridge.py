@@ -323,6 +323,8 @@ class Rows:
     device : torch.device
     subset : ndarray of int, default=None
         The rows to serve, all of them by default.
+    has_missing : bool, default=False
+        Whether there is NaN among them, which then stands for a missing value.
     """
 
     def __init__(
@@ -332,13 +334,14 @@ class Rows:
         dtype: torch.dtype,
         device: torch.device | str = "cpu",
         subset: NDArray[np.intp] | None = None,
+        has_missing: bool = False,
     ) -> None:
         self.X, self.units, self.dtype = X, units, dtype
         self.device = torch.device(device)
         self.subset = subset
         self.n_rows = X.shape[0] if subset is None else len(subset)
         self.read = _Reader(units, dtype, device)
-        self.has_missing = has_missing(X)
+        self.has_missing = has_missing
         self.cached: Tensor | None = None
         size = self.n_rows * X.shape[1] * dtype.itemsize
         if not is_sparse(X) and size <= CACHE_BYTES:
@@ -457,9 +460,10 @@ def stream(
     """Yield ``function`` of the rows of X by chunks; see `apply`."""
     read = _Reader(units, dtype, device, reuse=True)
     width = max(width, 0 if is_sparse(X) else X.shape[1])
-    with torch.inference_mode():
-        for start, stop in _chunks(X.shape[0], width):
-            yield function(read(X[start:stop])).cpu().numpy()
+    for start, stop in _chunks(X.shape[0], width):
+        with torch.inference_mode():  # and not while others work on what is yielded
+            part = function(read(X[start:stop])).cpu().numpy()
+        yield part
 
 
 def apply(

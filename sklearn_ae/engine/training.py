@@ -83,7 +83,8 @@ def train(
     draw, *streams = map(int, seeds)
     train_rows, valid_rows = _split(estimator, X.shape[0], seed, streaming)
     _check_device(device, estimator.dtype, X)
-    if not resume and bridge.has_missing(X):
+    has_missing = estimator._accept_nan and bridge.has_missing(X)
+    if has_missing and not resume:
         bridge.check_every_feature_observed(X, train_rows)
 
     with torch.inference_mode(False), torch.enable_grad():  # whatever the caller is in
@@ -100,7 +101,7 @@ def train(
         else:
             standardizes = estimator.standardize and config["loss"] in _CENTRED_LOSSES
             units = Units.of(X, train_rows) if standardizes else Units()
-        rows = Rows(X, units, dtype, device, train_rows)
+        rows = Rows(X, units, dtype, device, train_rows, has_missing)
         net = make_net(
             estimator,
             module,
@@ -113,7 +114,7 @@ def train(
             streams=streams,
         )
         if valid_rows is not None:
-            net.rows_valid = Rows(X, units, dtype, device, valid_rows)
+            net.rows_valid = Rows(X, units, dtype, device, valid_rows, has_missing)
 
         def fitted() -> dict[str, Any]:
             return {
