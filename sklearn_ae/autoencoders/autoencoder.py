@@ -34,7 +34,7 @@ from sklearn_ae.parts.networks import (
 )
 from sklearn_ae.parts.penalties import Penalty
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
-from sklearn_ae.parts.sparse import sparse_squared_error
+from sklearn_ae.parts.sparse import dense, sparse_squared_error
 
 __all__ = ["Autoencoder", "AutoencoderModule", "ComposedAutoencoder"]
 
@@ -79,10 +79,8 @@ class AutoencoderModule(nn.Module):
         self.encoder: Any
         self.decoder: Any
         self.encoder, self.decoder = self.build(generator, dtype, **architecture)
-        self.code_activation, self.code = (
-            code_activation,
-            get_activation(code_activation),
-        )
+        self.code_activation = code_activation
+        self.code = get_activation(code_activation)
         self.likelihood = RECONSTRUCTIONS[loss](output_activation)
         for _, penalty in penalties:
             penalty.check_code(code_activation)
@@ -194,8 +192,8 @@ class AutoencoderModule(nn.Module):
         """Return the rows with noise on them, if there is any to draw."""
         if self.corruption is None or generator is None:
             return x
-        if x.layout == torch.sparse_csr and not self.corruption.keeps_zeros:
-            x = x.to_dense()
+        if not self.corruption.keeps_zeros:
+            x = dense(x)
         numbers = self._hyperparameters("corruption")
         return self.corruption.corrupt(x, generator, self.spread, **numbers)
 
@@ -210,13 +208,12 @@ class AutoencoderModule(nn.Module):
 
         Each entry counts as much as its `weight`, of the shape of the target.
         """
-        if target.layout == torch.sparse_csr:
-            if self.exact_sparse and weight is None:
-                h = self.decoder.features(z, generator)
-                errors = sparse_squared_error(target, h, *self.decoder.readout())
-                return 0.5 * errors.mean()
-            target = target.to_dense()
-        return self.likelihood.mean_nats(self.decoder(z, generator), target, weight)
+        if target.layout == torch.sparse_csr and self.exact_sparse and weight is None:
+            h = self.decoder.features(z, generator)
+            errors = sparse_squared_error(target, h, *self.decoder.readout())
+            return 0.5 * errors.mean()
+        a = self.decoder(z, generator)
+        return self.likelihood.mean_nats(a, dense(target), weight)
 
     def regularisers(
         self, x: Tensor, z: Tensor, generator: torch.Generator | None

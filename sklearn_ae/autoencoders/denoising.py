@@ -36,6 +36,7 @@ from sklearn_ae.parts.corruptions import (
     Masking,
     SaltAndPepper,
 )
+from sklearn_ae.parts.sparse import dense
 
 __all__ = ["DenoisingAutoencoder", "DenoisingModule"]
 
@@ -76,7 +77,7 @@ class DenoisingModule(AutoencoderModule):
         if weight is not None:
             noisy = noisy * weight  # what is missing stays so
         if self.emphasises and generator is not None:
-            x, seen = _dense(batch.x), _dense(noisy)
+            x, seen = dense(batch.x), dense(noisy)
             emphasised = 1.0 - self.hyper.emphasis * (x == seen)
             weight = emphasised if weight is None else weight * emphasised
         z = super().encode(noisy, generator)
@@ -98,28 +99,28 @@ class DenoisingModule(AutoencoderModule):
     def jacobian_norm(self, x: Tensor) -> Tensor:
         return super().jacobian_norm(_filled(x))
 
+    @property
+    def sigma(self) -> Tensor:
+        """σ of Gaussian noise, in the network's units."""
+        return self._hyperparameters("corruption")["noise_level"] * self.spread
+
     def walk(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Walk from rows along the score, with noise (Langevin), and denoise.
 
         Each step is x + (η/2) (r(x) − x) + √η σ ε, whose rows are distributed as the
         noisy data, up to O(η).
         """
-        level = self._hyperparameters("corruption")["noise_level"] * self.spread
         for _ in range(WALK_STEPS):
             noise = torch.randn(
                 x.shape, generator=generator, dtype=x.dtype, device=x.device
             )
             x = x + 0.5 * WALK_SHARE * (self.reconstruct(x) - x)
-            x = x + WALK_SHARE**0.5 * level * noise
+            x = x + WALK_SHARE**0.5 * self.sigma * noise
         return self.reconstruct(x)
 
 
 def _filled(x: Tensor) -> Tensor:
     return x if x.layout == torch.sparse_csr else x.nan_to_num(nan=0.0)
-
-
-def _dense(x: Tensor) -> Tensor:
-    return x.to_dense() if x.layout == torch.sparse_csr else x
 
 
 def _is_gaussian(model: DenoisingAutoencoder) -> bool:
@@ -273,12 +274,11 @@ class DenoisingAutoencoder(ComposedAutoencoder):
         """
         check_is_fitted(self, "module_")
         module, scale = self.module_, self._units.scale
-        sigma = module._hyperparameters("corruption")["noise_level"] * module.spread
-        if sigma == 0:
+        if module.sigma == 0:
             raise ValueError("score_field needs a noise_level above 0. Got 0.")
 
         def field(x: Tensor) -> Tensor:
-            return (module.reconstruct(x) - _dense(x)) / (sigma.square() * scale)
+            return (module.reconstruct(x) - dense(x)) / (module.sigma.square() * scale)
 
         return self._apply(field, self._validate(X, reset=False))
 

@@ -32,6 +32,7 @@ from sklearn_ae.engine.params import Bool, Interval, Nothing, OneOf
 from sklearn_ae.engine.training import Over
 from sklearn_ae.parts.activations import top_k
 from sklearn_ae.parts.jacobian import chain_norm
+from sklearn_ae.parts.sparse import dense
 
 __all__ = ["KSparseAutoencoder", "KSparseModule"]
 
@@ -113,13 +114,12 @@ class KSparseModule(AutoencoderModule):
         """Return the auxiliary loss, whose gradient reaches dead units alone."""
         if self.n_dead == 0:
             return a.new_zeros(())
-        target = target.to_dense() if target.layout == torch.sparse_csr else target
         dead = a.masked_fill(~self.dead, -torch.inf)
         values, places = dead.topk(min(self.n_dead, self.k), dim=1, sorted=False)
         revived = torch.zeros_like(a).scatter(1, places, values)
         weight, bias = self.decoder.readout()
         restored = F.linear(revived, weight, bias.detach())
-        return REVIVAL_WEIGHT * self.likelihood.mean_nats(restored, target)
+        return REVIVAL_WEIGHT * self.likelihood.mean_nats(restored, dense(target))
 
 
 class KSparseAutoencoder(ComposedAutoencoder):

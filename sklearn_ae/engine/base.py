@@ -47,7 +47,8 @@ class BaseAutoencoder(
     - ``errors(batch, units, per_feature)``: each row's mean (or each entry's)
       reconstruction error in the units of the data;
     - ``begin_at(start)``: take over a `LinearStart`, where it has a linear path;
-    - ``begin_epoch(progress)``: set what changes in the course of training;
+    - ``begin_epoch(progress)``: set what changes in the course of training, and
+      ``settled``: whether it has come to its end;
     - ``width``: of its widest layer; ``n_products``: multiplications of a row's forward
       pass, about.
 

@@ -21,7 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sklearn_ae.parts.activations import dropout
-from sklearn_ae.parts.networks import Encoder, MLPDecoder, MLPEncoder, TiedDecoder
+from sklearn_ae.parts.networks import (
+    Encoder,
+    MLPDecoder,
+    MLPEncoder,
+    TiedDecoder,
+    initial,
+)
 
 __all__ = [
     "Block",
@@ -168,9 +174,7 @@ class Kernel(nn.Module):
     ) -> None:
         super().__init__()
         shape = (block.n_out, block.n_in, *block.kernel)
-        kernel = torch.empty(shape, dtype=dtype, device="cpu")
-        kernel.normal_(0.0, gain / math.sqrt(n_inputs), generator=generator)
-        self.kernel = nn.Parameter(kernel)
+        self.kernel = initial(shape, gain / math.sqrt(n_inputs), generator, dtype)
 
 
 def _biases(sizes: Sequence[int], dtype: torch.dtype) -> nn.ParameterList:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sklearn_ae.parts.activations import get_activation, slope, slope_at_output
 from sklearn_ae.parts.networks import Layer, linear
+from sklearn_ae.parts.sparse import dense
 
 __all__ = [
     "Encoding",
@@ -124,8 +125,8 @@ def exact_norm(x: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the same of any encoder, by a backward pass for each component."""
     training = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.enable_grad():
-        x = (x.to_dense() if x.layout == torch.sparse_csr else x).detach().clone()
-        z = encode(x.requires_grad_())
+        x = dense(x).detach().clone().requires_grad_()
+        z = encode(x)
         total = torch.zeros(len(x), dtype=x.dtype, device=x.device)
         for component in z.unbind(1):
             (row,) = torch.autograd.grad(
@@ -140,8 +141,8 @@ def estimated_norm(
 ) -> Tensor:
     """Return Hutchinson's unbiased estimate of it, ‖vᵀJ‖² with v of random signs."""
     with torch.inference_mode(False), torch.enable_grad():
-        x = (x.to_dense() if x.layout == torch.sparse_csr else x).detach().clone()
-        z = encode(x.requires_grad_())
+        x = dense(x).detach().clone().requires_grad_()
+        z = encode(x)
         coins = torch.rand(z.shape, generator=generator, dtype=z.dtype, device=z.device)
         signs = torch.where(coins < 0.5, -1.0, 1.0).to(z.dtype)
         (row,) = torch.autograd.grad((z * signs).sum(), x, create_graph=True)

@@ -32,6 +32,7 @@ __all__ = [
     "MLPDecoder",
     "MLPEncoder",
     "TiedDecoder",
+    "initial",
     "linear",
 ]
 
@@ -45,6 +46,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if x.layout == torch.sparse_csr:
         return sparse_product(x, weight.T) + bias
     return F.linear(x, weight, bias)
+
+
+def initial(
+    shape: Sequence[int], scale: float, generator: torch.Generator, dtype: torch.dtype
+) -> nn.Parameter:
+    """Return weights drawn from a normal distribution of standard deviation `scale`."""
+    weights = torch.empty(*shape, dtype=dtype, device="cpu")
+    return nn.Parameter(weights.normal_(0.0, scale, generator=generator))
 
 
 class Dense(nn.Module):
@@ -75,9 +84,7 @@ class Dense(nn.Module):
     ) -> None:
         super().__init__()
         shape = (n_in, n_out) if encodes else (n_out, n_in)
-        kernel = torch.empty(shape, dtype=dtype, device="cpu")
-        kernel.normal_(0.0, gain / math.sqrt(n_in), generator=generator)
-        self.kernel = nn.Parameter(kernel)
+        self.kernel = initial(shape, gain / math.sqrt(n_in), generator, dtype)
         self.bias = nn.Parameter(torch.zeros(n_out, dtype=dtype, device="cpu"))
         self.encodes = encodes
 

@@ -51,6 +51,8 @@ class Reconstruction:
     only_natural: ClassVar[bool] = False
     lowest: ClassVar[float | None] = None
     highest: ClassVar[float | None] = None
+    #: −log p is this times `error`, with the network's units.
+    nats_per_error: ClassVar[float] = 1.0
 
     def __init__(self, output_activation: str = "auto") -> None:
         if output_activation == "auto":
@@ -64,9 +66,6 @@ class Reconstruction:
             )
         self.output_activation = output_activation
         self.output: Callable[[Tensor], Tensor] = get_activation(output_activation)
-
-    #: −log p is this times `error`, with the network's units.
-    nats_per_error: ClassVar[float] = 1.0
 
     def nats(self, a: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return −log p(target | a) per row, up to a constant, of shape (batch,).

@@ -10,12 +10,18 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 __all__ = [
+    "dense",
     "full_precision",
     "sparse_product",
     "sparse_squared_error",
     "squared_row_norms",
     "transposed",
 ]
+
+
+def dense(x: Tensor) -> Tensor:
+    """Return `x` as a dense tensor, itself where it is one."""
+    return x.to_dense() if x.layout == torch.sparse_csr else x
 
 
 def full_precision(device: str) -> AbstractContextManager[Any]:
