@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_ae.engine import bridge
+from sklearn_ae.engine import bridge, inputs
 from sklearn_ae.engine.bridge import Rows, Units, moments
 
 settings.register_profile("deterministic", derandomize=True, deadline=None)
@@ -132,7 +132,7 @@ def test_moments_do_not_overflow(dtype):
 @pytest.mark.parametrize("numbers", [1, 100, 2**19])
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
 def test_apply_in_chunks(numbers, sparse, monkeypatch):
-    monkeypatch.setattr(bridge, "CHUNK_NUMBERS", numbers)
+    monkeypatch.setattr(inputs, "CHUNK_NUMBERS", numbers)
     X = data(200)
     seen = []
 
@@ -188,20 +188,20 @@ def test_cached_rows_share_no_memory_with_the_data(cached):
 
 def test_canonical_leaves_the_users_matrix_alone():
     X = sp.csr_array(([1.0, 2.0, 3.0], [1, 1, 0], [0, 3]), shape=(1, 3))
-    out = bridge.canonical(X)
+    out = inputs.canonical(X)
     assert X.nnz == 3 and out.nnz == 2
     np.testing.assert_array_equal(out.toarray(), [[3.0, 3.0, 0.0]])
     tidy = sp.csr_array(data())
-    assert bridge.canonical(tidy) is tidy
+    assert inputs.canonical(tidy) is tidy
 
 
 @pytest.mark.parametrize("value", [3e38, -3e38, 0.0])
 def test_float32_range(value):
-    bridge.check_float32_range(np.array([[value]]))
+    inputs.check_float32_range(np.array([[value]]))
     with pytest.raises(ValueError, match="too large for dtype"):
-        bridge.check_float32_range(np.array([[value, 4e38]]))
+        inputs.check_float32_range(np.array([[value, 4e38]]))
     with pytest.raises(ValueError, match="too large for dtype"):
-        bridge.check_float32_range(sp.csr_array(np.array([[value, -4e38]])))
+        inputs.check_float32_range(sp.csr_array(np.array([[value, -4e38]])))
 
 
 def test_devices():

@@ -19,7 +19,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from sklearn_ae.engine.base import BaseAutoencoder
-from sklearn_ae.engine.bridge import Batch, to_tensor, value_range
+from sklearn_ae.engine.bridge import Batch, to_tensor
+from sklearn_ae.engine.inputs import value_range
 from sklearn_ae.engine.params import Instance, Nothing, SequenceOf, named_items
 from sklearn_ae.engine.start import LinearStart
 from sklearn_ae.parts.activations import get_activation

@@ -23,7 +23,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklearn_ae.autoencoders.autoencoder import AutoencoderModule, ComposedAutoencoder
-from sklearn_ae.engine.bridge import Batch, is_sparse, make_generator
+from sklearn_ae.engine.bridge import Batch, make_generator
+from sklearn_ae.engine.inputs import is_sparse
 from sklearn_ae.engine.params import (
     Instance,
     Interval,

@@ -19,7 +19,7 @@ from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from sklearn_ae.engine import bridge, persistence, training
+from sklearn_ae.engine import bridge, inputs, persistence, training
 from sklearn_ae.engine.bridge import Units
 from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.parameters import SharedParameters
@@ -201,9 +201,9 @@ class BaseAutoencoder(
 
     def _validate(self, X: Any, *, reset: bool) -> Any:
         """Return X as an array or CSR that the bridge can read, or raise."""
-        X = bridge.as_array(X)
-        allow_nan = self._accept_nan and not bridge.is_sparse(X)
-        if self._accept_nan and not allow_nan and bridge.has_missing(X.tocsr().data):
+        X = inputs.as_array(X)
+        allow_nan = self._accept_nan and not inputs.is_sparse(X)
+        if self._accept_nan and not allow_nan and inputs.has_missing(X.tocsr().data):
             raise ValueError(
                 f"Input X contains NaN. {type(self).__name__} takes missing values in "
                 "dense X alone."
@@ -213,12 +213,12 @@ class BaseAutoencoder(
             X,
             reset=reset,
             accept_sparse="csr" if self._accept_sparse else False,
-            dtype=None if bridge.is_native(X) else [np.float64, np.float32],
+            dtype=None if inputs.is_native(X) else [np.float64, np.float32],
             ensure_all_finite="allow-nan" if allow_nan else True,
         )
         if (self.dtype if reset else self._fitted_dtype) != "float64":
-            bridge.check_float32_range(X)
-        return bridge.canonical(X)
+            inputs.check_float32_range(X)
+        return inputs.canonical(X)
 
     # -- using the fit ------------------------------------------------------------
 
@@ -273,7 +273,7 @@ class BaseAutoencoder(
         """
         check_is_fitted(self, "module_")
         codes = check_array(
-            bridge.as_array(X), accept_sparse="csr", dtype=[np.float64, np.float32]
+            inputs.as_array(X), accept_sparse="csr", dtype=[np.float64, np.float32]
         )
         if codes.shape[1] != self.n_components_:
             raise ValueError(
@@ -281,7 +281,7 @@ class BaseAutoencoder(
                 f"expecting {self.n_components_} features as input."
             )
         if self._fitted_dtype != "float64":
-            bridge.check_float32_range(codes)
+            inputs.check_float32_range(codes)
 
         def decode(z: Tensor) -> Tensor:
             z = z.to_dense() if z.layout == torch.sparse_csr else z

@@ -16,13 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA, TruncatedSVD
 
-from sklearn_ae.engine.bridge import (
-    CACHE_BYTES,
-    Units,
-    has_missing,
-    is_sparse,
-    moments,
-)
+from sklearn_ae.engine.bridge import CACHE_BYTES, Units, moments
+from sklearn_ae.engine.inputs import has_missing, is_sparse
 from sklearn_ae.engine.threads import one_blas_thread
 
 __all__ = ["LinearStart", "linear_start"]

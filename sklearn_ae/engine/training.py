@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_ae.engine import bridge, state
+from sklearn_ae.engine import bridge, inputs, state
 from sklearn_ae.engine.bridge import Batch, Rows, Units
 from sklearn_ae.engine.net import AutoencoderNet, BestWeights, EpochHook
 from sklearn_ae.engine.start import linear_start
@@ -83,9 +83,9 @@ def train(
     draw, *streams = map(int, seeds)
     train_rows, valid_rows = _split(estimator, X.shape[0], seed, streaming)
     _check_device(device, estimator.dtype, X)
-    has_missing = estimator._accept_nan and bridge.has_missing(X)
+    has_missing = estimator._accept_nan and inputs.has_missing(X)
     if has_missing and not resume:
-        bridge.check_every_feature_observed(X, train_rows)
+        inputs.check_every_feature_observed(X, train_rows)
 
     with torch.inference_mode(False), torch.enable_grad():  # whatever the caller is in
         config = estimator._module_config(X.shape[1])
@@ -318,8 +318,8 @@ def _split(
 
 def _check_device(device: torch.device, dtype: str, X: Any) -> None:
     """Raise ValueError for what the device cannot compute."""
-    if device.type == "mps" and (dtype == "float64" or bridge.is_sparse(X)):
-        what = "sparse X" if bridge.is_sparse(X) else "dtype='float64'"
+    if device.type == "mps" and (dtype == "float64" or inputs.is_sparse(X)):
+        what = "sparse X" if inputs.is_sparse(X) else "dtype='float64'"
         raise ValueError(
             f"The 'device' parameter chose 'mps', which cannot compute with {what}. "
             "Use device='cpu'."
@@ -436,7 +436,7 @@ def _try_out(
     probe, width = X[:PROBE_ROWS], module.width
     codes = bridge.apply(module.encode, X, units, dtype, device, width)
     lost = bridge.apply(errors, probe, units, dtype, device, width)
-    if bridge.has_missing(probe):  # of a row without any value nothing is lost
+    if inputs.has_missing(probe):  # of a row without any value nothing is lost
         lost = lost[~np.isnan(probe).all(axis=1)]
     if np.isfinite(codes).all() and np.isfinite(lost).all():
         return codes

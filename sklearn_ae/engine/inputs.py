@@ -1,0 +1,133 @@
+"""What users pass as X: what it is, what is refused, what its numbers are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = [
+    "as_array",
+    "canonical",
+    "check_every_feature_observed",
+    "check_float32_range",
+    "has_missing",
+    "is_native",
+    "is_sparse",
+    "row_chunks",
+    "value_range",
+]
+
+#: Rows are read, encoded and decoded in chunks of about this many numbers, to stay in
+#: cache.
+CHUNK_NUMBERS = 2**20
+
+
+def as_array(X: Any) -> Any:
+    """Return torch tensors as arrays; refuse what would silently mean something else.
+
+    Raises
+    ------
+    ValueError
+        For a masked array: its mask would be ignored.
+    TypeError
+        For dates and times: they would be counted in some unit.
+    """
+    if isinstance(X, Tensor):
+        return X.detach().cpu().numpy()
+    if isinstance(X, np.ma.MaskedArray):
+        raise ValueError(
+            "Masked arrays are not supported: the mask would be ignored. Use "
+            "X.filled(...), or NaN where missing values are accepted."
+        )
+    dtypes = getattr(X, "dtypes", [getattr(X, "dtype", None)])
+    for dtype in dtypes if np.iterable(dtypes) else [dtypes]:
+        temporal = getattr(dtype, "is_temporal", None)  # polars
+        if getattr(dtype, "kind", "") in ("m", "M") or (temporal and temporal()):
+            raise TypeError(
+                f"Dates and times ({dtype}) are not supported. Turn them into numbers "
+                "first."
+            )
+    return X
+
+
+def is_sparse(X: Any) -> bool:
+    """Tell whether X is one of scipy's sparse arrays or matrices."""
+    return bool(sp.issparse(X))
+
+
+def is_native(X: Any) -> bool:
+    """Tell whether the bridge can read X as it is, without a converted copy."""
+    if not isinstance(X, np.ndarray) and not is_sparse(X):
+        return False
+    dtype = X.dtype
+    return dtype.isnative and (
+        dtype.kind in "iub" or (dtype.kind == "f" and dtype.itemsize in (4, 8))
+    )
+
+
+def canonical(X: Any) -> Any:
+    """Return CSR with summed duplicates and sorted indices; the user's stays as is."""
+    if is_sparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
+def value_range(X: Any) -> tuple[float, float]:
+    """Return the lowest and highest value in X, NaN left out; zero is in sparse X."""
+    if is_sparse(X):
+        return float(X.data.min(initial=0.0)), float(X.data.max(initial=0.0))
+    low, high = float(X.min()), float(X.max())
+    if np.isnan(low):
+        low = float(np.fmin.reduce(X, axis=None))
+        high = float(np.fmax.reduce(X, axis=None))
+    return low, high
+
+
+def has_missing(X: Any) -> bool:
+    """Tell whether there is a NaN among the rows of X."""
+    if is_sparse(X) or X.dtype.kind != "f":
+        return False
+    return bool(np.isnan(X.min(initial=0.0)))
+
+
+def check_every_feature_observed(
+    X: NDArray[Any], subset: NDArray[np.intp] | None = None
+) -> None:
+    """Raise ValueError where a feature is NaN in all rows (of the subset)."""
+    n_rows = X.shape[0] if subset is None else len(subset)
+    observed = np.zeros(X.shape[1], dtype=bool)
+    for start, stop in row_chunks(n_rows, X.shape[1]):
+        rows = X[start:stop] if subset is None else X[subset[start:stop]]
+        observed |= ~np.isnan(rows).all(axis=0)
+    empty = np.flatnonzero(~observed)
+    if len(empty):
+        few = ", ".join(map(str, empty[:5])) + ", ..." * (len(empty) > 5)
+        raise ValueError(
+            f"Input X contains only NaN in feature{'s' * (len(empty) > 1)} {few}: "
+            "there is nothing to learn from. Drop what is never observed."
+        )
+
+
+def check_float32_range(X: Any) -> None:
+    """Raise ValueError where a finite number of X is infinite in float32."""
+    if X.dtype.kind != "f" or X.dtype.itemsize <= 4:
+        return
+    low, high = value_range(X)
+    limit = float(np.finfo(np.float32).max)
+    if high > limit or low < -limit:
+        raise ValueError(
+            "Input X contains infinity or a value too large for dtype('float32')."
+        )
+
+
+def row_chunks(n_rows: int, width: int) -> Iterator[tuple[int, int]]:
+    """Yield where chunks of rows so wide begin and end."""
+    size = min(max(CHUNK_NUMBERS // max(width, 1), 32), 8192)
+    for start in range(0, n_rows, size):
+        yield start, min(start + size, n_rows)
