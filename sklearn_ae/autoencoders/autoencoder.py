@@ -157,6 +157,8 @@ class AutoencoderModule(nn.Module):
 
     #: Whether the objective stays what it is until the end of training.
     settled: bool = True
+    #: By what held-out rows choose among weights.
+    watched: str = "loss"
 
     def begin_epoch(self, progress: float) -> None:
         """Set what changes while training, which is at `progress` in [0, 1]."""
@@ -165,9 +167,9 @@ class AutoencoderModule(nn.Module):
         """Return codes (batch, n_components) of rows (batch, n_features)."""
         return self.code(self.encoder(x, generator))
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return reconstructions (batch, n_features) of codes (batch, n_components)."""
-        return self.likelihood.output(self.decoder(z))
+        return self.likelihood.output(self.decoder(z, generator))
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return reconstructions (batch, n_features) of rows (batch, n_features)."""
@@ -242,7 +244,13 @@ class AutoencoderModule(nn.Module):
         encoder = Encoding(self.encode, self.layers, None)
         return squared_jacobian_norm(x, self.encode(x), encoder).sqrt()
 
-    def errors(self, batch: Batch, units: float, per_feature: bool) -> Tensor:
+    def errors(
+        self,
+        batch: Batch,
+        units: float,
+        per_feature: bool,
+        z: Tensor | None = None,
+    ) -> Tensor:
         """Return reconstruction errors in the units of the data.
 
         Parameters
@@ -252,15 +260,18 @@ class AutoencoderModule(nn.Module):
             The network's unit in the units of the data.
         per_feature : bool
             Each entry's error (batch, n_features), or each row's mean (batch,).
+        z : Tensor of shape (batch, n_components) or None
+            The codes to decode, those of the batch by default.
         """
         target = batch.target
+        z = self.encode(batch.x) if z is None else z
         if target.layout == torch.sparse_csr:
             if self.exact_sparse and not per_feature:
-                h = self.decoder.features(self.encode(batch.x))
+                h = self.decoder.features(z)
                 total = sparse_squared_error(target, h, *self.decoder.readout())
                 return total.clamp_min(0.0) * (units**2 / target.shape[1])
             target = target.to_dense()
-        error = self.likelihood.error(self.decoder(self.encode(batch.x)), target, units)
+        error = self.likelihood.error(self.decoder(z), target, units)
         return error if per_feature else error.mean(1)
 
 

@@ -25,6 +25,9 @@ from sklearn_ae.parts.convolution import ConvolutionalDecoder, ConvolutionalEnco
 __all__ = ["ConvolutionalAutoencoder", "ConvolutionalModule"]
 
 
+_COUNT = Interval(int, 1, None)
+
+
 class ConvolutionalModule(AutoencoderModule):
     """The objective, with switches that go from a row's encoder to its decoder."""
 
@@ -92,20 +95,17 @@ class ConvolutionalModule(AutoencoderModule):
         reconstruction = self.likelihood.mean_nats(a, batch.target)
         return {"reconstruction": reconstruction, **self.regularisers(x, z, generator)}
 
-    def errors(self, batch: Batch, units: float, per_feature: bool) -> Tensor:
+    def errors(
+        self,
+        batch: Batch,
+        units: float,
+        per_feature: bool,
+        z: Tensor | None = None,
+    ) -> Tensor:
+        if z is not None:  # of whose rows there are no switches
+            return super().errors(batch, units, per_feature, z)
         error = self.likelihood.error(self.restore(batch.x)[1], batch.target, units)
         return error if per_feature else error.mean(1)
-
-
-class _Counts(SequenceOf):
-    """A sequence of positive ints of a certain length."""
-
-    def __init__(self, name: str, shortest: int, longest: float = math.inf) -> None:
-        super().__init__(Interval(int, 1, None), name)
-        self.shortest, self.longest = shortest, longest
-
-    def allows(self, value: Any) -> bool:
-        return super().allows(value) and self.shortest <= len(value) <= self.longest
 
 
 class ConvolutionalAutoencoder(ComposedAutoencoder):
@@ -183,10 +183,12 @@ class ConvolutionalAutoencoder(ComposedAutoencoder):
 
     _valid: ClassVar = {
         "image_shape": [
-            _Counts("a tuple of two or three positive ints", 2, 3),
+            SequenceOf(_COUNT, "a tuple of two or three positive ints", 2, 3),
             Nothing(),
         ],
-        "channels": [_Counts("a tuple or list of one or more positive ints", 1)],
+        "channels": [
+            SequenceOf(_COUNT, "a tuple or list of one or more positive ints", 1)
+        ],
         "kernel_size": [Interval(int, 1, None)],
         "unpooling": [OneOf("switches", "repeat", "deconv")],
     }

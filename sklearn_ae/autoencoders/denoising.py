@@ -88,12 +88,18 @@ class DenoisingModule(AutoencoderModule):
             **self.regularisers(noisy, z, generator),
         }
 
-    def errors(self, batch: Batch, units: float, per_feature: bool) -> Tensor:
+    def errors(
+        self,
+        batch: Batch,
+        units: float,
+        per_feature: bool,
+        z: Tensor | None = None,
+    ) -> Tensor:
         """Return reconstruction errors of observed entries; NaN where there is none."""
         if batch.target.layout == torch.sparse_csr:
-            return super().errors(batch, units, per_feature)
+            return super().errors(batch, units, per_feature, z)
         missing, x = batch.x.isnan(), _filled(batch.x)
-        error = super().errors(Batch(x, x), units, per_feature=True)
+        error = super().errors(Batch(x, x), units, True, z)
         error = error.masked_fill(missing, torch.nan)
         return error if per_feature else error.nanmean(1)
 

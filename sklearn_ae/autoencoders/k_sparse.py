@@ -19,11 +19,8 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
-from sklearn import get_config
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklearn_ae.autoencoders.autoencoder import AutoencoderModule, ComposedAutoencoder
@@ -149,7 +146,7 @@ class KSparseAutoencoder(ComposedAutoencoder):
         `partial_fit`) are revived by an auxiliary loss, recorded as "revival", in
         networks without hidden layers.
     sparse_output : bool, default=False
-        Whether `transform` returns CSR.
+        Whether `transform` returns CSR, of shape (n_samples, n_components).
     hidden_layer_sizes : tuple of int, default=()
         Widths between input and code, mirrored in the decoder. The paper has none.
     tied_weights : bool, default=True
@@ -214,24 +211,8 @@ class KSparseAutoencoder(ComposedAutoencoder):
             "revive_dead": bool(self.revive_dead) and not self.hidden_layer_sizes,
         }
 
-    def transform(self, X: Any) -> Any:
-        """Encode the rows of X as their `transform_k` largest units.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray, or CSR where `sparse_output`, of shape (n_samples, n_components)
-        """
-        if not self.sparse_output:
-            return super().transform(X)
-        check_is_fitted(self, "module_")
-        chunks = self._stream(self.module_.encode, self._validate(X, reset=False))
-        codes = sp.vstack([sp.csr_array(chunk) for chunk in chunks], format="csr")
-        matrices = get_config().get("sparse_interface") == "spmatrix"
-        return sp.csr_matrix(codes) if matrices else codes
+    def _gives_sparse_codes(self) -> bool:
+        return bool(self.sparse_output)
 
     def _describe(self, module: Any, over: Over) -> dict[str, Any]:
         active = np.zeros(module.n_components, dtype=bool)

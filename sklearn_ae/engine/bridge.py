@@ -53,16 +53,20 @@ class Batch(NamedTuple):
     ----------
     x : Tensor of shape (batch, n_features)
         Rows in the network's units; sparse CSR where the data is sparse.
-    target : Tensor of shape (batch, n_features)
-        What is to be reconstructed: `x` itself, unless a method says otherwise.
+    target : Tensor of shape (batch, n_features) or (batch,)
+        What is to be reconstructed, `x` itself unless a method says otherwise; or the
+        numbers of the rows' classes.
     observed : Tensor of shape (batch, n_features) or None
         Where values are missing: 1 for what was observed and 0 for what was not, which
         is 0 in `x` and `target` too.
+    weight : Tensor of shape (batch,) or None
+        How much each row counts; the mean over all rows, not over the batch, is 1.
     """
 
     x: Tensor
     target: Tensor
     observed: Tensor | None = None
+    weight: Tensor | None = None
 
 
 # -- device, dtype, randomness ----------------------------------------------------
@@ -208,6 +212,10 @@ class Rows:
         The rows to serve, all of them by default.
     has_missing : bool, default=False
         Whether there is NaN among them, which then stands for a missing value.
+    labels : ndarray of int of shape (n_rows,), default=None
+        The class of each row that is served: the target, where it is not the row.
+    weight : ndarray of shape (n_rows,), default=None
+        How much each row that is served counts, up to a factor.
     """
 
     def __init__(
@@ -218,6 +226,8 @@ class Rows:
         device: torch.device | str = "cpu",
         subset: NDArray[np.intp] | None = None,
         has_missing: bool = False,
+        labels: NDArray[np.intp] | None = None,
+        weight: NDArray[np.float64] | None = None,
     ) -> None:
         self.X, self.units, self.dtype = X, units, dtype
         self.device = torch.device(device)
@@ -225,6 +235,12 @@ class Rows:
         self.n_rows = X.shape[0] if subset is None else len(subset)
         self.read = _Reader(units, dtype, device)
         self.has_missing = has_missing
+        self.labels, self.weight = (
+            None if of_rows is None else to_tensor(of_rows, kind).to(self.device)
+            for of_rows, kind in ((labels, torch.int64), (weight, dtype))
+        )
+        if self.weight is not None:
+            self.weight /= self.weight.mean()
         self.cached: Tensor | None = None
         size = self.n_rows * X.shape[1] * dtype.itemsize
         if not is_sparse(X) and size <= CACHE_BYTES:
@@ -243,20 +259,29 @@ class Rows:
             x = self.cached.index_select(0, index.to(self.device))
         else:
             x = self._convert(index.numpy())
-        return self._as_batch(x)
+        return self._as_batch(x, index)
 
     def everything(self) -> Batch:
         """Return all rows as one batch."""
+        order = torch.arange(self.n_rows)
         if self.cached is not None:
-            return self._as_batch(self.cached)
-        return self.batch(torch.arange(self.n_rows))
+            return self._as_batch(self.cached, order)
+        return self.batch(order)
 
-    def _as_batch(self, x: Tensor) -> Batch:
-        if not self.has_missing:
-            return Batch(x, x)
-        missing = x.isnan()
-        x = x.masked_fill(missing, 0.0)
-        return Batch(x, x, (~missing).to(x.dtype))
+    def _as_batch(self, x: Tensor, index: Tensor) -> Batch:
+        observed = None
+        if self.has_missing:
+            missing = x.isnan()
+            x, observed = x.masked_fill(missing, 0.0), (~missing).to(x.dtype)
+        if self.labels is None and self.weight is None:
+            return Batch(x, x, observed)
+        index = index.to(self.device)
+        return Batch(
+            x,
+            x if self.labels is None else self.labels[index],
+            observed,
+            None if self.weight is None else self.weight[index],
+        )
 
     def _convert(self, index: NDArray[np.intp]) -> Tensor:
         rows = index if self.subset is None else self.subset[index]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 __all__ = [
+    "LazyRows",
     "as_array",
     "canonical",
     "check_every_feature_observed",
@@ -131,3 +132,45 @@ def row_chunks(n_rows: int, width: int) -> Iterator[tuple[int, int]]:
     size = min(max(CHUNK_NUMBERS // max(width, 1), 32), 8192)
     for start in range(0, n_rows, size):
         yield start, min(start + size, n_rows)
+
+
+class LazyRows:
+    """Rows that are a function of the rows of X, computed whenever they are read.
+
+    They stand where an array of them would, so that training on them never holds more
+    than a batch.
+
+    Parameters
+    ----------
+    function : callable
+        Maps rows of X to an array of as many rows.
+    X : ndarray or CSR array of shape (n_rows, n_features)
+    width : int
+        Of the rows that `function` returns.
+    dtype : dtype
+        The same.
+    """
+
+    ndim = 2
+
+    def __init__(
+        self, function: Callable[[Any], NDArray[Any]], X: Any, width: int, dtype: Any
+    ) -> None:
+        self.function, self.X = function, X
+        self.shape, self.dtype = (X.shape[0], width), np.dtype(dtype)
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, rows: slice | NDArray[np.intp]) -> NDArray[Any]:
+        return self.function(self.X[rows])
+
+    def min(self, initial: float = np.inf) -> float:
+        """Return the lowest value, NaN if there is one, in one pass."""
+        chunks = row_chunks(*self.shape)
+        return float(np.min([initial, *(self[a:b].min() for a, b in chunks)]))
+
+    def max(self, initial: float = -np.inf) -> float:
+        """Return the highest value, NaN if there is one, in one pass."""
+        chunks = row_chunks(*self.shape)
+        return float(np.max([initial, *(self[a:b].max() for a, b in chunks)]))

@@ -104,7 +104,8 @@ class AutoencoderNet(NeuralNet):
         ``module.loss(batch, generator)`` returns a dict of scalar terms, whose sum is
         minimised; without a generator it draws no noise. Before each epoch
         ``module.begin_epoch(progress)`` is called, and ``module.settled`` tells whether
-        the objective stays what it is.
+        the objective stays what it is. Where ``module.watched`` is not "loss",
+        ``module.judge(batch)`` returns that, the less the better, of held-out rows.
     rows_valid : Rows or None
         Held-out rows, whose loss is recorded after each epoch.
     shuffle_generator : torch.Generator or None
@@ -186,6 +187,7 @@ class AutoencoderNet(NeuralNet):
         sizes: list[int] = []
         losses: list[Any] = []
         terms: list[dict[str, Any]] = []
+        judged: list[Any] = []
         # On the CPU numbers are kept: small tensors among the batches' large ones would
         # fragment the heap, by some 100 kB a step. On an accelerator tensors are, since
         # reading each would wait for it.
@@ -201,6 +203,8 @@ class AutoencoderNet(NeuralNet):
             sizes.append(batch.x.shape[0])
             losses.append(keep(step["loss"]))
             terms.append({name: keep(term) for name, term in step["terms"].items()})
+            if "judged" in step:
+                judged.append(keep(step["judged"]))
             if watched:
                 self.history.record_batch(prefix + "_loss", step["loss"].item())
                 self.history.record_batch(prefix + "_batch_size", sizes[-1])
@@ -224,6 +228,8 @@ class AutoencoderNet(NeuralNet):
         self.history.record(prefix + "_loss", loss)
         for name in terms[0]:
             self.history.record(f"{prefix}_{name}", mean([t[name] for t in terms]))
+        if not training and self.module_.watched != "loss":
+            self.history.record(f"{prefix}_{self.module_.watched}", mean(judged))
 
     def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Make one optimisation step and return the loss before it."""
@@ -275,10 +281,12 @@ class AutoencoderNet(NeuralNet):
         }
 
     def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
-        """Return the loss of held-out rows, without noise."""
+        """Return the loss of held-out rows, without noise, and what is watched."""
         with torch.no_grad():
             loss, terms = self._loss(batch, None)
-        return {"loss": loss, "terms": terms}
+            watched = self.module_.watched
+            judged = loss if watched == "loss" else self.module_.judge(batch)
+        return {"loss": loss, "terms": terms, "judged": judged}
 
     def _loss(
         self, batch: Batch, generator: torch.Generator | None
@@ -349,7 +357,8 @@ class AutoencoderNet(NeuralNet):
 class BestWeights(Callback):
     """Stop when the loss no longer falls; with a validation set, keep the best weights.
 
-    The weights before the first step are among the candidates.
+    On held-out rows it is what the module has ``watched``, in place of the loss. The
+    weights before the first step are among the candidates.
 
     Parameters
     ----------
@@ -374,17 +383,17 @@ class BestWeights(Callback):
         rows = net.rows_valid
         if self.monitor == "valid" and rows is not None:
             steps = [
-                (batch.x.shape[0], net.validation_step(batch)["loss"])
+                (batch.x.shape[0], net.validation_step(batch)["judged"])
                 for batch in net.get_iterator(rows)
             ]
-            total = sum(size * float(loss) for size, loss in steps)
+            total = sum(size * float(judged) for size, judged in steps)
             self._consider(net, total / len(rows))
 
     def on_epoch_end(self, net: AutoencoderNet, **kwargs: Any) -> None:
         if self.monitor == "train" and not net.module_.settled:
             return  # the objective is another in every epoch
-        loss = net.history[-1, f"{self.monitor}_loss"]
-        self._consider(net, loss)
+        watched = net.module_.watched if self.monitor == "valid" else "loss"
+        self._consider(net, net.history[-1, f"{self.monitor}_{watched}"])
         if self.epochs_without_ >= self.n_iter_no_change:
             self.converged_ = True
             raise StopTraining

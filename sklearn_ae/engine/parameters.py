@@ -1,4 +1,4 @@
-"""The parameters that every autoencoder has, and what each may be."""
+"""The parameters that all estimators share, and what each may be."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sklearn_ae.engine.params import (
     positional,
 )
 
-__all__ = ["ACTIVATION_NAMES", "SharedParameters"]
+__all__ = ["ACTIVATION_NAMES", "SharedParameters", "TrainingParameters"]
 
 ACTIVATION_NAMES = (
     "identity",
@@ -36,35 +36,11 @@ class _Callback(Constraint):
         return is_callback(value)
 
 
-class SharedParameters(Params):
-    r"""Same names, same meaning, in every method.
+class TrainingParameters(Params):
+    r"""How a network is trained: the same in every method, and for stacks of them.
 
     Parameters
     ----------
-    n_components : int, default=2
-        Size of the code. It may exceed the number of features.
-    hidden_layer_sizes : tuple of int, default=(128, 64)
-        Widths between input and code, mirrored in the decoder; ``()`` for none.
-    activation : str, default="gelu"
-        Of hidden units: "identity", "relu", "sigmoid" ("logistic"), "tanh",
-        "softplus" or "gelu".
-    code_activation : str, default="identity"
-        Of the code, one of the same.
-    output_activation : str, default="auto"
-        Of the reconstruction. "auto" is identity for squared and absolute error,
-        sigmoid for log loss, exp for Poisson.
-    loss : str, default="squared_error"
-        −log p: ½‖x − x̂‖², Σ|x − x̂|, binary cross-entropy for data in [0, 1], or the
-        Poisson likelihood for counts.
-    tied_weights : bool, default=False
-        Whether the decoder's weights are the encoder's, transposed (and shared).
-    linear_path : bool or "auto", default="auto"
-        Whether to start at PCA (TruncatedSVD for sparse X) and learn a correction.
-        "auto" does so in `Autoencoder` with squared error, a hidden layer, identity at
-        code and output, free weights and `standardize`; methods that follow a paper
-        start at random, as it says.
-    dropout : float, default=0.0
-        Share of hidden units left out at each training step, in [0, 1).
     alpha : float, default=0.0
         α, the strength of L2 regularisation of the networks' weights; biases and the
         linear path's own maps are left out.
@@ -73,12 +49,6 @@ class SharedParameters(Params):
         also shrinks them by learning rate × `weight_decay`. "auto" is none, but along
         the linear path min(10, 20 (n_features + 20) / n_samples): the network's
         correction is shrunk the more, the fewer rows there are to learn it from.
-    standardize : bool, default=True
-        Whether the network sees (X − mean) / scale, with ONE scale for all features,
-        so that the optimum is that on X itself: the root of their mean variance, or
-        along the linear path what PCA leaves unexplained (root mean square), so that
-        the objective starts at n_features / 2 nats. Sparse X is not centred. Never
-        done for log loss and Poisson.
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
         "sgd" has Nesterov momentum 0.9; "lbfgs" takes all rows at once, draws no
         order, and counts its iterations as epochs.
@@ -107,20 +77,99 @@ class SharedParameters(Params):
         Share of rows to hold out, drawn at random.
     shuffle : bool, default=True
         Whether to draw a new order of rows in each epoch.
-    warm_start : bool, default=False
-        Whether `fit` goes on from the last fit.
     random_state : int, RandomState or None, default=None
         Drives initial weights, order, noise and dropout. Global random states are
         neither read nor changed.
+    callbacks : list of skorch callbacks or None, default=None
+        Copied before use. scikit-learn's own callbacks go to `set_callbacks`.
+    verbose : int, default=0
+        1 prints a line per epoch.
+    """
+
+    alpha: float = 0.0
+    weight_decay: float | str = "auto"
+    solver: str = "adam"
+    learning_rate_init: float | str = "auto"
+    learning_rate: str = "one_cycle"
+    batch_size: int | str = "auto"
+    max_iter: int | str = "auto"
+    tol: float = 1e-4
+    n_iter_no_change: int = 10
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    shuffle: bool = True
+    random_state: Any = None
+    callbacks: Any = None
+    verbose: int = 0
+
+    _valid: ClassVar = {
+        "alpha": [Interval(float, 0, None)],
+        "weight_decay": [Interval(float, 0, None), OneOf("auto")],
+        "solver": [OneOf("adam", "sgd", "lbfgs")],
+        "learning_rate_init": [Interval(float, 0, None, "neither"), OneOf("auto")],
+        "learning_rate": [OneOf("constant", "one_cycle")],
+        "batch_size": [Interval(int, 1, None), OneOf("auto")],
+        "max_iter": [Interval(int, 1, None), OneOf("auto")],
+        "tol": [Interval(float, 0, None)],
+        "n_iter_no_change": [Interval(int, 1, None)],
+        "early_stopping": [Bool()],
+        "validation_fraction": [Interval(float, 0, 1, "neither")],
+        "shuffle": [Bool()],
+        "random_state": [RandomState()],
+        "callbacks": [
+            SequenceOf(_Callback(), "a list of skorch callbacks"),
+            Nothing(),
+        ],
+        "verbose": [Interval(int, 0, None), Bool()],
+    }
+
+    #: What ``learning_rate_init="auto"`` is for "adam" and "one_cycle" without a linear
+    #: path.
+    _peak_learning_rate: ClassVar[float] = 3e-3
+
+
+class SharedParameters(TrainingParameters):
+    r"""Same names, same meaning, in every method.
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Size of the code. It may exceed the number of features.
+    hidden_layer_sizes : tuple of int, default=(128, 64)
+        Widths between input and code, mirrored in the decoder; ``()`` for none.
+    activation : str, default="gelu"
+        Of hidden units: "identity", "relu", "sigmoid" ("logistic"), "tanh",
+        "softplus" or "gelu".
+    code_activation : str, default="identity"
+        Of the code, one of the same.
+    output_activation : str, default="auto"
+        Of the reconstruction. "auto" is identity for squared and absolute error,
+        sigmoid for log loss, exp for Poisson.
+    loss : str, default="squared_error"
+        −log p: ½‖x − x̂‖², Σ|x − x̂|, binary cross-entropy for data in [0, 1], or the
+        Poisson likelihood for counts.
+    tied_weights : bool, default=False
+        Whether the decoder's weights are the encoder's, transposed (and shared).
+    linear_path : bool or "auto", default="auto"
+        Whether to start at PCA (TruncatedSVD for sparse X) and learn a correction.
+        "auto" does so in `Autoencoder` with squared error, a hidden layer, identity at
+        code and output, free weights and `standardize`; methods that follow a paper
+        start at random, as it says.
+    dropout : float, default=0.0
+        Share of hidden units left out at each training step, in [0, 1).
+    standardize : bool, default=True
+        Whether the network sees (X − mean) / scale, with ONE scale for all features,
+        so that the optimum is that on X itself: the root of their mean variance, or
+        along the linear path what PCA leaves unexplained (root mean square), so that
+        the objective starts at n_features / 2 nats. Sparse X is not centred. Never
+        done for log loss and Poisson.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the last fit.
     device : str, default="auto"
         "cpu", "cuda", "cuda:0", "mps"; "auto" takes CUDA where there is one.
     dtype : {"float32", "float64", "bfloat16"}, default="float32"
         Of the computation and the results. "bfloat16" trains in mixed precision, with
         weights and results in float32.
-    callbacks : list of skorch callbacks or None, default=None
-        Copied before use. scikit-learn's own callbacks go to `set_callbacks`.
-    verbose : int, default=0
-        1 prints a line per epoch.
     """
 
     n_components: int = positional(2)
@@ -132,25 +181,10 @@ class SharedParameters(Params):
     tied_weights: bool = False
     linear_path: bool | str = "auto"
     dropout: float = 0.0
-    alpha: float = 0.0
-    weight_decay: float | str = "auto"
     standardize: bool = True
-    solver: str = "adam"
-    learning_rate_init: float | str = "auto"
-    learning_rate: str = "one_cycle"
-    batch_size: int | str = "auto"
-    max_iter: int | str = "auto"
-    tol: float = 1e-4
-    n_iter_no_change: int = 10
-    early_stopping: bool = False
-    validation_fraction: float = 0.1
-    shuffle: bool = True
     warm_start: bool = False
-    random_state: Any = None
     device: str = "auto"
     dtype: str = "float32"
-    callbacks: Any = None
-    verbose: int = 0
 
     _valid: ClassVar = {
         "n_components": [Interval(int, 1, None)],
@@ -166,26 +200,8 @@ class SharedParameters(Params):
         "tied_weights": [Bool()],
         "linear_path": [Bool(), OneOf("auto")],
         "dropout": [Interval(float, 0, 1)],
-        "alpha": [Interval(float, 0, None)],
-        "weight_decay": [Interval(float, 0, None), OneOf("auto")],
         "standardize": [Bool()],
-        "solver": [OneOf("adam", "sgd", "lbfgs")],
-        "learning_rate_init": [Interval(float, 0, None, "neither"), OneOf("auto")],
-        "learning_rate": [OneOf("constant", "one_cycle")],
-        "batch_size": [Interval(int, 1, None), OneOf("auto")],
-        "max_iter": [Interval(int, 1, None), OneOf("auto")],
-        "tol": [Interval(float, 0, None)],
-        "n_iter_no_change": [Interval(int, 1, None)],
-        "early_stopping": [Bool()],
-        "validation_fraction": [Interval(float, 0, 1, "neither")],
-        "shuffle": [Bool()],
         "warm_start": [Bool()],
-        "random_state": [RandomState()],
         "device": [Instance(str, "a str naming a device")],
         "dtype": [OneOf("float32", "float64", "bfloat16")],
-        "callbacks": [
-            SequenceOf(_Callback(), "a list of skorch callbacks"),
-            Nothing(),
-        ],
-        "verbose": [Interval(int, 0, None), Bool()],
     }

@@ -165,14 +165,23 @@ class Instance(Constraint):
 
 
 class SequenceOf(Constraint):
-    """A list, tuple or 1-D array whose items all pass, named or not."""
+    """A list, tuple or 1-D array of some length whose items all pass, named or not."""
 
-    def __init__(self, item: Constraint, name: str) -> None:
+    def __init__(
+        self,
+        item: Constraint,
+        name: str,
+        shortest: int = 0,
+        longest: float = math.inf,
+    ) -> None:
         self.item, self.name = item, name
+        self.shortest, self.longest = shortest, longest
 
     def allows(self, value: Any) -> bool:
         is_array = getattr(value, "ndim", None) == 1 and hasattr(value, "tolist")
         if not isinstance(value, list | tuple) and not is_array:
+            return False
+        if not self.shortest <= len(value) <= self.longest:
             return False
         if not isinstance(self.item, Interval):  # numbers have no names
             value = [item for _, item in named_items(value)]
@@ -210,6 +219,8 @@ class Params:
     _valid: ClassVar[dict[str, list[Constraint]]] = {}
     #: Fitted attributes that a base class documents, and that this one has not.
     _absent: ClassVar[tuple[str, ...]] = ()
+    #: Parameters whose items are reached by their names alone, as a Pipeline's steps.
+    _flat: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -228,6 +239,8 @@ class Params:
             value = getattr(self, name)
             if deep:
                 for path, part in _parts(name, value):
+                    if name in self._flat:
+                        path = path.removeprefix(f"{name}__")
                     if path != name:
                         out[path] = part
                     nested = part.get_params(deep=True)
@@ -241,6 +254,9 @@ class Params:
         nested: dict[str, dict[str, Any]] = {}
         for key, value in params.items():
             name, _, rest = key.partition("__")
+            holder = None if name in valid else self._holder(name, params)
+            if holder is not None:
+                name, rest = holder, key
             if name not in valid:
                 raise ValueError(
                     f"Invalid parameter {name!r} for estimator {self!r}. "
@@ -254,13 +270,21 @@ class Params:
             self._set_nested(name, rests)
         return self
 
+    def _holder(self, item: str, params: dict[str, Any]) -> str | None:
+        """Return the parameter that holds an item of that name, reached by it alone."""
+        for name in self._flat:
+            held = dict(_parts(name, params.get(name, getattr(self, name))))
+            if f"{name}__{item}" in held:
+                return name
+        return None
+
     def _set_nested(self, name: str, params: dict[str, Any]) -> None:
-        held = getattr(self, name)
-        if hasattr(held, "set_params"):
-            held.set_params(**params)
+        if hasattr(getattr(self, name), "set_params"):
+            getattr(self, name).set_params(**params)
             return
-        items = dict(_parts(name, held))
-        for key, value in params.items():
+        for key in sorted(params, key=lambda key: "__" in key):  # whole items first
+            value, held = params[key], getattr(self, name)
+            items = dict(_parts(name, held))
             item, _, rest = key.partition("__")
             part = items.get(f"{name}__{item}")
             if part is None:
@@ -336,10 +360,11 @@ def _complete_docstring(cls: type[Params]) -> None:
     if not cls.__doc__ or cls.__doc__.startswith(f"{cls.__name__}("):
         return  # stripped, or made by dataclass
     inherited: dict[str, dict[str, str]] = {"Parameters": {}, "Attributes": {}}
-    for base in reversed(cls.__mro__[1:]):
+    for base in cls.__mro__[1:]:  # the nearest says it best, and in its order
         if issubclass(base, Params):
             for section, entries in inherited.items():
-                entries.update(_entries(base, section))
+                for name, entry in _entries(base, section).items():
+                    entries.setdefault(name, entry)
     fields = inspect.signature(cls.__init__).parameters
     own = _entries(cls, "Parameters")
     known = {

@@ -23,7 +23,19 @@ from sklearn_ae.engine.net import AutoencoderNet, BestWeights, EpochHook
 from sklearn_ae.engine.start import linear_start
 from sklearn_ae.engine.threads import suited_threads
 
-__all__ = ["Over", "build_module", "compute_dtype", "make_net", "train"]
+__all__ = [
+    "Over",
+    "build_module",
+    "code_moments",
+    "compute_dtype",
+    "epoch_hook",
+    "history",
+    "make_net",
+    "next_seed",
+    "run",
+    "split",
+    "train",
+]
 
 #: Yields what a function of tensors of rows gives, by chunks of the rows of X.
 Over = Callable[[Callable[[torch.Tensor], torch.Tensor]], Iterator[Any]]
@@ -48,7 +60,13 @@ def build_module(
 
 
 def train(
-    estimator: Any, X: Any, y: Any, *, resume: bool, context: Any
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    resume: bool,
+    context: Any,
+    steps: bool = True,
 ) -> dict[str, Any]:
     """Train for `max_iter` epochs, or make one pass where there is no `context`.
 
@@ -63,6 +81,8 @@ def train(
     resume : bool
         Whether to go on from the estimator's fit.
     context : sklearn.callback.CallbackContext or None
+    steps : bool
+        Whether to train at all, or to leave the weights as they are to begin with.
 
     Returns
     -------
@@ -78,10 +98,10 @@ def train(
     device = bridge.resolve_device(estimator.device)
     dtype = compute_dtype(estimator.dtype)
     continued = streaming and resume
-    seed, n_trainings = _next_seed(estimator, resume)
+    seed, n_trainings = next_seed(estimator, resume)
     seeds = np.random.SeedSequence((seed, n_trainings)).generate_state(3)
     draw, *streams = map(int, seeds)
-    train_rows, valid_rows = _split(estimator, X.shape[0], seed, streaming)
+    train_rows, valid_rows = split(estimator, X.shape[0], seed, streaming)
     _check_device(device, estimator.dtype, X)
     has_missing = estimator._accept_nan and inputs.has_missing(X)
     if has_missing and not resume:
@@ -112,9 +132,13 @@ def train(
             linear_path=bool(config.get("linear_path")),
             streaming=streaming,
             streams=streams,
+            mixed=estimator.dtype == "bfloat16",
         )
-        if valid_rows is not None:
-            net.rows_valid = Rows(X, units, dtype, device, valid_rows, has_missing)
+        rows_valid = (
+            None
+            if valid_rows is None
+            else Rows(X, units, dtype, device, valid_rows, has_missing)
+        )
 
         def fitted() -> dict[str, Any]:
             return {
@@ -126,20 +150,18 @@ def train(
                 "_fitted_dtype": estimator.dtype,
             }
 
-        if context is not None and getattr(estimator, "_skl_callbacks", []):
-            hook = _epoch_hook(estimator, context, X, y, fitted)
-            net.callbacks = [*net.callbacks, hook]
-        net.initialize()
-        if resume and estimator._optimizer_state and estimator._solver == solver:
-            state.load_optimizer_state(net.optimizer_, estimator._optimizer_state)
+        earlier = estimator._optimizer_state if resume else None
+        if earlier and estimator._solver != solver:
+            earlier = None
+        hook = epoch_hook(estimator, context, X, y, fitted)
         n_weights = sum(p.numel() for p in module.parameters())
-        with suited_threads(net.batch_size * module.n_products):
-            net.partial_fit(rows)
-        net.forget_data()
-        _warn_unless_converged(net)
+        if steps:
+            run(net, rows, rows_valid, hook=hook, moments=earlier)
+        else:
+            net.initialize()
 
     codes = _try_out(net, X, units, dtype, draw)
-    moments = _code_moments(X.shape[0], codes, full=codes.shape[1] ** 2 <= n_weights)
+    moments = code_moments(X.shape[0], codes, full=codes.shape[1] ** 2 <= n_weights)
     if continued:
         moments = _merged_moments(estimator._code_moments, moments)
 
@@ -152,7 +174,7 @@ def train(
         **fitted(),
         **estimator._describe(net.module_, over),
         "_net": net,
-        "history_": _history(net, estimator.history_ if resume else {}),
+        "history_": history(net, estimator.history_ if resume else {}),
         "_code_moments": moments,
         "_solver": solver,
         "_standardize": bool(estimator.standardize),
@@ -178,6 +200,7 @@ def make_net(
     linear_path: bool,
     streaming: bool,
     streams: list[int],
+    mixed: bool,
 ) -> AutoencoderNet:
     """Return the skorch net that trains `module` as the estimator's parameters say."""
     full_batch = estimator.solver == "lbfgs"
@@ -224,7 +247,7 @@ def make_net(
             else None
         ),
         noise_generator=bridge.make_generator(noise, device),
-        autocast=torch.bfloat16 if estimator.dtype == "bfloat16" else None,
+        autocast=torch.bfloat16 if mixed else None,
         callbacks=[*copy.deepcopy(estimator.callbacks or []), *stopping],
         verbose=int(estimator.verbose),
         device=str(device),
@@ -288,7 +311,38 @@ def _resolve_weight_decay(
 # -- the steps of a training ------------------------------------------------------
 
 
-def _next_seed(estimator: Any, resume: bool) -> tuple[int, int]:
+def run(
+    net: AutoencoderNet,
+    rows: Rows,
+    rows_valid: Rows | None,
+    *,
+    hook: list[tuple[str, EpochHook]],
+    moments: Mapping[str, NDArray[Any]] | None = None,
+) -> None:
+    """Train a net's module on rows, and let go of them.
+
+    Parameters
+    ----------
+    net : AutoencoderNet
+    rows, rows_valid : Rows
+        To learn from, and to judge by where there are any.
+    hook : list
+        What `epoch_hook` returned.
+    moments : mapping
+        Of the optimizer, from a training that is gone on with.
+    """
+    net.rows_valid = rows_valid
+    net.callbacks = [*net.callbacks, *hook]
+    net.initialize()
+    if moments:
+        state.load_optimizer_state(net.optimizer_, moments)
+    with suited_threads(net.batch_size * net.module_.n_products):
+        net.partial_fit(rows)
+    net.forget_data()
+    _warn_unless_converged(net)
+
+
+def next_seed(estimator: Any, resume: bool) -> tuple[int, int]:
     """Give every training its own seed; numpy's global state stays untouched."""
     if resume:
         return estimator._seed, estimator._n_trainings + 1
@@ -299,7 +353,7 @@ def _next_seed(estimator: Any, resume: bool) -> tuple[int, int]:
     return int(estimator.random_state), 0
 
 
-def _split(
+def split(
     estimator: Any, n_samples: int, seed: int, streaming: bool
 ) -> tuple[NDArray[np.intp] | None, NDArray[np.intp] | None]:
     """Return the rows to train and to validate on; None is all, or none."""
@@ -375,14 +429,16 @@ def _warn_unless_converged(net: AutoencoderNet) -> None:
         f"Maximum number of epochs (max_iter={net.max_epochs}) reached before training "
         "converged. Raise max_iter or tol.",
         ConvergenceWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
 
 
-def _epoch_hook(
+def epoch_hook(
     estimator: Any, context: Any, X: Any, y: Any, fitted: Any
-) -> tuple[str, EpochHook]:
-    """Return what tells scikit-learn's callbacks of each epoch."""
+) -> list[tuple[str, EpochHook]]:
+    """Return what tells scikit-learn's callbacks of each epoch, if there are any."""
+    if context is None or not getattr(estimator, "_skl_callbacks", []):
+        return []
     tasks: list[Any] = []
 
     def begin(net: AutoencoderNet) -> None:
@@ -395,13 +451,15 @@ def _epoch_hook(
         )
         return bool(stop)
 
-    return "sklearn_callbacks", EpochHook(begin, end)
+    return [("sklearn_callbacks", EpochHook(begin, end))]
 
 
-def _history(
+def history(
     net: AutoencoderNet, earlier: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, NDArray[np.float64]]:
     """Return each term of the objective by epoch, after those of earlier trainings."""
+    if not net.history:
+        return {"train_loss": np.zeros(0)}
     names = [
         name
         for name in net.history[-1]
@@ -450,7 +508,7 @@ def _try_out(
 _Moments = tuple[int, NDArray[Any], NDArray[Any]]
 
 
-def _code_moments(n_rows: int, codes: NDArray[Any], full: bool) -> _Moments:
+def code_moments(n_rows: int, codes: NDArray[Any], full: bool) -> _Moments:
     """Return the moments of `n_rows` rows from the codes of some of them."""
     codes = codes.astype(np.float64)
     centred = codes - codes.mean(axis=0)

@@ -1,0 +1,311 @@
+"""What every fitted autoencoder answers, be it one network or a stack of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from sklearn import get_config
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.mixture import GaussianMixture
+from sklearn.utils import Tags, check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from sklearn_ae.engine import bridge, inputs
+from sklearn_ae.engine.bridge import Units
+from sklearn_ae.engine.params import Interval
+
+__all__ = ["Codec"]
+
+
+class Codec(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """Validated rows to codes and back, errors, scores and draws.
+
+    Who derives from it is fitted once it has
+
+    - ``module_``, with ``encode``, ``decode``, ``reconstruct``, ``errors`` and
+      ``width``, see `sklearn_ae.engine.base.BaseAutoencoder`;
+    - ``n_components_``, the size of the code;
+    - ``_units`` of the rows, see `sklearn_ae.engine.bridge.Units`;
+    - ``_fitted_dtype`` and ``_fitted_loss``, the parameters of the fit;
+    - ``_code_moments``: number, mean and covariance (or variances) of training codes.
+    """
+
+    #: Which of the rows of X it takes, beside dense ones.
+    _accept_sparse: bool = True
+    #: Whether NaN in dense rows is a missing value.
+    _accept_nan: bool = False
+
+    module_: Any
+    n_components_: int
+    _units: Units
+    _fitted_dtype: str
+    _fitted_loss: str
+    _code_moments: tuple[int, NDArray[Any], NDArray[Any]]
+
+    def _check_values(self, X: Any, loss: str) -> None:
+        """Raise ValueError for rows that the objective is not defined on."""
+
+    def _gives_sparse_codes(self) -> bool:
+        """Tell whether `transform` returns CSR."""
+        return False
+
+    # -- rows ---------------------------------------------------------------------
+
+    def _validate(self, X: Any, *, reset: bool, dtype: str | None = None) -> Any:
+        """Return X as an array or CSR that the bridge can read, or raise.
+
+        `dtype` is the parameter by which it will be computed, that of the fit if None.
+        """
+        if isinstance(X, inputs.LazyRows):  # our own, and made of validated rows
+            return validate_data(self, X, reset=reset, skip_check_array=True)
+        X = inputs.as_array(X)
+        allow_nan = self._accept_nan and not inputs.is_sparse(X)
+        if self._accept_nan and not allow_nan and inputs.has_missing(X.tocsr().data):
+            raise ValueError(
+                f"Input X contains NaN. {type(self).__name__} takes missing values in "
+                "dense X alone."
+            )
+        X = validate_data(
+            self,
+            X,
+            reset=reset,
+            accept_sparse="csr" if self._accept_sparse else False,
+            dtype=None if inputs.is_native(X) else [np.float64, np.float32],
+            ensure_all_finite="allow-nan" if allow_nan else True,
+        )
+        if (dtype or self._fitted_dtype) != "float64":
+            inputs.check_float32_range(X)
+        return inputs.canonical(X)
+
+    @contextmanager
+    def _input_kept(self) -> Iterator[None]:
+        """Bring back what an earlier fit knew of its X, if this one fails."""
+        mine = self.__dict__
+        seen = {name: mine[name] for name in _INPUT if name in mine}
+        try:
+            yield
+        except BaseException:  # an interrupt too: the earlier fit stays whole
+            for name in _INPUT:
+                mine.pop(name, None)
+            mine.update(seen)
+            raise
+
+    # -- using the fit ------------------------------------------------------------
+
+    def _apply(
+        self,
+        function: Callable[[Tensor], Tensor],
+        X: Any,
+        units: Units | None = None,
+        width: int | None = None,
+    ) -> NDArray[Any]:
+        """Return `function` of X by chunks; `width` is of what it holds for a row."""
+        units, dtype, device, widest = self._where(units)
+        return bridge.apply(function, X, units, dtype, device, width or widest)
+
+    def _stream(
+        self, function: Callable[[Tensor], Tensor], X: Any
+    ) -> Iterator[NDArray[Any]]:
+        return bridge.stream(function, X, *self._where(None))
+
+    def _where(self, units: Units | None) -> tuple[Any, ...]:
+        """Return units, dtype, device and width, as the bridge takes them."""
+        weight = next(self.module_.parameters())
+        units = self._units if units is None else units
+        return units, weight.dtype, weight.device, self.module_.width
+
+    def transform(self, X: Any) -> Any:
+        """Encode the rows of X, without noise.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            The codes, in the dtype of the computation.
+        """
+        check_is_fitted(self, "module_")
+        X = self._validate(X, reset=False)
+        if not self._gives_sparse_codes():
+            return self._apply(self.module_.encode, X)
+        chunks = self._stream(self.module_.encode, X)
+        codes = sp.vstack([sp.csr_array(chunk) for chunk in chunks], format="csr")
+        matrices = get_config().get("sparse_interface") == "spmatrix"
+        return sp.csr_matrix(codes) if matrices else codes
+
+    def inverse_transform(self, X: Any) -> NDArray[Any]:
+        """Decode codes to rows in the units of the training data.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_components)
+            Codes, as `transform` returns them.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self, "module_")
+        codes = check_array(
+            inputs.as_array(X), accept_sparse="csr", dtype=[np.float64, np.float32]
+        )
+        if codes.shape[1] != self.n_components_:
+            raise ValueError(
+                f"X has {codes.shape[1]} features, but {type(self).__name__} is "
+                f"expecting {self.n_components_} features as input."
+            )
+        if self._fitted_dtype != "float64":
+            inputs.check_float32_range(codes)
+
+        def decode(z: Tensor) -> Tensor:
+            z = z.to_dense() if z.layout == torch.sparse_csr else z
+            return self._units.to_data(self.module_.decode(z))
+
+        return self._apply(decode, codes, Units())
+
+    def reconstruct(self, X: Any) -> NDArray[Any]:
+        """Encode and decode: X̂ in the units of X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            Dense, also for sparse X.
+        """
+        check_is_fitted(self, "module_")
+
+        def both(x: Tensor) -> Tensor:
+            return self._units.to_data(self.module_.reconstruct(x))
+
+        return self._apply(both, self._validate(X, reset=False))
+
+    def reconstruction_error(self, X: Any, per_feature: bool = False) -> NDArray[Any]:
+        """Return how far each row is from its reconstruction.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        per_feature : bool, default=False
+            Whether to return each entry's error in place of each row's mean.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_features)
+            (x − x̂)² for squared error, ``abs(x − x̂)`` for absolute error, in the units
+            of X; nats for log loss and Poisson.
+        """
+        check_is_fitted(self, "module_")
+        X = self._validate(X, reset=False)
+        self._check_values(X, self._fitted_loss)
+        module, scale = self.module_, self._units.scale
+
+        def errors(x: Tensor) -> Tensor:
+            return module.errors(bridge.Batch(x, x), scale, per_feature)
+
+        return self._apply(errors, X)
+
+    def score_samples(self, X: Any) -> NDArray[Any]:
+        """Return minus the reconstruction error of each row: higher is better.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            The mean over features, of the clean rows and without penalties, so that
+            it compares across penalties and noise levels, and with PCA.
+        """
+        return -self.reconstruction_error(X)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of `score_samples`, so a grid search needs no scoring.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+        """
+        return float(np.mean(self.score_samples(X), dtype=np.float64))
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> NDArray[Any]:
+        """Decode draws from a density that was fitted to the training codes.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState or None, default=None
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            In the units of the training data.
+        """
+        check_is_fitted(self, "module_")
+        if not Interval(int, 1, None).allows(n_samples):
+            raise ValueError(
+                "The 'n_samples' parameter of sample must be an int in the range "
+                f"[1, inf). Got {n_samples!r} instead."
+            )
+        density = self.density_
+        density.random_state = (
+            np.random.RandomState(np.random.SeedSequence().generate_state(1))
+            if random_state is None
+            else check_random_state(random_state)
+        )
+        codes, _ = density.sample(int(n_samples))
+        return self.inverse_transform(codes)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components_
+
+    @property
+    def density_(self) -> GaussianMixture:
+        """A Gaussian with the mean and covariance of the training codes.
+
+        Of codes so many that the covariance would outgrow the network, its diagonal.
+        """
+        check_is_fitted(self, "module_")
+        _, mean, covariance = self._code_moments
+        full = covariance.ndim == 2
+        density = GaussianMixture(covariance_type="full" if full else "diag")
+        density.weights_ = np.ones(1)
+        density.means_, density.covariances_ = mean[None], covariance[None]
+        if full:
+            factor = np.linalg.inv(np.linalg.cholesky(covariance)).T
+            density.precisions_ = np.linalg.inv(covariance)[None]
+        else:
+            factor = 1.0 / np.sqrt(covariance)
+            density.precisions_ = 1.0 / covariance[None]
+        density.precisions_cholesky_ = factor[None]
+        return density
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self._accept_sparse
+        tags.input_tags.allow_nan = self._accept_nan
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+#: What `validate_data` sets on an estimator.
+_INPUT = ("n_features_in_", "feature_names_in_")
