@@ -168,3 +168,35 @@ def convolutional(k: int) -> Callable[[int], Made]:
         return [*encoder.parameters(), *decoder.parameters()], objective
 
     return make
+
+
+def stack(
+    X: np.ndarray, sizes: tuple[int, ...], level: float, batch: int, epochs: int
+) -> list[np.ndarray]:
+    """Train denoising sigmoid layers greedily; return the codes of each.
+
+    Masked rows in, log loss of clean ones out, tied weights, fused Adam.
+    """
+    torch.manual_seed(0)
+    rows, codes = torch.from_numpy(X), []
+    for k in sizes:
+        w, b, c = _layer(rows.shape[1], k)
+        adam = torch.optim.Adam([w, b, c], lr=1e-2, fused=True)
+        losses = []
+        for _ in range(epochs):
+            for index in torch.randperm(len(rows)).split(batch):
+                x = rows[index]
+                noisy = x * (torch.rand_like(x) >= level)
+                a = F.linear(torch.sigmoid(F.linear(noisy, w, b)), w.T, c)
+                loss = F.binary_cross_entropy_with_logits(a, x, reduction="sum")
+                loss = loss / len(x)
+                adam.zero_grad()
+                loss.backward()
+                adam.step()
+                losses.append(loss.item())
+        with torch.no_grad():
+            rows = torch.cat(
+                [torch.sigmoid(F.linear(x, w, b)) for x in rows.split(2048)]
+            )
+        codes.append(rows.numpy())
+    return codes

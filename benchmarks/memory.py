@@ -5,7 +5,8 @@ stands behind, over what the imports and a first small fit take. A mapped file's
 are not counted: the system takes them back at will.
 
 Sections: memmap, limit (the same with the process forbidden to allocate more than the
-allowance, on Linux), csr.
+allowance, on Linux), stacked (two layers on the same memmap, whose codes between would
+outgrow it too), csr.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import common
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_ae import Autoencoder
+from sklearn_ae import Autoencoder, StackedAutoencoderPretrainer
 
 ALLOWANCE = 200_000_000
 N_FEATURES = 256
@@ -78,8 +79,12 @@ def child(what: str, argument: str) -> dict[str, Any]:
         resource.setrlimit(resource.RLIMIT_DATA, (virtual_data() + ALLOWANCE, hard))
     loaded = common.anonymous_bytes()
     start = time.perf_counter()
+    model: Any = Autoencoder(16, max_iter=1, device="cpu", random_state=0)
+    if what == "stacked":
+        model = StackedAutoencoderPretrainer(layer_sizes=(300, 16), random_state=0)
+        model.set_params(estimator__max_iter=1, estimator__device="cpu")
     with common.Peak() as fit:
-        model = Autoencoder(16, max_iter=1, device="cpu", random_state=0).fit(X)
+        model.fit(X)
     spent = time.perf_counter() - start
     with common.Peak() as transform:
         codes = model.transform(X)
@@ -126,10 +131,10 @@ def main() -> None:
     common.introduce(args)
     rows: list[dict[str, Any]] = []
     n_bytes = 10 * ALLOWANCE // (4 if args.quick else 1)
-    wanted = common.chosen(args.only, ["memmap", "limit", "csr"])
+    wanted = common.chosen(args.only, ["memmap", "limit", "stacked", "csr"])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.f64"
-        if {"memmap", "limit"} & set(wanted):
+        if {"memmap", "limit", "stacked"} & set(wanted):
             make_file(path, n_bytes)
         for what in wanted:
             for _ in range(args.rounds):
@@ -141,6 +146,7 @@ def main() -> None:
                 else:
                     answer = common.in_subprocess(__file__, what, str(path))
                     name = "memmap" + ", under RLIMIT_DATA" * (what == "limit")
+                    name += ", two layers" * (what == "stacked")
                     rows.append(row(name, answer, ALLOWANCE / 1e6))
     common.table("peak memory of a fit", rows)
     common.write(args.out, {"memory": rows})

@@ -7,6 +7,8 @@ from sklearn_ae.autoencoders.denoising import DenoisingAutoencoder
 from sklearn_ae.autoencoders.k_sparse import KSparseAutoencoder
 from sklearn_ae.autoencoders.sparse import SparseAutoencoder
 from sklearn_ae.engine.persistence import load, save
+from sklearn_ae.meta.classifier import StackedAutoencoderClassifier
+from sklearn_ae.meta.stacked import StackedAutoencoderPretrainer
 from sklearn_ae.parts.corruptions import GaussianNoise, Masking, SaltAndPepper
 from sklearn_ae.parts.penalties import L1, L2, Contraction, KLSparsity
 
@@ -26,6 +28,8 @@ __all__ = [
     "Masking",
     "SaltAndPepper",
     "SparseAutoencoder",
+    "StackedAutoencoderClassifier",
+    "StackedAutoencoderPretrainer",
     "load",
     "save",
 ]

@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 import sklearn_ae
 from sklearn_ae import (
@@ -18,7 +18,10 @@ from sklearn_ae import (
     KSparseAutoencoder,
     Masking,
     SparseAutoencoder,
+    StackedAutoencoderClassifier,
+    StackedAutoencoderPretrainer,
 )
+from sklearn_ae.engine.base import BaseAutoencoder
 
 #: Whole configurations, as users get them: these pass every check with every default.
 #: The other methods' defaults are those in `FAST` but for hundreds of epochs, which
@@ -27,6 +30,17 @@ DEFAULTS = {
     "Autoencoder": Autoencoder(),
     "Autoencoder-float64": Autoencoder(dtype="float64"),
 }
+
+#: A layer without noise, and one with; both of one affine map and a nonlinearity.
+CALM = Autoencoder(
+    max_iter=3,
+    hidden_layer_sizes=(),
+    code_activation="tanh",
+    standardize=False,
+    dtype="float64",
+)
+NOISY = DenoisingAutoencoder(max_iter=3, hidden_layer_sizes=(), code_activation="relu")
+STACK = StackedAutoencoderPretrainer(NOISY, layer_sizes=(4, 2), max_iter=3)
 
 #: The configurations that take different paths through the code, with few epochs.
 FAST = {
@@ -74,7 +88,39 @@ FAST = {
     ),
     "SparseAutoencoder": SparseAutoencoder(max_iter=3),
     "SparseAutoencoder-l1": SparseAutoencoder(max_iter=3, penalty="l1"),
+    "StackedAutoencoderPretrainer": StackedAutoencoderPretrainer(max_iter=3).set_params(
+        estimator__max_iter=3
+    ),
+    "StackedAutoencoderPretrainer-reconstruction": clone(STACK).set_params(
+        fine_tune="reconstruction", dropout=0.2, alpha=1e-3
+    ),
+    "StackedAutoencoderPretrainer-class": clone(STACK).set_params(fine_tune="class"),
+    "StackedAutoencoderPretrainer-float64": StackedAutoencoderPretrainer(
+        CALM, layer_sizes=(4, 2), fine_tune="reconstruction", max_iter=3
+    ),
+    "StackedAutoencoderPretrainer-mixed": StackedAutoencoderPretrainer(
+        estimators=[
+            ("below", ConvolutionalAutoencoder(6, max_iter=3)),
+            ("top", KSparseAutoencoder(2, max_iter=3)),
+        ]
+    ),
+    "StackedAutoencoderClassifier": StackedAutoencoderClassifier(
+        max_iter=10
+    ).set_params(pretrainer__estimator__max_iter=3),
+    "StackedAutoencoderClassifier-stopping": StackedAutoencoderClassifier(
+        STACK, max_iter=3, early_stopping=True, validation_fraction=0.2
+    ),
+    "StackedAutoencoderClassifier-untrained": StackedAutoencoderClassifier(
+        StackedAutoencoderPretrainer(CALM, layer_sizes=(8, 4)),
+        pretrain=False,
+        alpha=1e-2,
+        max_iter=10,
+    ),
 }
+
+#: Those with one network, and those that also have codes.
+SINGLE = {n: e for n, e in FAST.items() if isinstance(e, BaseAutoencoder)}
+CODECS = {n: e for n, e in FAST.items() if hasattr(e, "inverse_transform")}
 
 #: A few of them, for what depends on little beside validation.
 CORE = {
@@ -89,6 +135,9 @@ CORE = {
         "DenoisingAutoencoder",
         "KSparseAutoencoder",
         "SparseAutoencoder",
+        "StackedAutoencoderPretrainer",
+        "StackedAutoencoderPretrainer-class",
+        "StackedAutoencoderClassifier",
     )
 }
 
@@ -156,6 +205,13 @@ BAD_VALUES = {
     "noise": [*BAD_NAME, L1(), Masking],
     "emphasis": [*BAD_NUMBER, 1.5, True],
     "noise_level": [*BAD_NUMBER, True],
+    "estimator": [3, "denoising", Autoencoder, GaussianNoise(), [Autoencoder()]],
+    "layer_sizes": [(), (0,), (("a", 7),), (8, -1), (8, 2.0), 8, "8", None, (True,)],
+    "estimators": [3, [], "ab", [3], Autoencoder, Autoencoder(), [("name", 3)]],
+    "fine_tune": ["nonsense", 3, True, "classes"],
+    "pretrainer": [3, "stacked", Autoencoder(), StackedAutoencoderPretrainer, [STACK]],
+    "pretrain": BAD_FLAG,
+    "class_weight": [3, "balance", [1.0, 2.0], True],
 }
 
 
@@ -176,6 +232,35 @@ def table(n_samples=24, n_features=5, seed=0):
     noise = rng.normal(size=(n_samples, n_features))
     X = codes @ rng.normal(size=(2, n_features)) * 4 + noise
     return np.round(np.clip(X + 10, 0, 30))
+
+
+def labels(n_samples=24):
+    """Return one of two classes for each row, or −1, which is none."""
+    return np.array([0, 1, -1])[np.arange(n_samples) % 3]
+
+
+def fit(model, X):
+    """Fit to rows, and to labels, which only some estimators read."""
+    return model.fit(X, labels(X.shape[0] if hasattr(X, "shape") else len(X)))
+
+
+def answer(model, X):
+    """Return what a fitted model makes of rows: their codes, or probabilities."""
+    return getattr(model, "transform" if is_codec(model) else "predict_proba")(X)
+
+
+def is_codec(model):
+    return hasattr(model, "inverse_transform")
+
+
+def layers(model):
+    """Return the autoencoders in an estimator, itself or what it is made of."""
+    parts = [model, *model.get_params().values()]
+    return [part for part in parts if isinstance(part, BaseAutoencoder)]
+
+
+def dtype_of(model):
+    return layers(model)[0].dtype
 
 
 def counts(n_samples=24, n_features=12, seed=0):

@@ -288,16 +288,16 @@ def test_best_weights_are_restored(learning_rate):
 
 def held_out_rows(fitted, X):
     """Return the rows that a training of this seed holds out."""
-    _, valid = training._split(fitted, len(X), fitted._seed, False)
+    _, valid = training.split(fitted, len(X), fitted._seed, False)
     return X[valid]
 
 
 def test_split_is_shuffled_and_complete():
     settings = model(early_stopping=True, validation_fraction=0.3)
-    train, valid = training._split(settings, 50, 0, False)
+    train, valid = training.split(settings, 50, 0, False)
     assert sorted([*train, *valid]) == list(range(50))
     assert len(valid) == 15 and list(valid) != list(range(15))
-    other = training._split(settings, 50, 1, False)[1]
+    other = training.split(settings, 50, 1, False)[1]
     assert list(other) != list(valid)
 
 
@@ -307,7 +307,7 @@ def test_held_out_rows_teach_nothing():
     X = table(60)
     settings = {"early_stopping": True, "tol": 0.0, "n_iter_no_change": 100}
     first = model(**settings).fit(X)
-    valid = training._split(first, len(X), first._seed, False)[1]
+    valid = training.split(first, len(X), first._seed, False)[1]
     changed = X.copy()
     changed[valid] *= 1.5
     second = model(**settings).fit(changed)

@@ -121,13 +121,13 @@ def test_warm_start_holds_out_the_same_rows(monkeypatch):
     from sklearn_ae.engine import training
 
     seen = []
-    split = training._split
+    split = training.split
 
     def recorded(*given):
         seen.append(split(*given))
         return seen[-1]
 
-    monkeypatch.setattr(training, "_split", recorded)
+    monkeypatch.setattr(training, "split", recorded)
     model = Autoencoder(2, early_stopping=True, warm_start=True, **SMALL)
     model.fit(table(40)).fit(table(40))
     np.testing.assert_array_equal(seen[0][1], seen[1][1])

@@ -195,10 +195,8 @@ class AutoencoderModule(nn.Module):
         """Return the rows with noise on them, if there is any to draw."""
         if self.corruption is None or generator is None:
             return x
-        if not self.corruption.keeps_zeros:
-            x = dense(x)
         numbers = self._hyperparameters("corruption")
-        return self.corruption.corrupt(x, generator, self.spread, **numbers)
+        return self.corruption.of(x, generator, self.spread, numbers)
 
     def reconstruction(
         self,

@@ -146,8 +146,7 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         self, X: Any, y: Any, *, resume: bool, context: Any, steps: bool = True
     ) -> None:
         with self._input_kept():
-            dtype = None if resume else self.dtype
-            X = self._validate(X, reset=not resume, dtype=dtype)
+            X = self._validate(X, reset=not resume, like=None if resume else self)
             self._check_values(X, self.loss)
             fitted = training.train(
                 self, X, y, resume=resume, context=context, steps=steps

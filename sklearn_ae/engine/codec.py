@@ -21,20 +21,14 @@ from sklearn_ae.engine import bridge, inputs
 from sklearn_ae.engine.bridge import Units
 from sklearn_ae.engine.params import Interval
 
-__all__ = ["Codec"]
+__all__ = ["Codec", "TakesRows"]
 
 
-class Codec(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    """Validated rows to codes and back, errors, scores and draws.
+class TakesRows:
+    """Validation of X, the same for whatever is fitted to rows.
 
-    Who derives from it is fitted once it has
-
-    - ``module_``, with ``encode``, ``decode``, ``reconstruct``, ``errors`` and
-      ``width``, see `sklearn_ae.engine.base.BaseAutoencoder`;
-    - ``n_components_``, the size of the code;
-    - ``_units`` of the rows, see `sklearn_ae.engine.bridge.Units`;
-    - ``_fitted_dtype`` and ``_fitted_loss``, the parameters of the fit;
-    - ``_code_moments``: number, mean and covariance (or variances) of training codes.
+    Who derives from it has, once it is fitted, ``_fitted_dtype``: the `dtype` parameter
+    of the fit.
     """
 
     #: Which of the rows of X it takes, beside dense ones.
@@ -42,32 +36,21 @@ class Codec(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     #: Whether NaN in dense rows is a missing value.
     _accept_nan: bool = False
 
-    module_: Any
-    n_components_: int
-    _units: Units
     _fitted_dtype: str
-    _fitted_loss: str
-    _code_moments: tuple[int, NDArray[Any], NDArray[Any]]
 
-    def _check_values(self, X: Any, loss: str) -> None:
-        """Raise ValueError for rows that the objective is not defined on."""
-
-    def _gives_sparse_codes(self) -> bool:
-        """Tell whether `transform` returns CSR."""
-        return False
-
-    # -- rows ---------------------------------------------------------------------
-
-    def _validate(self, X: Any, *, reset: bool, dtype: str | None = None) -> Any:
+    def _validate(self, X: Any, *, reset: bool, like: Any = None) -> Any:
         """Return X as an array or CSR that the bridge can read, or raise.
 
-        `dtype` is the parameter by which it will be computed, that of the fit if None.
+        What X may be, and what is computed in, is as `like`, an autoencoder to be
+        fitted, has it; as the fit has it by default.
         """
+        dtype = self._fitted_dtype if like is None else like.dtype
+        like = self if like is None else like
         if isinstance(X, inputs.LazyRows):  # our own, and made of validated rows
             return validate_data(self, X, reset=reset, skip_check_array=True)
         X = inputs.as_array(X)
-        allow_nan = self._accept_nan and not inputs.is_sparse(X)
-        if self._accept_nan and not allow_nan and inputs.has_missing(X.tocsr().data):
+        allow_nan = like._accept_nan and not inputs.is_sparse(X)
+        if like._accept_nan and not allow_nan and inputs.has_missing(X.tocsr().data):
             raise ValueError(
                 f"Input X contains NaN. {type(self).__name__} takes missing values in "
                 "dense X alone."
@@ -76,11 +59,11 @@ class Codec(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             self,
             X,
             reset=reset,
-            accept_sparse="csr" if self._accept_sparse else False,
+            accept_sparse="csr" if like._accept_sparse else False,
             dtype=None if inputs.is_native(X) else [np.float64, np.float32],
             ensure_all_finite="allow-nan" if allow_nan else True,
         )
-        if (dtype or self._fitted_dtype) != "float64":
+        if dtype != "float64":
             inputs.check_float32_range(X)
         return inputs.canonical(X)
 
@@ -96,6 +79,39 @@ class Codec(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                 mine.pop(name, None)
             mine.update(seen)
             raise
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.sparse = self._accept_sparse
+        tags.input_tags.allow_nan = self._accept_nan
+        return tags
+
+
+class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """Validated rows to codes and back, errors, scores and draws.
+
+    Who derives from it is fitted once it has
+
+    - ``module_``, with ``encode``, ``decode``, ``reconstruct``, ``errors`` and
+      ``width``, see `sklearn_ae.engine.base.BaseAutoencoder`;
+    - ``n_components_``, the size of the code;
+    - ``_units`` of the rows, see `sklearn_ae.engine.bridge.Units`;
+    - ``_fitted_dtype`` and ``_fitted_loss``, the parameters of the fit;
+    - ``_code_moments``: number, mean and covariance (or variances) of training codes.
+    """
+
+    module_: Any
+    n_components_: int
+    _units: Units
+    _fitted_loss: str
+    _code_moments: tuple[int, NDArray[Any], NDArray[Any]]
+
+    def _check_values(self, X: Any, loss: str) -> None:
+        """Raise ValueError for rows that the objective is not defined on."""
+
+    def _gives_sparse_codes(self) -> bool:
+        """Tell whether `transform` returns CSR."""
+        return False
 
     # -- using the fit ------------------------------------------------------------
 
@@ -301,8 +317,6 @@ class Codec(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = self._accept_sparse
-        tags.input_tags.allow_nan = self._accept_nan
         tags.transformer_tags.preserves_dtype = []
         return tags
 

@@ -21,10 +21,13 @@ from numpy.typing import NDArray
 from sklearn_ae.engine import bridge, state, training
 from sklearn_ae.engine.params import Params
 
-__all__ = ["load", "pack", "restore", "save", "unpack"]
+__all__ = ["load", "pack", "restore", "save", "seal", "unpack", "unseal"]
 
 #: What no result depends on.
 _UNCHECKED = ("_checksum", "_skl_callbacks", "callbacks", "device_")
+_DAMAGED = (
+    "This {} was damaged on its way: what was learned does not match its checksum."
+)
 
 
 def pack(kept: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,10 +56,7 @@ def unpack(
     if checksum is None:
         return kept, None
     if _checksum(kept) != checksum:
-        raise ValueError(
-            f"This {name} was damaged on its way: what was learned does not match its "
-            "checksum."
-        )
+        raise ValueError(_DAMAGED.format(name))
     arrays = kept.pop("_weights")
     if kept["device_"] not in bridge.available_devices():
         warnings.warn(
@@ -66,6 +66,28 @@ def unpack(
         )
         kept["device_"] = "cpu"
     return kept, arrays
+
+
+def seal(kept: Mapping[str, Any], learned: tuple[str, ...]) -> dict[str, Any]:
+    """Return an estimator's state with a checksum of some of it, if it is fitted.
+
+    For estimators made of others, whose modules these keep.
+    """
+    kept = dict(kept)
+    if learned[0] in kept:
+        kept["_checksum"] = state.checksum([kept[name] for name in learned])
+    return kept
+
+
+def unseal(
+    kept: Mapping[str, Any], learned: tuple[str, ...], name: str
+) -> dict[str, Any]:
+    """Return the state that `seal` was given; raise ValueError if it is another."""
+    kept = dict(kept)
+    checksum = kept.pop("_checksum", None)
+    if learned[0] in kept and checksum != state.checksum([kept[n] for n in learned]):
+        raise ValueError(_DAMAGED.format(name))
+    return kept
 
 
 def restore(estimator: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:

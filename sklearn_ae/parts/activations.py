@@ -11,6 +11,7 @@ from torch import Tensor
 
 __all__ = [
     "ACTIVATIONS",
+    "CODOMAINS",
     "dropout",
     "get_activation",
     "slope",
@@ -32,6 +33,19 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softplus": F.softplus,
     "gelu": F.gelu,
     "exp": torch.exp,
+}
+
+
+#: The lowest and the highest value of each.
+CODOMAINS: dict[str, tuple[float, float]] = {
+    "identity": (-math.inf, math.inf),
+    "relu": (0.0, math.inf),
+    "sigmoid": (0.0, 1.0),
+    "logistic": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "softplus": (0.0, math.inf),
+    "gelu": (-0.17, math.inf),
+    "exp": (0.0, math.inf),
 }
 
 

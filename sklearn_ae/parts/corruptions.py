@@ -12,12 +12,14 @@ they act on X.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from sklearn_ae.engine.params import Interval, Params
+from sklearn_ae.parts.sparse import dense
 
 __all__ = ["Corruption", "GaussianNoise", "Masking", "SaltAndPepper"]
 
@@ -31,6 +33,28 @@ class Corruption(Params):
     def hyperparameters(self) -> dict[str, float]:
         """Return the numbers that ``corrupt`` takes."""
         return {name: float(value) for name, value in self.get_params().items()}
+
+    def of(
+        self,
+        x: Tensor,
+        generator: torch.Generator,
+        unit: Tensor | float,
+        numbers: Mapping[str, Tensor],
+    ) -> Tensor:
+        """Return a corrupted copy of dense or sparse CSR rows.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, n_features)
+        generator : torch.Generator
+        unit : Tensor of shape () or float
+            What noise is measured in.
+        numbers : mapping of str to Tensor
+            The hyperparameters.
+        """
+        return self.corrupt(
+            x if self.keeps_zeros else dense(x), generator, unit, **numbers
+        )
 
     @staticmethod
     def corrupt(

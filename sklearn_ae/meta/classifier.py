@@ -1,0 +1,391 @@
+r"""A pretrained stack with a softmax on top, trained by class (Bengio et al. 2007).
+
+.. math:: p(y \mid x) = \mathrm{softmax}(W f(x) + b)_y
+
+The stack f has learned from all rows; W, b and f then learn from those with a label.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import _safe_indexing, check_consistent_length
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    validate_data,
+)
+
+from sklearn_ae.engine import bridge, persistence, training
+from sklearn_ae.engine.codec import TakesRows
+from sklearn_ae.engine.params import (
+    Bool,
+    Constraint,
+    Instance,
+    Nothing,
+    OneOf,
+    positional,
+)
+from sklearn_ae.meta.fine_tuning import FineTuningParameters, fine_tune
+from sklearn_ae.meta.labels import Labels
+from sklearn_ae.meta.stacked import StackedAutoencoderPretrainer
+
+__all__ = ["StackedAutoencoderClassifier"]
+
+
+class _Pretrainer(Constraint):
+    """A stack to be fitted, or a fitted one that is frozen."""
+
+    def allows(self, value: Any) -> bool:
+        if isinstance(value, FrozenEstimator):
+            value = value.estimator
+        return isinstance(value, StackedAutoencoderPretrainer)
+
+    def __str__(self) -> str:
+        return "a StackedAutoencoderPretrainer (or a fitted one in a FrozenEstimator)"
+
+
+class StackedAutoencoderClassifier(
+    TakesRows,
+    ClassifierMixin,
+    CallbackSupportMixin,
+    FineTuningParameters,
+    BaseEstimator,
+):
+    r"""Classifier that learns its features from all rows, labelled or not.
+
+    A stack of autoencoders f is fitted to all rows of X; then f and a softmax on top
+    are trained together on the rows with a label, to minimise
+
+    .. math:: \frac{\sum_i w_i\, [-\log \mathrm{softmax}(W f(x_i) + b)_{y_i}]}
+              {\sum_i w_i} + \frac{\alpha}{2} \sum \|W\|^2
+
+    in nats per sample. A row whose label is −1 has none, as in scikit-learn's
+    semi-supervised estimators; but where −1 and 1 are the only labels, they are two
+    classes. The parameters from `alpha` on are those of this training; the layers' own
+    are reached as ``pretrainer__estimator__max_iter``.
+
+    Parameters
+    ----------
+    pretrainer : StackedAutoencoderPretrainer, FrozenEstimator or None, default=None
+        The stack, None for one with its defaults. A fitted one in a FrozenEstimator is
+        not fitted again: a copy of it is fine-tuned.
+    pretrain : bool, default=True
+        Whether to fit the stack, or to begin with the same network at random weights.
+    class_weight : dict, "balanced" or None, default=None
+        How much the rows of each class count, beside their sample weights.
+    early_stopping : bool, default=False
+        Whether to hold out rows with a label (some of each class), stop when the share
+        of them that is classified well no longer rises, and keep the weights with the
+        highest.
+    random_state : int, RandomState or None, default=None
+        Where it is not None it also sets the `random_state` of the stack. Global random
+        states are neither read nor changed.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    pretrainer_ : StackedAutoencoderPretrainer
+        The stack, fine-tuned: its `transform` gives the features.
+    coef_ : ndarray of shape (n_classes, n_components)
+        W.
+    intercept_ : ndarray of shape (n_classes,)
+        b.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features,)
+        Only if X has string column names.
+    n_iter_ : int
+        Epochs of fine-tuning.
+    loss_curve_ : list of float
+        The objective of fine-tuning by epoch, in nats per sample.
+    validation_scores_ : list of float or None
+        Share of held-out rows classified well, by epoch; None without `early_stopping`.
+    history_ : dict of ndarray
+        Each term of the objective by epoch: "train_cross_entropy" and so on.
+
+    See Also
+    --------
+    StackedAutoencoderPretrainer : The stack alone, ahead of any other classifier.
+    sklearn.neural_network.MLPClassifier : Learns from labelled rows alone.
+
+    References
+    ----------
+    Bengio, Y. et al. Greedy layer-wise training of deep networks. NIPS 2007.
+
+    Erhan, D. et al. Why does unsupervised pre-training help deep learning? JMLR 11,
+    2010.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_ae import (
+    ...     StackedAutoencoderClassifier, StackedAutoencoderPretrainer
+    ... )
+    >>> X, y = load_digits(return_X_y=True)
+    >>> few = np.where(np.arange(len(y)) % 18 == 0, y, -1)  # the others have no label
+    >>> stack = StackedAutoencoderPretrainer(layer_sizes=(200, 100))
+    >>> model = StackedAutoencoderClassifier(stack, dropout=0.3, random_state=0)
+    >>> model.set_params(pretrainer__estimator__max_iter=20, max_iter=100)
+    StackedAutoencoderClassifier(...)
+    >>> bool(model.fit(X, few).score(X[few < 0], y[few < 0]) > 0.85)
+    True
+    """
+
+    pretrainer: Any = positional(None)
+    pretrain: bool = True
+    class_weight: Any = None
+
+    _valid: ClassVar = {
+        "pretrainer": [_Pretrainer(), Nothing()],
+        "pretrain": [Bool()],
+        "class_weight": [Instance(dict, "a dict"), OneOf("balanced"), Nothing()],
+    }
+
+    __repr__ = BaseEstimator.__repr__
+
+    # -- the stack ----------------------------------------------------------------
+
+    def _set_nested(self, name: str, params: dict[str, Any]) -> None:
+        if name == "pretrainer" and self.pretrainer is None:
+            self.pretrainer = StackedAutoencoderPretrainer()
+        super()._set_nested(name, params)
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        if getattr(self.pretrainer, "fine_tune", None) == "class":
+            raise ValueError(
+                "The 'pretrainer' parameter must have fine_tune=None or "
+                "'reconstruction': the classifier fine-tunes by class itself."
+            )
+        if isinstance(self.pretrainer, FrozenEstimator):
+            check_is_fitted(self.pretrainer.estimator)
+
+    def _stack(self) -> StackedAutoencoderPretrainer:
+        """Return a stack of our own: to be fitted, or the copy of a fitted one."""
+        if isinstance(self.pretrainer, FrozenEstimator):
+            return copy.deepcopy(self.pretrainer.estimator)
+        if self.pretrainer is None:
+            return StackedAutoencoderPretrainer()
+        return clone(self.pretrainer)
+
+    def _first_layer(self) -> Any:
+        """Return the layer that meets X, which says what X may be."""
+        if "pretrainer_" in vars(self):
+            return self.pretrainer_._first_layer()
+        if not _Pretrainer().allows(self.pretrainer):
+            return StackedAutoencoderPretrainer()._first_layer()
+        return self._stack()._first_layer()
+
+    @property
+    def _accept_sparse(self) -> bool:  # type: ignore[override]
+        return self._first_layer()._accept_sparse
+
+    @property
+    def _accept_nan(self) -> bool:  # type: ignore[override]
+        return self._first_layer()._accept_nan
+
+    @property
+    def _fitted_dtype(self) -> str:  # type: ignore[override]
+        return self.pretrainer_._fitted_dtype
+
+    # -- fitting ------------------------------------------------------------------
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the stack to all rows of X, and train all of it on those with a label.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Labels; −1 is no label, but where −1 and 1 are the only ones they are two
+            classes. Strings among which some are missing come as dtype object, with
+            the number −1.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            How much each row with a label counts. Rows of weight 0 are left out
+            altogether.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If X or y is not what it should be, a parameter is out of its domain,
+            layers do not fit on each other, or training diverges. An earlier fit then
+            stays as it was.
+        """
+        self._check_params()
+        stack = self._stack()
+        with self._input_kept():
+            if isinstance(self.pretrainer, FrozenEstimator):
+                validate_data(stack, X, reset=False, skip_check_array=True)
+            X = self._validate(X, reset=True, like=stack._first_layer())
+            if sample_weight is not None and y is not None:
+                X, y, sample_weight = _weighted(X, y, sample_weight)
+            labels = Labels.of(y, X, self, sample_weight, self.class_weight)
+            labels.check_split(self)
+            fitted = self._train(stack, X, y, labels)
+        self.__dict__.update(fitted)
+        return self
+
+    def _train(
+        self,
+        stack: StackedAutoencoderPretrainer,
+        X: Any,
+        y: Any,
+        labels: Labels,
+    ) -> dict[str, Any]:
+        """Return the fitted attributes."""
+        frozen = isinstance(self.pretrainer, FrozenEstimator)
+        pretrains = bool(self.pretrain) and not frozen
+        seed, _ = training.next_seed(self, resume=False)
+        draw, seed = map(int, np.random.SeedSequence(seed).generate_state(2))
+        if self.random_state is not None:
+            stack.set_params(random_state=draw)
+        context = self._init_callback_context(max_subtasks=1 + pretrains)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        if pretrains:
+            task = context.subcontext(task_name="pretraining")
+            with task.propagate_callback_context(stack):
+                task.call_on_fit_task_begin(estimator=self, X=X)
+                stack.fit(X)
+                task.call_on_fit_task_end(estimator=self, X=X)
+        elif not frozen:
+            stack._begin(X)
+        module, history = fine_tune(
+            self,
+            stack.estimators_,
+            X,
+            y,
+            seed=seed,
+            context=context.subcontext(task_name="fine-tuning", max_subtasks=None),
+            fitted=lambda module: _answers(stack, module, labels),
+            labels=labels,
+        )
+        fitted = {**_answers(stack, module, labels), "history_": history}
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return fitted
+
+    # -- using the fit ------------------------------------------------------------
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the most likely class of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        check_is_fitted(self, "pretrainer_")
+        likely = self._of_logits(lambda logits: logits.argmax(1), X)
+        return self.classes_[likely]
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return the probability of each class for each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            The classes are in the order of `classes_`.
+        """
+        check_is_fitted(self, "pretrainer_")
+        return self._of_logits(lambda logits: F.softmax(logits, dim=1), X)
+
+    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+        """Return the logarithm of the probability of each class for each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            −inf where `predict_proba` is 0.
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def _of_logits(self, function: Any, X: Any) -> NDArray[Any]:
+        """Return a function of W f(x) + b, by chunks."""
+        X = self._validate(X, reset=False)
+        stack, device = self.pretrainer_, torch.device(self.pretrainer_.device_)
+        encode = stack.module_.encode
+        weight = bridge.to_tensor(self.coef_).to(device)
+        bias = bridge.to_tensor(self.intercept_).to(device)
+        return stack._apply(lambda x: function(F.linear(encode(x), weight, bias)), X)
+
+    # -- fitted attributes --------------------------------------------------------
+
+    @property
+    def n_iter_(self) -> int:
+        """Epochs of fine-tuning."""
+        return len(self.loss_curve_)
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """Objective of fine-tuning by epoch, in nats per sample."""
+        check_is_fitted(self, "pretrainer_")
+        return self.history_["train_loss"].tolist()
+
+    @property
+    def validation_scores_(self) -> list[float] | None:
+        """Share of held-out rows classified well, by epoch."""
+        check_is_fitted(self, "pretrainer_")
+        errors = self.history_.get("valid_error_rate")
+        return None if errors is None else (1.0 - errors).tolist()
+
+    # -- persistence --------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        return persistence.seal(super().__getstate__(), _LEARNED)
+
+    def __setstate__(self, kept: Any) -> None:
+        super().__setstate__(persistence.unseal(kept, _LEARNED, type(self).__name__))
+
+
+#: What was learned here; what the stack learned, it keeps itself.
+_LEARNED = ("classes_", "coef_", "intercept_")
+
+
+def _answers(
+    stack: StackedAutoencoderPretrainer, module: Any, labels: Labels
+) -> dict[str, Any]:
+    """Return the fitted attributes that predictions are made of."""
+    weight, bias = module.affine()
+    return {
+        "pretrainer_": stack,
+        "classes_": labels.classes,
+        "coef_": weight,
+        "intercept_": bias,
+    }
+
+
+def _weighted(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """Return the rows that count, their labels and their weights."""
+    check_consistent_length(X, y)
+    weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+    if not weight.any():
+        raise ValueError("All sample weights are zero: there is nothing to learn from.")
+    if weight.all():
+        return X, y, weight
+    kept = np.flatnonzero(weight)
+    return X[kept], _safe_indexing(y, kept), weight[kept]

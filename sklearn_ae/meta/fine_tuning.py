@@ -1,0 +1,380 @@
+r"""A stack of trained layers as one network, and how the whole of it is trained.
+
+With f_l and g_l the encoder and decoder of layer l, each in the units of its own input,
+
+.. math:: f = f_L \circ \dots \circ f_1,\qquad g = g_1 \circ \dots \circ g_L.
+
+By reconstruction the network is unrolled and minimises −log p(x | g(f(x))), with the
+likelihood of the first layer; by class, the decoders are left out and it minimises
+−log softmax(W f(x) + b)_y. The gradient goes through every encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from sklearn.base import clone
+from torch import Tensor, nn
+
+from sklearn_ae.engine import bridge, inputs, training
+from sklearn_ae.engine.base import BaseAutoencoder
+from sklearn_ae.engine.bridge import Batch, Rows, Units
+from sklearn_ae.engine.parameters import TrainingParameters
+from sklearn_ae.engine.params import Instance, Interval, Nothing
+from sklearn_ae.meta.labels import Labels
+from sklearn_ae.parts.activations import dropout
+from sklearn_ae.parts.corruptions import Corruption
+from sklearn_ae.parts.networks import Dense
+
+__all__ = ["FineTuningParameters", "SoftmaxModule", "StackModule", "fine_tune"]
+
+
+class FineTuningParameters(TrainingParameters):
+    """How a stack is trained as a whole.
+
+    Parameters
+    ----------
+    dropout : float, default=0.0
+        Share of each layer's code left out at each step of fine-tuning, in [0, 1).
+    corruption : Corruption or None, default=None
+        What is done to the rows at each step of fine-tuning, such as `Masking`.
+    """
+
+    dropout: float = 0.0
+    corruption: Any = None
+
+    _valid: ClassVar = {
+        "dropout": [Interval(float, 0, 1)],
+        "corruption": [Instance(Corruption, "a Corruption"), Nothing()],
+    }
+
+
+class StackModule(nn.Module):
+    r"""f and g, and the loss −log p(x | g(f(x))) of the unrolled network.
+
+    Its modules are the layers' own, not copies: to train it is to train them.
+
+    Parameters
+    ----------
+    layers : sequence of BaseAutoencoder
+        Fitted, each to the codes of the one before.
+    alpha : float
+        Of the term (α/2) Σ ‖W‖².
+    p_dropout : float
+        Share of each layer's code left out at each training step.
+    corruption : Corruption or None
+        What is done to the rows at each training step.
+    """
+
+    settled: bool = True
+    watched: str = "loss"
+
+    def __init__(
+        self,
+        layers: Sequence[BaseAutoencoder],
+        alpha: float = 0.0,
+        p_dropout: float = 0.0,
+        corruption: Corruption | None = None,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layer.module_ for layer in layers)
+        weight = next(self.layers[0].parameters())
+        self.units = [layer._units for layer in layers]
+        for number, units in enumerate(self.units):
+            origin = None
+            if number and units.shift is not None:
+                origin = weight.new_tensor(-units.shift / units.scale)
+            self.register_buffer(f"origin_{number}", origin)
+        self.register_buffer("alpha", weight.new_tensor(alpha))
+        self.decays, self.p_dropout, self.corruption = alpha > 0, p_dropout, corruption
+        numbers = corruption.hyperparameters() if corruption else {}
+        self.noise = {name: weight.new_tensor(value) for name, value in numbers.items()}
+        self.n_components = self.layers[-1].n_components
+        self.width = max(layer.width for layer in self.layers)
+
+    @property
+    def n_products(self) -> int:
+        """About how many multiplications a row's forward pass makes."""
+        return sum(layer.n_products for layer in self.layers)
+
+    def begin_epoch(self, progress: float) -> None:
+        """Change nothing: the objective stays what it is."""
+
+    def encode_batch(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
+        """Return codes (batch, n_components), with noise if there is any to draw."""
+        x = batch.x
+        if self.corruption is not None and generator is not None:
+            x = self.corruption.of(x, generator, self.layers[0].spread, self.noise)
+            x = x if batch.observed is None else x * batch.observed
+        return self.encode(x, generator)
+
+    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return codes (batch, n_components) of rows in the first layer's units."""
+        for number, layer in enumerate(self.layers):
+            if number:
+                origin = getattr(self, f"origin_{number}")
+                step = 1.0 / self.units[number].scale
+                x = x * step if origin is None else torch.add(origin, x, alpha=step)
+            x = layer.encode(x, generator)
+            if self.p_dropout and generator is not None:
+                x = dropout(x, self.p_dropout, generator)
+        return x
+
+    def first_code(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Decode codes of the last layer to codes of the first."""
+        for number in range(len(self.layers) - 1, 0, -1):
+            z = self.units[number].to_data(self.layers[number].decode(z, generator))
+        return z
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return rows (batch, n_features) of codes (batch, n_components)."""
+        return self.layers[0].decode(self.first_code(z))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return reconstructions (batch, n_features) of rows (batch, n_features)."""
+        return self.decode(self.encode(x))
+
+    def loss(
+        self, batch: Batch, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Return the terms of the objective, as scalars, in nats per row."""
+        code = self.first_code(self.encode_batch(batch, generator), generator)
+        reconstruction = self.layers[0].reconstruction(
+            code, batch.target, generator, batch.observed
+        )
+        weights = [
+            weight
+            for layer in self.layers
+            for weight in (*layer.encoder.weights(), *layer.decoder.weights())
+        ]
+        return {"reconstruction": reconstruction, **self.decay(weights)}
+
+    def decay(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return (α/2) Σ ‖W‖² as a term, if it is one."""
+        if not self.decays:
+            return {}
+        squares = torch.stack([weight.square().sum() for weight in weights])
+        return {"weight_decay": 0.5 * self.alpha * squares.sum()}
+
+    def errors(self, batch: Batch, units: float, per_feature: bool) -> Tensor:
+        """Return reconstruction errors in the units of the data."""
+        code = self.first_code(self.encode(batch.x))
+        return self.layers[0].errors(batch, units, per_feature, code)
+
+
+class SoftmaxModule(nn.Module):
+    r"""The loss −log softmax(W z + b)_y of a stack's codes z, standardised.
+
+    Parameters
+    ----------
+    stack : StackModule
+    units : Units
+        Of the codes, before fine-tuning.
+    n_classes : int
+    generator : torch.Generator
+    """
+
+    settled: bool = True
+    watched: str = "error_rate"
+    origin: Tensor
+
+    def __init__(
+        self,
+        stack: StackModule,
+        units: Units,
+        n_classes: int,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.stack = stack
+        like = next(stack.parameters())
+        n_codes = stack.n_components
+        # from zero all classes are as likely, and the first step is the head's alone
+        self.head = Dense(n_codes, n_classes, generator, like.dtype, gain=0.0)
+        self.register_buffer("origin", like.new_tensor(units.shift))
+        self.scale = units.scale
+
+    @property
+    def n_products(self) -> int:
+        """About how many multiplications a row's forward pass makes."""
+        return self.stack.n_products
+
+    def begin_epoch(self, progress: float) -> None:
+        """Change nothing: the objective stays what it is."""
+
+    def logits(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
+        """Return W z + b, of shape (batch, n_classes)."""
+        z = self.stack.encode_batch(batch, generator)
+        return self.head((z - self.origin) / self.scale)
+
+    def loss(
+        self, batch: Batch, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Return the terms of the objective, as scalars, in nats per row."""
+        nats = F.cross_entropy(
+            self.logits(batch, generator), batch.target, reduction="none"
+        )
+        weights = [w for layer in self.stack.layers for w in layer.encoder.weights()]
+        return {
+            "cross_entropy": _mean(nats, batch.weight),
+            **self.stack.decay([*weights, self.head.weight]),
+        }
+
+    def judge(self, batch: Batch) -> Tensor:
+        """Return the share of rows whose most likely class is another than theirs."""
+        wrong = self.logits(batch, None).argmax(1) != batch.target
+        return _mean(wrong.to(self.origin.dtype), batch.weight)
+
+    def affine(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return W and b for codes as they are, not standardised."""
+        weight = self.head.weight / self.scale
+        bias = self.head.bias - weight @ self.origin
+        return bridge.from_tensor(weight), bridge.from_tensor(bias)
+
+
+def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
+    return values.mean() if weight is None else (values * weight).mean()
+
+
+def fine_tune(
+    estimator: FineTuningParameters,
+    layers: Sequence[BaseAutoencoder],
+    X: Any,
+    y: Any,
+    *,
+    seed: int,
+    context: Any,
+    fitted: Callable[[Any], dict[str, Any]],
+    labels: Labels | None = None,
+) -> tuple[Any, dict[str, NDArray[np.float64]]]:
+    """Train the layers of a stack together, in place.
+
+    Parameters
+    ----------
+    estimator : FineTuningParameters
+        Says how.
+    layers : sequence of BaseAutoencoder
+        Fitted, and nobody else's.
+    X : ndarray or CSR of shape (n_samples, n_features)
+        Validated rows.
+    y : object
+        Handed on to scikit-learn's callbacks, of which `context` is told.
+    seed : int
+    context : sklearn.callback.CallbackContext
+    fitted : callable
+        Returns the estimator's fitted attributes from the module, for callbacks.
+    labels : Labels or None
+        To train by class; by reconstruction without.
+
+    Returns
+    -------
+    module : StackModule or SoftmaxModule
+    history : dict of ndarray
+        Each term of the objective by epoch.
+
+    Raises
+    ------
+    ValueError
+        If training diverges.
+    """
+    first, dtype = layers[0], layers[0]._fitted_dtype
+    device, width = torch.device(first.device_), X.shape[1]
+    has_missing = first._accept_nan and inputs.has_missing(X)
+    draw, *streams = map(int, np.random.SeedSequence(seed).generate_state(3))
+
+    def rows(part: dict[str, Any] | None) -> Rows | None:
+        if part is None:
+            return None
+        kind = training.compute_dtype(dtype)
+        return Rows(X, first._units, kind, device, has_missing=has_missing, **part)
+
+    parts = _parts(estimator, X.shape[0], seed, labels)
+    with torch.inference_mode(False), torch.enable_grad():
+        noise = None if estimator.corruption is None else clone(estimator.corruption)
+        module: Any = StackModule(
+            layers, float(estimator.alpha), float(estimator.dropout), noise
+        )
+        if labels is not None:
+            generator = bridge.make_generator(draw, torch.device("cpu"))
+            units = _code_units(layers, X, labels, draw)
+            module = SoftmaxModule(module, units, len(labels.classes), generator)
+        train, valid = map(rows, parts)
+        net = training.make_net(
+            estimator,
+            module.to(device),
+            device,
+            n_rows=len(train),
+            n_seen=len(train),
+            n_features=width,
+            linear_path=False,
+            streaming=False,
+            streams=streams,
+            mixed=dtype == "bfloat16",
+        )
+        hook = training.epoch_hook(estimator, context, X, y, lambda: fitted(module))
+        training.run(net, train, valid, hook=hook)
+    _describe_anew(layers, X, draw, net.lr)
+    return module, training.history(net, {})
+
+
+def _parts(
+    estimator: Any, n_rows: int, seed: int, labels: Labels | None
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return what `Rows` is given to train and to judge by."""
+    if labels is None:
+        train, valid = training.split(estimator, n_rows, seed, streaming=False)
+        return {"subset": train}, None if valid is None else {"subset": valid}
+    if not estimator.early_stopping:
+        return labels.of_rows(), None
+    return labels.split(estimator.validation_fraction, seed)
+
+
+def _some(X: Any, rows: NDArray[np.intp], seed: int) -> NDArray[np.intp]:
+    """Return at most `DENSITY_ROWS` of the numbers of rows."""
+    if len(rows) <= training.DENSITY_ROWS:
+        return rows
+    rng = np.random.default_rng(seed)
+    return np.sort(rng.choice(rows, training.DENSITY_ROWS, replace=False))
+
+
+def _code_units(
+    layers: Sequence[BaseAutoencoder], X: Any, labels: Labels, seed: int
+) -> Units:
+    """Return the units in which the codes of labelled rows have mean 0 and scale 1."""
+    places = _some(X, np.arange(len(labels.rows)), seed)
+    codes = X[labels.rows[places]]
+    for layer in layers:
+        codes = layer._apply(layer.module_.encode, codes)
+    codes = codes.astype(np.float64)
+    weight = None if labels.weight is None else labels.weight[places]
+    mean = np.average(codes, axis=0, weights=weight)
+    variance = np.average(np.square(codes - mean), axis=0, weights=weight).mean()
+    return Units(mean, float(np.sqrt(variance)) or 1.0)
+
+
+def _describe_anew(
+    layers: Sequence[BaseAutoencoder], X: Any, seed: int, rate: float
+) -> None:
+    """Bring up to date what layers say of themselves, or raise ValueError."""
+    n_rows = X.shape[0]
+    codes = X[_some(X, np.arange(n_rows), seed)]
+    for layer in layers:
+        module, below = layer.module_, codes
+
+        def over(function: Any, layer: Any = layer, below: Any = below) -> Any:
+            return layer._stream(function, below)
+
+        vars(layer).update(layer._describe(module, over))
+        codes = layer._apply(module.encode, below)
+        if not np.isfinite(codes).all():
+            raise ValueError(
+                "Fine-tuning made codes non-finite: training diverged. Lower the "
+                f"learning rate (learning_rate_init={rate:g})."
+            )
+        full = layer._code_moments[2].ndim == 2
+        layer._code_moments = training.code_moments(n_rows, codes, full)

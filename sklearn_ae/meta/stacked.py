@@ -1,0 +1,527 @@
+r"""Greedy layer-wise pretraining (Bengio et al. 2007; Vincent et al. 2010).
+
+Layer l is trained on the clean codes of the layers below, which stay as they are,
+
+.. math:: h_0 = x,\qquad h_l = f_l(h_{l-1}),\qquad
+          \min_{f_l, g_l}\ \mathbb{E}\,[\ell_l(h_{l-1}, g_l, f_l)],
+
+with whatever objective ℓ the layer has (a denoising one corrupts h_{l−1} afresh). Then
+all of them may be trained together: see `sklearn_ae.meta.fine_tuning`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils import Bunch, Tags
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_ae.autoencoders.denoising import DenoisingAutoencoder
+from sklearn_ae.engine import bridge, inputs, training
+from sklearn_ae.engine.base import BaseAutoencoder
+from sklearn_ae.engine.codec import Codec
+from sklearn_ae.engine.params import (
+    Instance,
+    Interval,
+    Nothing,
+    OneOf,
+    SequenceOf,
+    named_items,
+    positional,
+)
+from sklearn_ae.meta.fine_tuning import FineTuningParameters, StackModule, fine_tune
+from sklearn_ae.meta.labels import Labels
+from sklearn_ae.parts.activations import CODOMAINS
+from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
+
+__all__ = ["StackedAutoencoderPretrainer"]
+
+_AUTOENCODER = Instance(BaseAutoencoder, "an autoencoder")
+
+
+def default_layer() -> DenoisingAutoencoder:
+    """Return the autoencoder of each layer where none is given: one tied layer."""
+    return DenoisingAutoencoder(
+        hidden_layer_sizes=(),
+        code_activation="relu",
+        tied_weights=True,
+        noise="masking",
+    )
+
+
+class StackedAutoencoderPretrainer(
+    Codec, CallbackSupportMixin, FineTuningParameters, BaseEstimator
+):
+    r"""Stack of autoencoders, each trained on the codes of the one below.
+
+    As a step of a Pipeline it hands deep features to whatever follows; all rows of X
+    are learned from, labelled or not. Each layer minimises its own objective on the
+    clean codes of those below, which stay as they are; `fine_tune` then trains all
+    of them together, by
+
+    .. math:: \mathbb{E}\,[-\log p(x \mid g(f(x)))] + \frac{\alpha}{2} \sum \|W\|^2,
+              \qquad f = f_L \circ \dots \circ f_1,\ g = g_1 \circ \dots \circ g_L
+
+    ("reconstruction") or by −log softmax(W f(x) + b)_y on the rows with a label, in
+    nats per sample.
+
+    The parameters from `alpha` on are those of fine-tuning: a layer's own are its
+    estimator's. Those of `estimator` are reached as ``estimator__noise_level``, those
+    of `estimators` by their names, as a Pipeline's steps. ``stack[0]`` and
+    ``stack["name"]`` are fitted layers, ``stack[:2]`` is a stack of the first two.
+
+    Parameters
+    ----------
+    estimator : autoencoder or None, default=None
+        What each layer is, of the sizes in `layer_sizes`. None is one layer of
+        rectified units that restores rows from masked ones: ``DenoisingAutoencoder(
+        hidden_layer_sizes=(), code_activation="relu", tied_weights=True,
+        noise="masking")``.
+    layer_sizes : tuple of int, default=(500, 500)
+        Size of each layer's code, from the lowest on.
+    estimators : list of autoencoders or of (str, autoencoder), or None, default=None
+        The layers, each with its own size, from the lowest on; in place of `estimator`
+        and `layer_sizes`. Their devices and dtypes must agree.
+    fine_tune : {"reconstruction", "class"} or None, default=None
+        By what all layers are trained together in the end. "class" needs y and changes
+        the encoders: `inverse_transform` then decodes with what was left of before.
+    random_state : int, RandomState or None, default=None
+        Where it is not None it also sets the `random_state` of every layer. Global
+        random states are neither read nor changed.
+
+    Attributes
+    ----------
+    estimators_ : list of autoencoders
+        The fitted layers, fine-tuned where that was asked for.
+    named_estimators_ : Bunch
+        The same by their names, "layer1" and so on where none were given.
+    n_components_ : int
+        Size of the last layer's code.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features,)
+        Only if X has string column names.
+    classes_ : ndarray of shape (n_classes,)
+        Only after ``fine_tune="class"``.
+    n_iter_ : int
+        Epochs trained, of all layers and of fine-tuning.
+    history_ : dict of ndarray
+        Each term of the objective of fine-tuning by epoch; empty without. A layer's
+        own is ``estimators_[0].history_``.
+    density_ : GaussianMixture
+        Of the last layer's training codes, for `sample`.
+    device_ : str
+        Where the network is.
+    module_ : torch.nn.Module
+        The unrolled network.
+
+    See Also
+    --------
+    StackedAutoencoderClassifier : The fine-tuned stack as a classifier.
+
+    References
+    ----------
+    Bengio, Y. et al. Greedy layer-wise training of deep networks. NIPS 2007.
+
+    Vincent, P. et al. Stacked denoising autoencoders. JMLR 11, 2010.
+
+    Erhan, D. et al. Why does unsupervised pre-training help deep learning? JMLR 11,
+    2010.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_ae import StackedAutoencoderPretrainer
+    >>> X, y = load_digits(return_X_y=True)
+    >>> stack = StackedAutoencoderPretrainer(layer_sizes=(100, 50), random_state=0)
+    >>> stack.set_params(estimator__max_iter=20).fit(X).transform(X).shape
+    (1797, 50)
+    >>> stack.transform(X, depth=1).shape
+    (1797, 100)
+    >>> probe = make_pipeline(stack, LogisticRegression(max_iter=1000)).fit(X, y)
+    >>> bool(probe.score(X, y) > 0.95)
+    True
+    """
+
+    estimator: Any = positional(None)
+    layer_sizes: tuple[int, ...] = (500, 500)
+    estimators: Any = None
+    fine_tune: str | None = None
+
+    _valid: ClassVar = {
+        "estimator": [_AUTOENCODER, Nothing()],
+        "layer_sizes": [
+            SequenceOf(
+                Interval(int, 1, None),
+                "a tuple or list of one or more ints in the range [1, inf)",
+                shortest=1,
+            )
+        ],
+        "estimators": [
+            SequenceOf(_AUTOENCODER, "a list of one or more autoencoders", shortest=1),
+            Nothing(),
+        ],
+        "fine_tune": [OneOf("reconstruction", "class"), Nothing()],
+    }
+    _flat: ClassVar[tuple[str, ...]] = ("estimators",)
+
+    __repr__ = BaseEstimator.__repr__
+
+    # -- the layers ---------------------------------------------------------------
+
+    def _set_nested(self, name: str, params: dict[str, Any]) -> None:
+        if name == "estimator" and self.estimator is None:
+            self.estimator = default_layer()
+        super()._set_nested(name, params)
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        names = [name for name, _ in named_items(self.estimators or [])]
+        taken = set(inspect.signature(type(self)).parameters)
+        for name in names:
+            if names.count(name) > 1 or name in taken or "__" in name:
+                raise ValueError(
+                    f"The 'estimators' parameter of {type(self).__name__} names one "
+                    f"{name!r}. Names must differ from each other and from the "
+                    "parameters, without '__'."
+                )
+
+    def _declared(self) -> list[tuple[str, Any]]:
+        """Return the layers as they are asked for, not fitted, all of them copies."""
+        if self.estimators is not None:
+            return [(name, clone(one)) for name, one in named_items(self.estimators)]
+        each = default_layer() if self.estimator is None else self.estimator
+        return [
+            (f"layer{number}", clone(each).set_params(n_components=int(size)))
+            for number, size in enumerate(self.layer_sizes, start=1)
+        ]
+
+    def _first_layer(self) -> Any:
+        """Return the layer that meets X, which says what X may be."""
+        if "estimators_" in vars(self):
+            return self.estimators_[0]
+        try:
+            return self._declared()[0][1]
+        except (TypeError, ValueError, IndexError, AttributeError):
+            return default_layer()  # fit will say what is wrong
+
+    @property
+    def _accept_sparse(self) -> bool:  # type: ignore[override]
+        return self._first_layer()._accept_sparse
+
+    @property
+    def _accept_nan(self) -> bool:  # type: ignore[override]
+        return self._first_layer()._accept_nan
+
+    def _check_values(self, X: Any, loss: str) -> None:
+        self._first_layer()._check_values(X, loss)
+
+    def _check_layers(self, layers: list[tuple[str, Any]], n_features: int) -> None:
+        """Raise ValueError where a layer cannot stand on the one below."""
+        below: dict[str, Any] = {}
+        first = layers[0][1]
+        for name, layer in layers:
+            for shared in ("device", "dtype"):
+                ours, theirs = getattr(layer, shared), getattr(first, shared)
+                if ours != theirs:
+                    raise ValueError(
+                        f"All layers must have the same {shared}. Got {theirs!r} and, "
+                        f"for {name!r}, {ours!r}."
+                    )
+            try:
+                config = layer._module_config(n_features)
+                dtype = training.compute_dtype(layer.dtype)
+                training.build_module(layer._module_class, config, dtype, seed=0)
+            except ValueError as error:
+                raise ValueError(f"Layer {name!r} does not fit: {error}") from error
+            code = below.get("code_activation")
+            kind = RECONSTRUCTIONS.get(config.get("loss", ""))
+            if code is not None and kind is not None and kind.lowest is not None:
+                low, high = CODOMAINS[code]
+                most = np.inf if kind.highest is None else kind.highest
+                if low < kind.lowest or high > most:
+                    raise ValueError(
+                        f"Layer {name!r} does not fit: loss={kind.name!r} needs values "
+                        f"in [{kind.lowest:g}, {most:g}], and codes of the layer below "
+                        f"(code_activation={code!r}) may be in [{low:g}, {high:g}]."
+                    )
+            n_features, below = int(layer.n_components), config
+
+    # -- fitting ------------------------------------------------------------------
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit one layer after the other, and fine-tune them where that is asked for.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows with a label and without.
+        y : array-like of shape (n_samples,) or None
+            Labels, for ``fine_tune="class"`` alone; −1 is no label, but where −1 and 1
+            are the only ones they are two classes.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If X or y is not what the layers take, a parameter is out of its domain,
+            layers do not fit on each other, or training diverges. An earlier fit then
+            stays as it was.
+        """
+        self._check_params()
+        layers = self._declared()
+        first = layers[0][1]
+        with self._input_kept():
+            X = self._validate(X, reset=True, like=first)
+            labels = None
+            if self.fine_tune == "class":
+                labels = Labels.of(y, X, self)
+                labels.check_split(self)
+            self._check_layers(layers, X.shape[1])
+            first._check_values(X, first.loss)
+            fitted = self._fit_layers(layers, X, y, labels)
+        vars(self).pop("classes_", None)
+        self.__dict__.update(fitted)
+        return self
+
+    def _fit_layers(
+        self, layers: list[tuple[str, Any]], X: Any, y: Any, labels: Labels | None
+    ) -> dict[str, Any]:
+        """Return the fitted attributes."""
+        seed, _ = training.next_seed(self, resume=False)
+        n_layers = len(layers)
+        seeds = list(
+            map(int, np.random.SeedSequence(seed).generate_state(n_layers + 1))
+        )
+        n_stages = n_layers + (self.fine_tune is not None)
+        context = self._init_callback_context(max_subtasks=n_stages)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        codes = X
+        for number, (name, layer) in enumerate(layers):
+            if self.random_state is not None:
+                layer.set_params(random_state=seeds[number])
+            stage = f"layer {number + 1} of {n_layers}: {name}"
+            task = context.subcontext(task_name=stage)
+            with task.propagate_callback_context(layer):
+                task.call_on_fit_task_begin(estimator=self, X=codes)
+                layer.fit(codes)
+                task.call_on_fit_task_end(estimator=self, X=codes)
+            if number + 1 < n_layers:
+                codes = _codes(layer, codes)
+            if self.verbose:
+                print(  # noqa: T201
+                    f"[{type(self).__name__}] {stage}, {layer.n_components_} units: "
+                    f"{layer.n_iter_} epochs, loss {layer.loss_:.6g}"
+                )
+        fitted: dict[str, Any] = {
+            "estimators_": [layer for _, layer in layers],
+            "_names": [name for name, _ in layers],
+            "history_": {},
+        }
+        if self.fine_tune is not None:
+            _, fitted["history_"] = fine_tune(
+                self,
+                fitted["estimators_"],
+                X,
+                y,
+                seed=seeds[-1],
+                context=context.subcontext(task_name="fine-tuning", max_subtasks=None),
+                fitted=lambda module: fitted,
+                labels=labels,
+            )
+        if labels is not None:
+            fitted["classes_"] = labels.classes
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return fitted
+
+    def _begin(self, X: Any) -> Self:
+        """Take on initial weights in all layers, and leave it at that."""
+        layers = self._declared()
+        X = self._validate(X, reset=True, like=layers[0][1])
+        self._check_layers(layers, X.shape[1])
+        seed, _ = training.next_seed(self, resume=False)
+        seeds = map(int, np.random.SeedSequence(seed).generate_state(len(layers)))
+        codes = X
+        for (_, layer), draw in zip(layers, seeds, strict=True):
+            if self.random_state is not None:
+                layer.set_params(random_state=draw)
+            codes = _codes(layer._begin(codes), codes)
+        self.estimators_ = [layer for _, layer in layers]
+        self._names = [name for name, _ in layers]
+        self.history_ = {}
+        return self
+
+    # -- using the fit ------------------------------------------------------------
+
+    def transform(self, X: Any, depth: int | None = None) -> Any:
+        """Encode the rows of X, without noise.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        depth : int or None, default=None
+            The number of layers to go through, all by default.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            The codes of layer `depth`; CSR where that layer gives it.
+        """
+        check_is_fitted(self, "estimators_")
+        return super().transform(X) if depth is None else self._to(depth).transform(X)
+
+    def inverse_transform(self, X: Any, depth: int | None = None) -> NDArray[Any]:
+        """Decode codes to rows in the units of the training data.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_components)
+            Codes, as `transform` returns them.
+        depth : int or None, default=None
+            The layer that they are of, the last by default.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+        """
+        check_is_fitted(self, "estimators_")
+        if depth is None:
+            return super().inverse_transform(X)
+        return self._to(depth).inverse_transform(X)
+
+    def _to(self, depth: int) -> StackedAutoencoderPretrainer:
+        if not Interval(int, 1, len(self), "both").allows(depth):
+            raise ValueError(
+                f"The 'depth' parameter must be an int in the range [1, {len(self)}], "
+                f"or None. Got {depth!r} instead."
+            )
+        return self[: int(depth)]
+
+    def __len__(self) -> int:
+        """Return the number of layers."""
+        if "estimators_" in vars(self):
+            return len(self.estimators_)
+        return len(self.layer_sizes if self.estimators is None else self.estimators)
+
+    def __getitem__(self, which: int | str | slice) -> Any:
+        """Return a layer by its number or name, or a stack of some of them.
+
+        They are the fitted ones, shared, where the stack is fitted.
+        """
+        fitted = "estimators_" in vars(self)
+        layers = (
+            list(zip(self._names, self.estimators_, strict=True))
+            if fitted
+            else self._declared()
+        )
+        if isinstance(which, str):
+            return dict(layers)[which]
+        if not isinstance(which, slice):
+            return layers[which][1]
+        if which.step not in (1, None):
+            raise ValueError("A stack is sliced in steps of 1.")
+        start, stop, _ = which.indices(len(layers))
+        if start >= stop:
+            raise ValueError("A slice of a stack must have a layer in it.")
+        part = type(self)(
+            **{**self.get_params(deep=False), "estimators": layers[which]}
+        )
+        if fitted:
+            part.estimators_ = [layer for _, layer in layers[which]]
+            part._names = [name for name, _ in layers[which]]
+            part.history_ = self.history_
+            part.n_features_in_ = part.estimators_[0].n_features_in_
+            if start == 0 and hasattr(self, "feature_names_in_"):
+                part.feature_names_in_ = self.feature_names_in_
+        if hasattr(self, "_sklearn_output_config"):
+            part._sklearn_output_config = dict(self._sklearn_output_config)
+        return part
+
+    def _gives_sparse_codes(self) -> bool:
+        return self.estimators_[-1]._gives_sparse_codes()
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = self.fine_tune == "class"
+        return tags
+
+    # -- fitted attributes --------------------------------------------------------
+
+    def _fitted_layers(self) -> list[Any]:
+        check_is_fitted(self, "estimators_")
+        return self.estimators_
+
+    @property
+    def module_(self) -> StackModule:
+        """The unrolled network, of the layers' own modules."""
+        return StackModule(self._fitted_layers())
+
+    @property
+    def named_estimators_(self) -> Bunch:
+        """The fitted layers by their names."""
+        return Bunch(**dict(zip(self._names, self._fitted_layers(), strict=True)))
+
+    @property
+    def n_components_(self) -> int:
+        """Size of the last layer's code."""
+        return self._fitted_layers()[-1].n_components_
+
+    @property
+    def n_iter_(self) -> int:
+        """Epochs trained, of all layers and of fine-tuning."""
+        layers = sum(layer.n_iter_ for layer in self._fitted_layers())
+        return layers + len(self.history_.get("train_loss", ()))
+
+    @property
+    def device_(self) -> str:
+        """Where the network is."""
+        return self._fitted_layers()[0].device_
+
+    @property
+    def _units(self) -> bridge.Units:
+        return self._fitted_layers()[0]._units
+
+    @property
+    def _fitted_dtype(self) -> str:
+        return self._fitted_layers()[0]._fitted_dtype
+
+    @property
+    def _fitted_loss(self) -> str:
+        return self._fitted_layers()[0]._fitted_loss
+
+    @property
+    def _code_moments(self) -> Any:
+        return self._fitted_layers()[-1]._code_moments
+
+
+# scikit-learn has wrapped it to name the last layer's codes, which those of another
+# depth are not: the transforms that it calls are wrapped, and name their own.
+StackedAutoencoderPretrainer.transform = (  # type: ignore[method-assign]
+    StackedAutoencoderPretrainer.transform.__wrapped__
+)
+
+
+def _codes(layer: BaseAutoencoder, X: Any) -> NDArray[Any] | inputs.LazyRows:
+    """Return the codes of the rows of X, as rows to train the next layer on.
+
+    What would outgrow `CACHE_BYTES` is not held, but computed whenever it is read.
+    """
+
+    def encode(rows: Any) -> NDArray[Any]:
+        return layer._apply(layer.module_.encode, rows)
+
+    weight = next(layer.module_.parameters())
+    if X.shape[0] * layer.n_components_ * weight.dtype.itemsize <= bridge.CACHE_BYTES:
+        return encode(X)
+    dtype = np.float64 if layer._fitted_dtype == "float64" else np.float32
+    return inputs.LazyRows(encode, X, layer.n_components_, dtype)
