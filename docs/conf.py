@@ -1,6 +1,7 @@
 """Settings of the documentation: sphinx-build docs docs/_build."""
 
 import os
+import re
 from pathlib import Path
 
 import sklearn_ae
@@ -54,3 +55,12 @@ html_sidebars = {
     "add_penalty": [],
 }
 suppress_warnings = ["config.cache"]  # sphinx-gallery's settings cannot be pickled
+
+
+def unlink(app, what, name, obj, options, lines):
+    """Leave out references of inherited docstrings to scikit-learn's user guide."""
+    lines[:] = [re.sub(r":ref:`([^<`]+) <[^>]+>`", r"\1", line) for line in lines]
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", unlink)

@@ -63,8 +63,8 @@ layer = {
 }
 stack = StackedAutoencoderPretrainer(
     estimators=[
-        DenoisingAutoencoder(400, loss="log_loss", noise_level=0.4, **layer),
-        DenoisingAutoencoder(400, noise_level=0.3, **layer),
+        DenoisingAutoencoder(300, loss="log_loss", noise_level=0.4, **layer),
+        DenoisingAutoencoder(300, noise_level=0.3, **layer),
     ],
     random_state=0,
 )
@@ -81,7 +81,7 @@ stack.fit(X_train)
 
 fine_tuning = {
     "learning_rate_init": 1e-3,
-    "max_iter": 150,
+    "max_iter": 100,
     "dropout": 0.5,
     "corruption": Masking(noise_level=0.2),
 }
@@ -91,7 +91,9 @@ models = {
         stack, pretrain=False, **fine_tuning
     ),
     "logistic regression": LogisticRegression(C=0.1, max_iter=1000),
-    "label spreading": LabelSpreading(kernel="knn", alpha=0.5, max_iter=100),
+    "label spreading": LabelSpreading(
+        kernel="knn", n_neighbors=10, alpha=0.5, max_iter=100
+    ),
 }
 n_labels, n_draws = (20, 50, 100, 300, 1000), 3
 error = {name: np.empty((len(n_labels), n_draws)) for name in models}
@@ -116,13 +118,23 @@ for name, values in error.items():
 # %%
 # What the other rows are worth
 # -----------------------------
+# In every draw the pretrained network errs less than the same network from random
+# weights: by some six points of error with 20 labels, by two from 100 on. It does not
+# win everywhere: up to 100 labels, neighbours tell more than any network here. But
+# label spreading gains little from more labels, and with 1000 both networks are better.
+# Bars go from the lowest to the highest of three draws.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
 colors = dict(zip(models, ("#c8374f", "#7f7f7f", "#4c72b0", "#e0a030"), strict=True))
-for name, values in error.items():
-    left.plot(n_labels, values.mean(axis=1), "o-", color=colors[name], label=name)
-    left.fill_between(
-        n_labels, values.min(axis=1), values.max(axis=1), color=colors[name], alpha=0.15
+for shift, (name, values) in zip((1, 0.97, 1.03, 1.06), error.items(), strict=True):
+    mean = values.mean(axis=1)
+    left.errorbar(
+        shift * np.array(n_labels),
+        mean,
+        yerr=(mean - values.min(axis=1), values.max(axis=1) - mean),
+        marker="o",
+        color=colors[name],
+        label=name,
     )
 left.set(xlabel="labels", ylabel="held-out error", yscale="log")
 left.legend(frameon=False)
@@ -130,7 +142,7 @@ left.legend(frameon=False)
 gain = 100 * (error["not pretrained"] - error["pretrained"])
 right.axhline(0, color="0.6", linewidth=1)
 right.plot(n_labels, gain, "o", color="#c8374f", alpha=0.4)
-right.plot(n_labels, gain.mean(axis=1), "-", color="#c8374f")
+right.plot(n_labels, gain.mean(axis=1), color="#c8374f")
 right.set(xlabel="labels", ylabel="points that pretraining gains")
 
 for ax in (left, right):

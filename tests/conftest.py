@@ -15,6 +15,9 @@ import pytest
 import torch
 from estimators import table
 
+from sklearn_ae.engine import training
+from sklearn_ae.engine.base import BaseAutoencoder
+
 # Networks as small as those here are slower on several threads than on one.
 torch.set_num_threads(1)
 
@@ -32,3 +35,17 @@ def untouched_global_state():
     numpy_after = np.random.get_state()
     assert all(np.array_equal(a, b) for a, b in zip(numpy_before, numpy_after))
     assert torch.equal(torch_before, torch.get_rng_state())
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Return what forbids any training from then on."""
+
+    def trained(*given, **named):
+        raise AssertionError("it came to training")
+
+    def forbid():
+        monkeypatch.setattr(training, "run", trained)
+        monkeypatch.setattr(BaseAutoencoder, "_train", trained)
+
+    return forbid

@@ -239,6 +239,31 @@ def labels(n_samples=24):
     return np.array([0, 1, -1])[np.arange(n_samples) % 3]
 
 
+SOME = labels(60)
+YES_OR_NO = np.where(SOME == 1, "yes", "no")
+
+#: For 60 rows: what cannot be learned from, and what is said of it.
+BAD_Y = {
+    "none": (None, r"requires y to be passed, but the target y is None"),
+    "single class": (np.zeros(60), r"at least 2 classes in y.* one class: 0"),
+    "single class beside unlabelled": (
+        np.where(SOME == 0, 3, -1),
+        r"one class: 3.* 40 of 60 labels are -1",
+    ),
+    "all unlabelled": (np.full(60, -1), r"at least 2 classes.*60 of 60 labels are -1"),
+    "NaN": (np.where(SOME == 0, np.nan, 1.0), r"y contains NaN"),
+    "infinity": (np.where(SOME == 0, np.inf, 1.0), r"y contains infinity"),
+    "continuous": (np.linspace(0, 1, 60), r"Unknown label type: continuous"),
+    "two columns": (np.zeros((60, 2)), r"y should be a 1d array"),
+    "other length": (np.zeros(59), r"inconsistent numbers of samples: \[60, 59\]"),
+    "strings with -1": (
+        np.where(SOME == -1, "-1", YES_OR_NO),
+        r"'-1' is one of them.*dtype=object and the number -1",
+    ),
+    "mixture": (np.where(SOME == 0, "a", SOME.astype(object)), r"y mixes strings"),
+}
+
+
 def fit(model, X):
     """Fit to rows, and to labels, which only some estimators read."""
     return model.fit(X, labels(X.shape[0] if hasattr(X, "shape") else len(X)))

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
-from estimators import CALM, NOISY, counts, labels, table
+from estimators import BAD_Y, CALM, NOISY, counts, labels, table
 from sklearn.base import clone
+from sklearn.callback import ProgressBar
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
@@ -30,7 +31,6 @@ from sklearn_ae import (
     save,
 )
 from sklearn_ae.engine import bridge, inputs, start, training
-from sklearn_ae.engine.base import BaseAutoencoder
 from sklearn_ae.engine.bridge import Batch
 from sklearn_ae.meta.fine_tuning import StackModule
 
@@ -201,7 +201,7 @@ def test_linear_stack_reaches_pca_of_its_smallest_width(sizes):
     layer = Autoencoder(
         hidden_layer_sizes=(), dtype="float64", solver="lbfgs", max_iter=1
     )
-    model = stack(*sizes, layer=layer, solver="lbfgs", max_iter=500, tol=1e-12)
+    model = stack(*sizes, layer=layer, solver="lbfgs", max_iter=150, tol=1e-12)
     model.set_params(fine_tune="reconstruction").fit(X)
     pca = PCA(2).fit(X)
     best = np.square(X - pca.inverse_transform(pca.transform(X))).mean()
@@ -248,8 +248,9 @@ def test_decay_is_half_alpha_times_the_squares_of_all_weights(X):
     module, batch = unrolled(X, alpha=0.3)
     kernels = [p for n, p in module.named_parameters() if n.endswith("kernel")]
     assert len(kernels) == 4  # an encoder and a decoder of each layer
-    squares = sum(float(kernel.square().sum()) for kernel in kernels)
-    assert float(module.loss(batch)["weight_decay"]) == pytest.approx(0.15 * squares)
+    squares = sum(float(kernel.detach().square().sum()) for kernel in kernels)
+    decay = module.loss(batch)["weight_decay"].detach()
+    assert float(decay) == pytest.approx(0.15 * squares)
     assert "weight_decay" not in unrolled(X)[0].loss(batch)
 
 
@@ -470,7 +471,7 @@ def test_codes_are_never_all_held(kind, fine_tune, monkeypatch, tmp_path):
     monkeypatch.setattr(training, "PROBE_ROWS", 50)
     monkeypatch.setattr(bridge, "CACHE_BYTES", 0)
     monkeypatch.setattr(start, "CACHE_BYTES", 0)
-    monkeypatch.setattr(start, "SAMPLE_BYTES", 50 * 5 * 8)
+    monkeypatch.setattr(start, "SAMPLE_BYTES", 50 * 4 * 8)
     layer = clone(STREAMED[kind]).set_params(batch_size=50)
     model = stack(5, 4, 3, layer=layer, fine_tune=fine_tune, batch_size=50)
     model.fit(X, labels(300))
@@ -508,14 +509,24 @@ class Watch:
         self.torn_down += 1
 
     def on_fit_task_begin(self, estimator, context, **kwargs):
-        self.began.append((type(estimator).__name__, context.task_name))
+        self.began.append(told(estimator, context))
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None, **kwargs):
-        event = (type(estimator).__name__, context.task_name)
-        self.ended.append(event)
-        if event == ("StackedAutoencoderPretrainer", "epoch"):
+        who, task, _ = told(estimator, context)
+        self.ended.append(told(estimator, context))
+        if (who, task) == ("StackedAutoencoderPretrainer", "epoch"):
             assert fitted_estimator.transform(table(3, 6)).shape == (3, 4)
-        return event == self.stop_at
+        return (who, task) == self.stop_at
+
+
+def told(estimator, context):
+    """Return whose task it is, its name, and the stage of a stack that it is in.
+
+    The fit of a layer and the stage of the stack are one task with two names.
+    """
+    within = context.parent if context.task_name == "epoch" else context
+    stage = within.source_task_name or within.task_name
+    return type(estimator).__name__, context.task_name, stage
 
 
 @fine_tuned
@@ -526,14 +537,14 @@ def test_callbacks_hear_of_layers_and_epochs(fine_tune, X):
     expected = clone(model).fit(X, Y).transform(X)
     equal(model.set_callbacks(watch).fit(X, Y).transform(X), expected)
     name, layer = type(model).__name__, "DenoisingAutoencoder"
-    stages = [task for who, task in watch.began if who == name and task != "epoch"]
-    assert stages[1:3] == ["layer 1 of 2: first", "layer 2 of 2: second"]
-    assert len(stages) == 3  # with the fit itself
-    epochs = [who for who, task in watch.began if task == "epoch"]
-    assert epochs == [layer] * 6 + [name] * 3 * (fine_tune is not None)
-    places = [watch.began.index((name, stage)) for stage in stages[1:]]
-    between = watch.began[slice(*places)]
-    assert between.count((layer, "epoch")) == 3  # of the first layer, in its stage
+    fits, epochs = (
+        [(who, stage) for who, task, stage in watch.began if task == kind]
+        for kind in ("fit", "epoch")
+    )
+    stages = [(layer, f"layer {n}") for n in ("1 of 2: first", "2 of 2: second")]
+    assert fits == [(name, "fit"), *stages]
+    stages += [(name, "fine-tuning")] * (fine_tune is not None)
+    assert epochs == [stage for stage in stages for _ in range(3)]
     assert sorted(watch.ended) == sorted(watch.began)
     assert watch.set_up == watch.torn_down == 1
 
@@ -546,6 +557,16 @@ def test_callbacks_can_stop_a_layer_or_fine_tuning(who, n_iter, X):
     model = stack(4, 4, fine_tune="reconstruction")
     model.set_callbacks(Watch(stop_at=(who, "epoch"))).fit(X)
     assert model.n_iter_ == n_iter
+
+
+@fine_tuned
+def test_progress_bar(fine_tune, X, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    model = named(fine_tune=fine_tune).set_callbacks(ProgressBar())
+    model.fit(X, Y)
+    printed = capsys.readouterr().out
+    assert "layer 3 of 3: third" in printed and "100%" in printed
+    assert ("fine-tuning" in printed) == (fine_tune is not None)
 
 
 def test_verbose_says_which_layer(X, capsys):
@@ -718,7 +739,7 @@ def test_search_over_the_classifier_and_the_stack(fine_tune):
     grid = {"classifier": classifiers, "features__layer_sizes": [(30,), (30, 20)]}
     search = GridSearchCV(pipeline, grid, cv=2).fit(X, y)
     scores = search.cv_results_["mean_test_score"]
-    assert len(scores) == 6 and (scores > 0.8).all()
+    assert len(scores) == 6 and (scores > 0.5).all()  # by chance it is a tenth
     best = search.best_estimator_.named_steps
     assert type(best.classifier) is type(search.best_params_["classifier"])
     assert len(best.features) == len(search.best_params_["features__layer_sizes"])
@@ -740,20 +761,6 @@ def test_refit_without_classes_forgets_them(X):
 
 
 # -- bad input: refused before any training --------------------------------------
-
-
-@pytest.fixture
-def untrained(monkeypatch):
-    """Fail if anything is trained."""
-
-    def trained(*given, **named):
-        raise AssertionError("it came to training")
-
-    def forbid():
-        monkeypatch.setattr(training, "run", trained)
-        monkeypatch.setattr(BaseAutoencoder, "_train", trained)
-
-    return forbid
 
 
 CONV = ConvolutionalAutoencoder(6, image_shape=(2, 3), max_iter=3)
@@ -805,30 +812,6 @@ def test_codes_that_do_fit(X):
     top = clone(F32).set_params(loss="log_loss")
     model = StackedAutoencoderPretrainer(estimators=[below, top], max_iter=3)
     assert np.isfinite(model.fit(X).transform(X)).all()
-
-
-def strings():
-    return np.where(Y == 1, "yes", "no")
-
-
-BAD_Y = {
-    "none": (None, r"requires y to be passed, but the target y is None"),
-    "single class": (np.zeros(60), r"at least 2 classes in y.* one class: 0"),
-    "single class beside unlabelled": (
-        np.where(Y == 0, 3, -1),
-        r"one class: 3.* 40 of 60 labels are -1",
-    ),
-    "all unlabelled": (np.full(60, -1), r"at least 2 classes.*60 of 60 labels are -1"),
-    "NaN": (np.where(Y == 0, np.nan, 1.0), r"y contains NaN"),
-    "continuous": (np.linspace(0, 1, 60), r"Unknown label type: continuous"),
-    "two columns": (np.zeros((60, 2)), r"y should be a 1d array"),
-    "other length": (np.zeros(59), r"inconsistent numbers of samples: \[60, 59\]"),
-    "strings with -1": (
-        np.where(Y == -1, "-1", strings()),
-        r"'-1' is one of them.*dtype=object and the number -1",
-    ),
-    "mixture": (np.where(Y == 0, "a", Y.astype(object)), r"y mixes strings"),
-}
 
 
 @pytest.mark.parametrize("bad", BAD_Y)

@@ -154,14 +154,14 @@ def train(
         if earlier and estimator._solver != solver:
             earlier = None
         hook = epoch_hook(estimator, context, X, y, fitted)
-        n_weights = sum(p.numel() for p in module.parameters())
+        n_bytes = sum(p.nbytes for p in module.parameters())
         if steps:
             run(net, rows, rows_valid, hook=hook, moments=earlier)
         else:
             net.initialize()
 
     codes = _try_out(net, X, units, dtype, draw)
-    moments = code_moments(X.shape[0], codes, full=codes.shape[1] ** 2 <= n_weights)
+    moments = code_moments(X.shape[0], codes, full=8 * codes.shape[1] ** 2 <= n_bytes)
     if continued:
         moments = _merged_moments(estimator._code_moments, moments)
 

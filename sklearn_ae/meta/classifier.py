@@ -161,13 +161,13 @@ class StackedAutoencoderClassifier(
 
     def _check_params(self) -> None:
         super()._check_params()
-        if getattr(self.pretrainer, "fine_tune", None) == "class":
+        if isinstance(self.pretrainer, FrozenEstimator):
+            check_is_fitted(self.pretrainer.estimator)
+        elif self.pretrainer is not None and self.pretrainer.fine_tune == "class":
             raise ValueError(
                 "The 'pretrainer' parameter must have fine_tune=None or "
                 "'reconstruction': the classifier fine-tunes by class itself."
             )
-        if isinstance(self.pretrainer, FrozenEstimator):
-            check_is_fitted(self.pretrainer.estimator)
 
     def _stack(self) -> StackedAutoencoderPretrainer:
         """Return a stack of our own: to be fitted, or the copy of a fitted one."""
@@ -269,7 +269,7 @@ class StackedAutoencoderClassifier(
             X,
             y,
             seed=seed,
-            context=context.subcontext(task_name="fine-tuning", max_subtasks=None),
+            context=context,
             fitted=lambda module: _answers(stack, module, labels),
             labels=labels,
         )

@@ -263,9 +263,10 @@ def fine_tune(
     X : ndarray or CSR of shape (n_samples, n_features)
         Validated rows.
     y : object
-        Handed on to scikit-learn's callbacks, of which `context` is told.
+        Handed on to scikit-learn's callbacks.
     seed : int
     context : sklearn.callback.CallbackContext
+        Of the estimator's fit, in which this is a task.
     fitted : callable
         Returns the estimator's fitted attributes from the module, for callbacks.
     labels : Labels or None
@@ -316,8 +317,12 @@ def fine_tune(
             streams=streams,
             mixed=dtype == "bfloat16",
         )
-        hook = training.epoch_hook(estimator, context, X, y, lambda: fitted(module))
+        epochs = None if isinstance(estimator.max_iter, str) else net.max_epochs
+        task = context.subcontext(task_name="fine-tuning", max_subtasks=epochs)
+        task.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
+        hook = training.epoch_hook(estimator, task, X, y, lambda: fitted(module))
         training.run(net, train, valid, hook=hook)
+        task.call_on_fit_task_end(estimator=estimator, X=X, y=y)
     _describe_anew(layers, X, draw, net.lr)
     return module, training.history(net, {})
 

@@ -335,7 +335,7 @@ class StackedAutoencoderPretrainer(
                 X,
                 y,
                 seed=seeds[-1],
-                context=context.subcontext(task_name="fine-tuning", max_subtasks=None),
+                context=context,
                 fitted=lambda module: fitted,
                 labels=labels,
             )

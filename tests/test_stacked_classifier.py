@@ -1,0 +1,574 @@
+"""The stack as a classifier: labels, weights, held-out rows, and what it promises."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from estimators import BAD_Y, CALM, NOISY, STACK, counts, labels, table
+from scipy.special import log_softmax, softmax
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_digits
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
+
+from sklearn_ae import (
+    Autoencoder,
+    StackedAutoencoderClassifier,
+    StackedAutoencoderPretrainer,
+    load,
+    save,
+)
+from sklearn_ae.engine import training
+from sklearn_ae.engine.base import BaseAutoencoder
+
+# So few epochs are not meant to converge.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+equal = np.testing.assert_array_equal
+QUIET = StackedAutoencoderPretrainer(CALM, layer_sizes=(5, 4))
+#: Two rows in three have a label.
+Y = labels(60)
+
+
+@pytest.fixture
+def X():
+    return table(60, 6)
+
+
+def make(pretrainer=QUIET, **params):
+    params = {"max_iter": 5, "random_state": 0, **params}
+    return StackedAutoencoderClassifier(pretrainer, **params)
+
+
+def blobs(n_rows=200, n_features=6, seed=0):
+    """Return rows around three corners of a cube, and which."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(3, size=n_rows)
+    return rng.normal(size=(n_rows, n_features)) + 4 * np.eye(n_features)[y], y
+
+
+def frozen(X, **params):
+    """Return a fitted stack in a frame that keeps it from being fitted again."""
+    stack = clone(QUIET).set_params(random_state=0, **params)
+    return FrozenEstimator(stack.fit(X))
+
+
+# -- what it answers -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stack", [QUIET, STACK])
+@pytest.mark.parametrize("pretrain", [True, False])
+def test_probabilities_are_the_softmax_of_an_affine_map_of_features(stack, pretrain, X):
+    y = np.array(["b", "a", "c"])[np.arange(60) % 3]
+    model = make(stack, pretrain=pretrain).fit(X, y)
+    features = model.pretrainer_.transform(X).astype(np.float64)
+    logits = features @ model.coef_.T + model.intercept_
+    rounding = 1e-10 if stack is QUIET else 1e-4
+    for answered, direct in (
+        (model.predict_proba(X), softmax(logits, axis=1)),
+        (model.predict_log_proba(X), log_softmax(logits, axis=1)),
+    ):
+        assert answered.shape == (60, 3)
+        np.testing.assert_allclose(answered, direct, rtol=rounding, atol=rounding)
+    equal(model.classes_, ["a", "b", "c"])
+    equal(model.predict(X), model.classes_[model.predict_proba(X).argmax(axis=1)])
+    assert model.coef_.shape == (3, model.pretrainer_.n_components_)
+    assert model.score(X, y) == np.mean(model.predict(X) == y)
+
+
+def test_separable_classes_are_learned():
+    X, y = blobs()
+    model = make(max_iter=60, learning_rate_init=0.03).fit(X, y)
+    fresh, truth = blobs(seed=1)
+    # the best that there is: the nearest corner
+    best = np.mean(fresh[:, :3].argmax(axis=1) == truth)
+    assert model.score(fresh, truth) > best - 0.02
+
+
+def test_objective_is_the_cross_entropy(X):
+    """Of the whole: with L-BFGS the first loss is that of even odds, log 3."""
+    y = np.arange(60) % 3
+    settings = {"solver": "lbfgs", "max_iter": 30}
+    model = make(**settings).fit(X, y)
+    assert model.loss_curve_[0] == pytest.approx(np.log(3))
+    nats = log_loss(y, model.predict_proba(X))
+    shorter = make(**{**settings, "max_iter": 29}).fit(X, y)
+    # an iteration reports the loss that it began with
+    last = log_loss(y, shorter.predict_proba(X))
+    assert model.loss_curve_[-1] == pytest.approx(last, rel=1e-9)
+    assert nats < last < np.log(3)
+    assert model.history_["train_cross_entropy"].tolist() == model.loss_curve_
+    assert model.n_iter_ == 30
+
+
+def test_weights_and_features_decay(X):
+    """α/2 times the squares of W (in the units it is trained in) and all encoders'."""
+    y = np.arange(60) % 3
+    model = make(solver="lbfgs", alpha=0.1, max_iter=1).fit(X, y)
+    decay = model.history_["train_weight_decay"][0]
+    before = clone(QUIET).set_params(random_state=model.pretrainer_.random_state).fit(X)
+    squares = sum(
+        float(weight.detach().square().sum())
+        for layer in before.estimators_
+        for name, weight in layer.module_.named_parameters()
+        if name.startswith("encoder") and name.endswith("kernel")
+    )
+    assert decay == pytest.approx(0.05 * squares)  # W begins at zero
+
+
+def test_linear_stack_is_logistic_regression():
+    """A square linear layer changes nothing but the units: the optimum is the same."""
+    X, y = blobs(100, 3)
+    layer = Autoencoder(hidden_layer_sizes=(), dtype="float64", max_iter=5)
+    model = make(StackedAutoencoderPretrainer(layer, layer_sizes=(3,)), max_iter=1000)
+    X = X + np.random.default_rng(0).normal(scale=3, size=X.shape)  # not separable
+    model.set_params(solver="lbfgs", tol=1e-12).fit(X, y)
+    convex = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(X, y)
+    best = log_loss(y, convex.predict_proba(X))
+    assert log_loss(y, model.predict_proba(X)) == pytest.approx(best, rel=1e-4)
+
+
+# -- labels ----------------------------------------------------------------------
+
+
+def test_unlabelled_rows_are_pretrained_on(X):
+    """The stack learns from them, as the same stack does without y."""
+    log = []
+    for rows in (slice(None), Y != -1):
+        make(callbacks=[Copied(log)]).fit(X[rows], Y[rows])
+    assert not np.array_equal(*log)
+
+
+class Copied(Callback):
+    """Note the first encoder's weights as fine-tuning finds them."""
+
+    def __init__(self, log):
+        self.log = log
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def on_train_begin(self, net, **kwargs):
+        weight = next(net.module_.stack.parameters())
+        self.log.append(weight.detach().numpy().copy())
+
+
+def test_unlabelled_rows_teach_no_label(X):
+    stack = frozen(X)
+    with_them = make(stack).fit(X, Y)
+    without = make(stack).fit(X[Y != -1], Y[Y != -1])
+    equal(with_them.predict_proba(X), without.predict_proba(X))
+    equal(with_them.classes_, [0, 1])
+
+
+KINDS = {
+    "floats": (np.where(Y == -1, -1.0, Y), [0.0, 1.0]),
+    "objects": (Y.astype(object), [0, 1]),
+    "list": (Y.tolist(), [0, 1]),
+    "int8": (Y.astype(np.int8), [0, 1]),
+    "column": (Y[:, None], [0, 1]),
+    "series": (pd.Series(Y, index=np.arange(60)[::-1]), [0, 1]),
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_y(kind, X):
+    y, classes = KINDS[kind]
+    model = make().fit(X, y)
+    equal(model.classes_, classes)
+    equal(model.predict_proba(X), make().fit(X, Y).predict_proba(X))
+
+
+@pytest.mark.parametrize("missing", [-1, np.int64(-1)])
+def test_strings_some_of_which_are_missing(missing, X):
+    y = np.array(["no", "yes", missing], dtype=object)[np.arange(60) % 3]
+    model = make().fit(X, y)
+    equal(model.classes_, ["no", "yes"])
+    equal(model.predict_proba(X), make().fit(X, Y).predict_proba(X))
+    assert set(model.predict(X)) <= {"no", "yes"}
+
+
+def test_minus_one_and_one_alone_are_two_classes(X):
+    signs = np.where(np.arange(60) % 2, 1, -1)
+    model = make().fit(X, signs)
+    equal(model.classes_, [-1, 1])
+    equal(model.predict_proba(X), make().fit(X, signs > 0).predict_proba(X))
+    assert set(model.predict(X)) <= {-1, 1}
+
+
+def test_booleans_have_no_unlabelled(X):
+    model = make().fit(X, np.arange(60) % 2 == 0)
+    equal(model.classes_, [False, True])
+
+
+# -- weights ---------------------------------------------------------------------
+
+
+def test_class_weights_are_sample_weights(X):
+    y = np.where(np.arange(60) % 5 == 0, 1, 0)
+    y[::7] = -1
+    balanced = {c: np.sum(y != -1) / (2 * np.sum(y == c)) for c in (0, 1)}
+    settings = {"max_iter": 30, "learning_rate_init": 0.03}
+    plain = make(**settings).fit(X, y).predict_proba(X)
+    for class_weight, of_class in (({0: 1.0, 1: 3.0}, None), ("balanced", balanced)):
+        model = make(class_weight=class_weight, **settings).fit(X, y)
+        of_class = of_class or class_weight
+        sample_weight = [of_class.get(label, 1.0) for label in y]
+        weighted = make(**settings).fit(X, y, sample_weight=sample_weight)
+        equal(model.predict_proba(X), weighted.predict_proba(X))
+        assert model.predict_proba(X)[:, 1].mean() > plain[:, 1].mean() + 0.1
+
+
+def test_weights_multiply(X):
+    y, w = np.arange(60) % 2, np.linspace(1, 2, 60)
+    both = make(class_weight={0: 1.0, 1: 3.0}).fit(X, y, sample_weight=w)
+    product = make().fit(X, y, sample_weight=w * np.where(y == 1, 3.0, 1.0))
+    np.testing.assert_allclose(
+        both.predict_proba(X), product.predict_proba(X), rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize("stack", [QUIET, STACK])
+def test_rows_of_no_weight_are_not_there(stack, X):
+    """Neither for the classes nor for the layers, with noise and without."""
+    weight = (np.arange(60) % 4 > 0).astype(float)
+    some = weight > 0
+    model = make(stack).fit(X, Y, sample_weight=weight)
+    without = make(stack).fit(X[some], Y[some], sample_weight=weight[some])
+    equal(model.predict_proba(X), without.predict_proba(X))
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.25, 1024.0])
+def test_weights_count_up_to_a_factor(factor, X):
+    weighted = make().fit(X, Y, sample_weight=np.full(60, factor))
+    equal(weighted.predict_proba(X), make().fit(X, Y).predict_proba(X))
+
+
+def test_weight_two_is_twice_the_row(X):
+    """Where all rows are one batch, and the stack the same."""
+    y, twice = np.arange(60) % 2, np.r_[np.arange(60), np.arange(20)]
+    weight = np.where(np.arange(60) < 20, 2.0, 1.0)
+    settings = {"pretrainer": frozen(X), "solver": "lbfgs"}
+    weighted = make(**settings).fit(X, y, sample_weight=weight)
+    repeated = make(**settings).fit(X[twice], y[twice])
+    np.testing.assert_allclose(
+        weighted.predict_proba(X), repeated.predict_proba(X), rtol=1e-6
+    )
+
+
+# -- held-out rows ---------------------------------------------------------------
+
+
+def test_early_stopping_keeps_the_best_weights(monkeypatch):
+    X, y = blobs(120)
+    y[::3] = -1
+    parts = []
+    original = training.run
+
+    def recorded(net, rows, rows_valid, **given):
+        if rows_valid is not None:
+            parts.append((rows.subset, rows_valid.subset))
+        original(net, rows, rows_valid, **given)
+
+    monkeypatch.setattr(training, "run", recorded)
+    model = make(early_stopping=True, validation_fraction=0.25, n_iter_no_change=10)
+    model.set_params(max_iter=60, learning_rate_init=0.1).fit(X, y)
+    ((train, valid),) = parts
+    assert not set(train) & set(valid)
+    equal(np.sort(np.r_[train, valid]), np.flatnonzero(y != -1))
+    assert set(y[valid]) == set(y[train]) == {0, 1, 2}
+    scores = model.validation_scores_
+    assert len(scores) == model.n_iter_ < 60
+    # shares of 20 rows, added up in float64
+    assert model.score(X[valid], y[valid]) == pytest.approx(max(scores), abs=1e-12)
+    assert scores[0] < max(scores) > scores[-1]
+
+
+def test_without_early_stopping_there_are_no_scores(X):
+    assert make().fit(X, Y).validation_scores_ is None
+
+
+# -- the stack in it -------------------------------------------------------------
+
+
+def test_stack_is_the_pretrainers_before_fine_tuning(X):
+    log = []
+    make(callbacks=[Copied(log)]).fit(X, Y)
+    seed = make().fit(X, Y).pretrainer_.random_state
+    alone = clone(QUIET).set_params(random_state=seed).fit(X)
+    equal(log[0], next(alone.module_.parameters()).detach().numpy())
+
+
+def test_without_pretraining_the_same_network_begins_at_random(X):
+    log = []
+    models = [
+        make(pretrain=pretrain, callbacks=[Copied(log)]).fit(X, Y)
+        for pretrain in (True, False)
+    ]
+    assert log[0].shape == log[1].shape and not np.array_equal(*log)
+    trained, random = (model.pretrainer_ for model in models)
+    shapes = [[p.shape for p in m.module_.parameters()] for m in (trained, random)]
+    assert shapes[0] == shapes[1]
+    assert [layer.n_iter_ for layer in random.estimators_] == [0, 0]
+    assert random.transform(X).shape == (60, 4)
+    # another seed, other weights; the same seed, the same
+    equal(make(pretrain=False).fit(X, Y).predict_proba(X), models[1].predict_proba(X))
+    other = make(pretrain=False, random_state=1).fit(X, Y)
+    assert not np.array_equal(other.predict_proba(X), models[1].predict_proba(X))
+
+
+def test_no_layer_is_trained_without_pretraining(X, monkeypatch):
+    def fit(self, *given):
+        raise AssertionError("a layer was trained")
+
+    monkeypatch.setattr(BaseAutoencoder, "fit", fit)
+    assert make(pretrain=False).fit(X, Y).n_iter_ == 5
+
+
+def test_frozen_stack_is_fine_tuned_in_a_copy(X, monkeypatch):
+    stack = frozen(X)
+    features = stack.transform(X)
+
+    def fit(self, *given):
+        raise AssertionError("the stack was fitted again")
+
+    monkeypatch.setattr(StackedAutoencoderPretrainer, "fit", fit)
+    model = make(stack).fit(X, Y)
+    equal(stack.transform(X), features)
+    assert not np.array_equal(model.pretrainer_.transform(X), features)
+    with pytest.raises(ValueError, match=r"X has 3 features, but"):
+        model.fit(X[:, :3], Y)
+
+
+def test_fine_tuning_lowers_the_loss_and_reaches_every_encoder(X):
+    stack = frozen(X, layer_sizes=(5, 4, 3))
+    model = make(stack, max_iter=30).fit(X, Y)
+    assert model.loss_curve_[-1] < model.loss_curve_[0]
+    layers = zip(
+        model.pretrainer_.estimators_, stack.estimator.estimators_, strict=True
+    )
+    for after, before in layers:
+        pairs = zip(
+            after.module_.encoder.parameters(),
+            before.module_.encoder.parameters(),
+            strict=True,
+        )
+        assert all(not np.array_equal(a.detach(), b.detach()) for a, b in pairs)
+
+
+def test_default_stack_can_be_set_up_in_place():
+    model = StackedAutoencoderClassifier()
+    model.set_params(pretrainer__layer_sizes=(3,), pretrainer__estimator__max_iter=2)
+    assert model.pretrainer.layer_sizes == (3,)
+    assert model.pretrainer.estimator.max_iter == 2
+
+
+def test_random_state(X):
+    def run(seed, stack=STACK):
+        return make(stack, random_state=seed).fit(X, Y).predict_proba(X)
+
+    equal(run(0), run(0))
+    assert not np.array_equal(run(0), run(1))
+    assert not np.array_equal(run(None), run(None))
+    equal(run(np.random.RandomState(3)), run(np.random.RandomState(3)))
+
+
+def test_pretrainer_of_the_user_is_left_alone(X):
+    stack = clone(STACK)
+    before = repr(stack.get_params())
+    make(stack).fit(X, Y)
+    assert repr(stack.get_params()) == before and not hasattr(stack, "estimators_")
+
+
+# -- with scikit-learn -----------------------------------------------------------
+
+
+def test_search_in_a_pipeline():
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:400], np.where(np.arange(400) % 2, y[:400], -1)
+    layer = clone(NOISY).set_params(max_iter=20)
+    model = make(StackedAutoencoderPretrainer(layer, layer_sizes=(30,)), max_iter=20)
+    grid = {
+        "stackedautoencoderclassifier__dropout": [0.0, 0.5],
+        "stackedautoencoderclassifier__pretrainer__layer_sizes": [(30,), (40, 20)],
+    }
+    labelled = np.flatnonzero(y != -1)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), model),
+        grid,
+        cv=[(np.setdiff1d(np.arange(400), labelled[::4]), labelled[::4])],
+    ).fit(X, y)
+    scores = search.cv_results_["mean_test_score"]
+    assert len(scores) == 4 and search.best_score_ > 0.8
+    assert len(set(search.predict(X))) == 10
+
+
+def test_scikit_learns_wrappers():
+    X, y = blobs(90)
+    model = make(max_iter=30, learning_rate_init=0.03)
+    assert cross_val_score(model, X, y, cv=3).min() > 0.8
+    calibrated = CalibratedClassifierCV(model, cv=2).fit(X, y)
+    assert calibrated.score(X, y) > 0.8
+    assert cross_val_score(model, X, y, cv=3, scoring="neg_log_loss").min() > -0.7
+
+
+def test_sparse_rows():
+    X, y = counts(60), labels(60)
+    expected = make().fit(X, y).predict_proba(X)
+    dense = make().fit(X.toarray(), y)
+    np.testing.assert_allclose(dense.predict_proba(X.toarray()), expected, rtol=1e-9)
+    np.testing.assert_allclose(dense.predict_proba(X), expected, rtol=1e-9)
+
+
+def test_missing_values(X):
+    X[::5, 2] = np.nan
+    model = make(clone(STACK).set_params(estimator__noise="masking")).fit(X, Y)
+    assert np.isfinite(model.predict_proba(X)).all()
+    with pytest.raises(ValueError, match=r"Input X contains NaN"):
+        make().fit(X, Y)
+
+
+@pytest.mark.parametrize("way", ["pickle", "skops"])
+def test_round_trip(way, X, tmp_path):
+    y = np.array(["no", "yes", -1], dtype=object)[np.arange(60) % 3]
+    model = make().fit(X, y)
+    if way == "pickle":
+        back = pickle.loads(pickle.dumps(model))
+    else:
+        save(model, tmp_path / "model.skops")
+        back = load(tmp_path / "model.skops")
+    equal(back.predict(X), model.predict(X))
+    equal(back.predict_proba(X), model.predict_proba(X))
+    equal(back.fit(X, y).predict_proba(X), model.predict_proba(X))
+
+
+@pytest.mark.parametrize("value", ["classes_", "coef_", "intercept_"])
+def test_changed_state_is_refused(value, X):
+    state = make().fit(X, Y).__getstate__()
+    state[value] = state[value] + 1
+    with pytest.raises(ValueError, match=r"damaged.*checksum"):
+        StackedAutoencoderClassifier.__new__(StackedAutoencoderClassifier).__setstate__(
+            state
+        )
+
+
+# -- bad input: refused before any training --------------------------------------
+
+
+def refused(model, X, y, message, fitted, **given):
+    """Expect ValueError, of a first fit and of another, and the earlier fit whole."""
+    before, classes = fitted.predict_proba(X), fitted.classes_
+    again = fitted.set_params(**model.get_params(deep=False))
+    for attempt in (model, again):
+        with pytest.raises(ValueError, match=message):
+            attempt.fit(X, y, **given)
+    assert not hasattr(model, "n_features_in_") and not hasattr(model, "classes_")
+    equal(again.predict_proba(X), before)
+    assert again.classes_ is classes
+
+
+@pytest.mark.parametrize("bad", BAD_Y)
+@pytest.mark.parametrize("pretrain", [True, False])
+def test_bad_y(bad, pretrain, X, untrained):
+    y, message = BAD_Y[bad]
+    fitted = make().fit(X, Y)
+    untrained()
+    refused(make(pretrain=pretrain), X, y, message, fitted)
+
+
+BAD_SETTINGS = {
+    "unseen labels": (
+        {"class_weight": {0: 1.0, 7: 2.0}},
+        r"class_weight names labels that are not in y: \[7\].*\[0, 1\]",
+    ),
+    "fine-tuned by class": (
+        {"pretrainer": clone(QUIET).set_params(fine_tune="class")},
+        r"'pretrainer' parameter must have fine_tune=None",
+    ),
+    "not fitted": (
+        {"pretrainer": FrozenEstimator(clone(QUIET))},
+        r"not fitted",
+    ),
+    "layers that do not fit": (
+        {
+            "pretrainer": StackedAutoencoderPretrainer(
+                estimators=[CALM, clone(CALM).set_params(dtype="float32")]
+            )
+        },
+        r"All layers must have the same dtype",
+    ),
+    "bad layer": (
+        {
+            "pretrainer": StackedAutoencoderPretrainer(
+                clone(CALM).set_params(max_iter=0), layer_sizes=(3,)
+            )
+        },
+        r"'max_iter' parameter of Autoencoder",
+    ),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_SETTINGS)
+@pytest.mark.parametrize("pretrain", [True, False])
+def test_bad_settings(bad, pretrain, X, untrained):
+    params, message = BAD_SETTINGS[bad]
+    fitted = make().fit(X, Y)
+    untrained()
+    refused(make(**params, pretrain=pretrain), X, Y, message, fitted)
+
+
+def test_classes_of_one_row_cannot_be_held_out(X, untrained):
+    fitted = make().fit(X, Y)
+    y = np.where(np.arange(60) == 0, 2, Y)
+    untrained()
+    refused(make(early_stopping=True), X, y, r"least populated class", fitted)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.zeros(60), r"at least one non-zero number"),
+        (-np.ones(60), r"[Nn]egative"),
+        (np.ones(59), r"sample_weight.shape"),
+        (np.where(Y == 1, 0.0, 1.0), r"at least 2 classes"),
+        (np.full(60, np.nan), r"NaN"),
+    ],
+)
+def test_bad_weights(weight, message, X, untrained):
+    fitted = make().fit(X, Y)
+    untrained()
+    refused(make(), X, Y, message, fitted, sample_weight=weight)
+
+
+def test_strings_in_rows(X, untrained):
+    fitted = make().fit(X, Y)
+    untrained()
+    bad = X.astype(object)
+    bad[0, 0] = "petal"
+    with pytest.raises(ValueError, match=r"could not convert string to float"):
+        fitted.fit(bad, Y)
+    equal(fitted.classes_, [0, 1])
+
+
+@pytest.mark.parametrize("where", ["pretrainer__estimator__", ""])
+@pytest.mark.parametrize("stack", [QUIET, STACK])
+def test_divergence_leaves_the_earlier_fit_whole(where, stack, X):
+    model = make(clone(stack)).fit(X, Y)
+    before = model.predict_proba(X)
+    attributes = dict(vars(model))
+    model.set_params(
+        **{f"{where}learning_rate_init": 1e300 if stack is QUIET else 1e30}
+    )
+    with pytest.raises(ValueError, match=r"non-finite(.|\n)*learning_rate_init"):
+        model.fit(X[:, :3] * 2, Y)
+    assert vars(model).keys() == attributes.keys()
+    assert all(vars(model)[k] is v for k, v in attributes.items() if k.endswith("_"))
+    equal(model.predict_proba(X), before)
