@@ -88,8 +88,9 @@ class StackedAutoencoderPretrainer(
         The layers, each with its own size, from the lowest on; in place of `estimator`
         and `layer_sizes`. Their devices and dtypes must agree.
     fine_tune : {"reconstruction", "class"} or None, default=None
-        By what all layers are trained together in the end. "class" needs y and changes
-        the encoders: `inverse_transform` then decodes with what was left of before.
+        By what all layers are trained together in the end. "class" needs y and trains
+        the encoders alone: what decodes (`inverse_transform`, `reconstruct`, `score`,
+        `sample`) then no longer fits them.
     random_state : int, RandomState or None, default=None
         Where it is not None it also sets the `random_state` of every layer. Global
         random states are neither read nor changed.
