@@ -245,24 +245,6 @@ class DenoisingAutoencoder(ComposedAutoencoder):
         X = X.toarray() if is_sparse(X) else X
         return np.where(np.isnan(X), restored, X)
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return the mean of `score_samples` over rows with any observed entry.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        float
-            NaN where nothing was observed.
-        """
-        scores = self.score_samples(X)
-        scores = scores[~np.isnan(scores)]
-        return float(np.mean(scores, dtype=np.float64)) if len(scores) else np.nan
-
     @available_if(_is_gaussian)
     def score_field(self, X: Any) -> NDArray[Any]:
         """Return (r(x) − x) / σ²: the estimated gradient of the log density at X.

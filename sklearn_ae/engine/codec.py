@@ -259,8 +259,13 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Returns
         -------
         float
+            Where NaN is a missing value, of rows with any observed entry; NaN where
+            nothing was observed.
         """
-        return float(np.mean(self.score_samples(X), dtype=np.float64))
+        scores = self.score_samples(X)
+        if self._accept_nan:
+            scores = scores[~np.isnan(scores)]
+        return float(np.mean(scores, dtype=np.float64)) if len(scores) else np.nan
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> NDArray[Any]:
         """Decode draws from a density that was fitted to the training codes.

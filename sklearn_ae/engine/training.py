@@ -35,6 +35,7 @@ __all__ = [
     "run",
     "split",
     "train",
+    "try_out",
 ]
 
 #: Yields what a function of tensors of rows gives, by chunks of the rows of X.
@@ -160,7 +161,7 @@ def train(
         else:
             net.initialize()
 
-    codes = _try_out(net, X, units, dtype, draw)
+    codes = try_out(net.module_, X, units, dtype, device, draw, net.lr)
     moments = code_moments(X.shape[0], codes, full=8 * codes.shape[1] ** 2 <= n_bytes)
     if continued:
         moments = _merged_moments(estimator._code_moments, moments)
@@ -472,18 +473,24 @@ def history(
     }
 
 
-def _try_out(
-    net: AutoencoderNet, X: Any, units: Units, dtype: torch.dtype, seed: int
+def try_out(
+    module: Any,
+    X: Any,
+    units: Units,
+    dtype: torch.dtype,
+    device: torch.device,
+    seed: int,
+    rate: float,
+    decodes: bool = True,
 ) -> NDArray[Any]:
     """Return the codes of up to `DENSITY_ROWS` rows, if the module makes sense.
 
     Raises
     ------
     ValueError
-        If codes or reconstructions are not finite: the loss that is known is the one
-        before the last step.
+        If codes, or reconstructions where it decodes, are not finite: the loss that is
+        known is the one before the last step.
     """
-    module, device = net.module_, torch.device(net.device)
     if X.shape[0] > DENSITY_ROWS:
         rng = np.random.default_rng(seed)
         X = X[np.sort(rng.choice(X.shape[0], DENSITY_ROWS, replace=False))]
@@ -493,14 +500,16 @@ def _try_out(
 
     probe, width = X[:PROBE_ROWS], module.width
     codes = bridge.apply(module.encode, X, units, dtype, device, width)
-    lost = bridge.apply(errors, probe, units, dtype, device, width)
-    if inputs.has_missing(probe):  # of a row without any value nothing is lost
-        lost = lost[~np.isnan(probe).all(axis=1)]
+    lost = codes[:0]
+    if decodes:
+        lost = bridge.apply(errors, probe, units, dtype, device, width)
+        if inputs.has_missing(probe):  # of a row without any value nothing is lost
+            lost = lost[~np.isnan(probe).all(axis=1)]
     if np.isfinite(codes).all() and np.isfinite(lost).all():
         return codes
     raise ValueError(
         "The last step made codes or reconstructions non-finite: training diverged. "
-        f"Lower the learning rate (learning_rate_init={net.lr:g})."
+        f"Lower the learning rate (learning_rate_init={rate:g})."
     )
 
 

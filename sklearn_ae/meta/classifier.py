@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import _safe_indexing, check_consistent_length
+from sklearn.metrics import accuracy_score
+from sklearn.utils import _safe_indexing, column_or_1d
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
@@ -35,7 +36,7 @@ from sklearn_ae.engine.params import (
     positional,
 )
 from sklearn_ae.meta.fine_tuning import FineTuningParameters, fine_tune
-from sklearn_ae.meta.labels import Labels
+from sklearn_ae.meta.labels import UNLABELLED, Labels
 from sklearn_ae.meta.stacked import StackedAutoencoderPretrainer
 
 __all__ = ["StackedAutoencoderClassifier"]
@@ -69,8 +70,10 @@ class StackedAutoencoderClassifier(
               {\sum_i w_i} + \frac{\alpha}{2} \sum \|W\|^2
 
     in nats per sample. A row whose label is −1 has none, as in scikit-learn's
-    semi-supervised estimators; but where −1 and 1 are the only labels, they are two
-    classes. The parameters from `alpha` on are those of this training; the layers' own
+    semi-supervised estimators; but where −1 and 1 are the only labels, they are taken
+    for two classes, with a warning.
+
+    `dropout` and all parameters after it are those of this training; the layers' own
     are reached as ``pretrainer__estimator__max_iter``.
 
     Parameters
@@ -79,7 +82,8 @@ class StackedAutoencoderClassifier(
         The stack, None for one with its defaults. A fitted one in a FrozenEstimator is
         not fitted again: a copy of it is fine-tuned.
     pretrain : bool, default=True
-        Whether to fit the stack, or to begin with the same network at random weights.
+        Whether to fit the stack, or to begin with the same network at its initial
+        weights: random ones, but PCA's along a linear path.
     class_weight : dict, "balanced" or None, default=None
         How much the rows of each class count, beside their sample weights.
     early_stopping : bool, default=False
@@ -163,6 +167,11 @@ class StackedAutoencoderClassifier(
         super()._check_params()
         if isinstance(self.pretrainer, FrozenEstimator):
             check_is_fitted(self.pretrainer.estimator)
+            if not self.pretrain:
+                raise ValueError(
+                    "pretrain=False begins at random weights, and the 'pretrainer' in "
+                    "a FrozenEstimator has others. Give it without FrozenEstimator."
+                )
         elif self.pretrainer is not None and self.pretrainer.fine_tune == "class":
             raise ValueError(
                 "The 'pretrainer' parameter must have fine_tune=None or "
@@ -231,9 +240,14 @@ class StackedAutoencoderClassifier(
             if isinstance(self.pretrainer, FrozenEstimator):
                 validate_data(stack, X, reset=False, skip_check_array=True)
             X = self._validate(X, reset=True, like=stack._first_layer())
-            if sample_weight is not None and y is not None:
-                X, y, sample_weight = _weighted(X, y, sample_weight)
+            if sample_weight is not None:
+                sample_weight = _check_sample_weight(
+                    sample_weight, X, ensure_non_negative=True
+                )
             labels = Labels.of(y, X, self, sample_weight, self.class_weight)
+            if sample_weight is not None and not sample_weight.all():
+                kept = np.flatnonzero(sample_weight)
+                X, y, labels = X[kept], _safe_indexing(y, kept), labels.within(kept)
             labels.check_split(self)
             fitted = self._train(stack, X, y, labels)
         self.__dict__.update(fitted)
@@ -263,6 +277,9 @@ class StackedAutoencoderClassifier(
                 task.call_on_fit_task_end(estimator=self, X=X)
         elif not frozen:
             stack._begin(X)
+        if hasattr(self, "feature_names_in_"):
+            stack.feature_names_in_ = self.feature_names_in_
+            stack._pass_names(stack.estimators_[0])
         module, history = fine_tune(
             self,
             stack.estimators_,
@@ -324,6 +341,37 @@ class StackedAutoencoderClassifier(
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of rows with a label whose class is predicted.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            True labels. Rows with −1 are left out, where it is no class.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            How much each row counts.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If no row has a label.
+        """
+        check_is_fitted(self, "pretrainer_")
+        predicted, y = self.predict(X), column_or_1d(y)
+        if UNLABELLED not in self.classes_.tolist():
+            labelled = np.flatnonzero([label != UNLABELLED for label in y.tolist()])
+            if not len(labelled):
+                raise ValueError("No row of y has a label: all are -1.")
+            predicted, y = predicted[labelled], y[labelled]
+            if sample_weight is not None:
+                sample_weight = _safe_indexing(sample_weight, labelled)
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
     def _of_logits(self, function: Any, X: Any) -> NDArray[Any]:
         """Return a function of W f(x) + b, by chunks."""
         X = self._validate(X, reset=False)
@@ -377,15 +425,3 @@ def _answers(
         "coef_": weight,
         "intercept_": bias,
     }
-
-
-def _weighted(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
-    """Return the rows that count, their labels and their weights."""
-    check_consistent_length(X, y)
-    weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-    if not weight.any():
-        raise ValueError("All sample weights are zero: there is nothing to learn from.")
-    if weight.all():
-        return X, y, weight
-    kept = np.flatnonzero(weight)
-    return X[kept], _safe_indexing(y, kept), weight[kept]

@@ -31,7 +31,13 @@ from sklearn_ae.parts.activations import dropout
 from sklearn_ae.parts.corruptions import Corruption
 from sklearn_ae.parts.networks import Dense
 
-__all__ = ["FineTuningParameters", "SoftmaxModule", "StackModule", "fine_tune"]
+__all__ = [
+    "FineTuningParameters",
+    "SoftmaxModule",
+    "StackModule",
+    "codes_of",
+    "fine_tune",
+]
 
 
 class FineTuningParameters(TrainingParameters):
@@ -84,6 +90,7 @@ class StackModule(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layer.module_ for layer in layers)
         weight = next(self.layers[0].parameters())
+        self.dtype = weight.dtype  # between layers, in mixed precision too
         self.units = [layer._units for layer in layers]
         for number, units in enumerate(self.units):
             origin = None
@@ -118,7 +125,7 @@ class StackModule(nn.Module):
         for number, layer in enumerate(self.layers):
             if number:
                 origin = getattr(self, f"origin_{number}")
-                step = 1.0 / self.units[number].scale
+                step, x = 1.0 / self.units[number].scale, x.to(self.dtype)
                 x = x * step if origin is None else torch.add(origin, x, alpha=step)
             x = layer.encode(x, generator)
             if self.p_dropout and generator is not None:
@@ -128,7 +135,8 @@ class StackModule(nn.Module):
     def first_code(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Decode codes of the last layer to codes of the first."""
         for number in range(len(self.layers) - 1, 0, -1):
-            z = self.units[number].to_data(self.layers[number].decode(z, generator))
+            z = self.layers[number].decode(z, generator).to(self.dtype)
+            z = self.units[number].to_data(z)
         return z
 
     def decode(self, z: Tensor) -> Tensor:
@@ -288,10 +296,11 @@ def fine_tune(
     has_missing = first._accept_nan and inputs.has_missing(X)
     draw, *streams = map(int, np.random.SeedSequence(seed).generate_state(3))
 
+    kind = training.compute_dtype(dtype)
+
     def rows(part: dict[str, Any] | None) -> Rows | None:
         if part is None:
             return None
-        kind = training.compute_dtype(dtype)
         return Rows(X, first._units, kind, device, has_missing=has_missing, **part)
 
     parts = _parts(estimator, X.shape[0], seed, labels)
@@ -323,7 +332,9 @@ def fine_tune(
         hook = training.epoch_hook(estimator, task, X, y, lambda: fitted(module))
         training.run(net, train, valid, hook=hook)
         task.call_on_fit_task_end(estimator=estimator, X=X, y=y)
-    _describe_anew(layers, X, draw, net.lr)
+    stack, decodes = StackModule(layers), labels is None
+    training.try_out(stack, X, first._units, kind, device, draw, net.lr, decodes)
+    _describe_anew(layers, X, draw)
     return module, training.history(net, {})
 
 
@@ -354,7 +365,7 @@ def _code_units(
     places = _some(X, np.arange(len(labels.rows)), seed)
     codes = X[labels.rows[places]]
     for layer in layers:
-        codes = layer._apply(layer.module_.encode, codes)
+        codes = codes_of(layer, codes, held=True)
     codes = codes.astype(np.float64)
     weight = None if labels.weight is None else labels.weight[places]
     mean = np.average(codes, axis=0, weights=weight)
@@ -362,24 +373,36 @@ def _code_units(
     return Units(mean, float(np.sqrt(variance)) or 1.0)
 
 
-def _describe_anew(
-    layers: Sequence[BaseAutoencoder], X: Any, seed: int, rate: float
-) -> None:
-    """Bring up to date what layers say of themselves, or raise ValueError."""
+def _describe_anew(layers: Sequence[BaseAutoencoder], X: Any, seed: int) -> None:
+    """Bring up to date what layers say of themselves, beside their weights."""
     n_rows = X.shape[0]
-    codes = X[_some(X, np.arange(n_rows), seed)]
+    below, some = X, X[_some(X, np.arange(n_rows), seed)]
     for layer in layers:
-        module, below = layer.module_, codes
 
         def over(function: Any, layer: Any = layer, below: Any = below) -> Any:
             return layer._stream(function, below)
 
-        vars(layer).update(layer._describe(module, over))
-        codes = layer._apply(module.encode, below)
-        if not np.isfinite(codes).all():
-            raise ValueError(
-                "Fine-tuning made codes non-finite: training diverged. Lower the "
-                f"learning rate (learning_rate_init={rate:g})."
-            )
+        layer.__dict__.update(layer._describe(layer.module_, over))
+        below = codes_of(layer, below, held=False)
+        some = codes_of(layer, some, held=True)
         full = layer._code_moments[2].ndim == 2
-        layer._code_moments = training.code_moments(n_rows, codes, full)
+        layer._code_moments = training.code_moments(n_rows, some, full)
+
+
+def codes_of(
+    layer: BaseAutoencoder, X: Any, held: bool | None = None
+) -> NDArray[Any] | inputs.LazyRows:
+    """Return the codes of the rows of X, as rows to train the next layer on.
+
+    What would outgrow `CACHE_BYTES` is not held, but computed whenever it is read;
+    unless `held` says which.
+    """
+
+    def encode(rows: Any) -> NDArray[Any]:
+        return layer._apply(layer.module_.encode, rows)
+
+    dtype = np.dtype("float64" if layer._fitted_dtype == "float64" else "float32")
+    width = layer.n_components_
+    if held is None:
+        held = X.shape[0] * width * dtype.itemsize <= bridge.CACHE_BYTES
+    return encode(X) if held else inputs.LazyRows(encode, X, width, dtype)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+import warnings
+from dataclasses import dataclass, replace
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
+
+from sklearn_ae.engine.params import Interval
 
 __all__ = ["UNLABELLED", "Labels"]
 
@@ -51,13 +56,13 @@ class Labels:
         """Read y, in which −1 is no label.
 
         Where y holds −1 and 1 alone, these are two classes, as some write them: with
-        one class there would be nothing to learn.
+        one class there would be nothing to learn. Rows of weight 0 have no part in it.
 
         Raises
         ------
         ValueError
             If y is None, not one-dimensional, continuous, or names less than two
-            classes; if class weights name other classes than y.
+            classes; if weights are of other classes, or none.
         """
         name = type(estimator).__name__
         if y is None:
@@ -66,10 +71,13 @@ class Labels:
                 "None."
             )
         y = column_or_1d(y, warn=True)
-        assert_all_finite(y, input_name="y")
         check_consistent_length(X, y)
+        counts = np.ones(len(y), bool) if sample_weight is None else sample_weight > 0
         labelled = _has_label(y)
-        known = _of_one_kind(y[labelled])
+        rows = np.flatnonzero(labelled & counts)
+        known = y[rows]
+        if len(known) and y.dtype.kind == "O" and not isinstance(known[0], str):
+            known = np.asarray(known.tolist())
         if len(known):
             check_classification_targets(known)
         classes, places = np.unique(known, return_inverse=True)
@@ -80,15 +88,17 @@ class Labels:
                 f"{name} needs samples of at least 2 classes in y, but there is "
                 f"{found}; {without} of {len(y)} labels are -1, which means unlabelled."
             )
-        rows = np.flatnonzero(labelled)
         weight = None if sample_weight is None else sample_weight[rows]
         if class_weight is not None:
-            _check_names(class_weight, classes)
-            of_class = compute_class_weight(
-                class_weight, classes=classes, y=known, sample_weight=weight
-            )
+            of_class = _class_weights(class_weight, classes, known, weight)
             weight = of_class[places] * (1.0 if weight is None else weight)
+        if weight is not None:
+            weight = weight / weight.max()  # whatever its size, float32 can hold it
         return cls(classes, rows, places, weight)
+
+    def within(self, kept: NDArray[np.intp]) -> Labels:
+        """Return the same labels, for the rows `kept` of X alone."""
+        return replace(self, rows=np.searchsorted(kept, self.rows))
 
     def of_rows(self, chosen: Any = slice(None)) -> dict[str, Any]:
         """Return what `sklearn_ae.engine.bridge.Rows` is given, of some rows."""
@@ -104,53 +114,85 @@ class Labels:
             self.split(estimator.validation_fraction, seed=0)
 
     def split(self, share: float, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return `of_rows` to train and to judge by, with each class in both."""
+        """Return `of_rows` to train and to judge by, with each class in both.
+
+        Raises
+        ------
+        ValueError
+            If there are too few rows for that.
+        """
+        n_rows, n_classes = len(self.rows), len(self.classes)
+        n_held = max(n_classes, math.ceil(share * n_rows))
+        few = np.bincount(self.places).min() < 2
+        if few or n_rows - n_held < n_classes:
+            raise ValueError(
+                "early_stopping=True holds out rows of each class: that takes at least "
+                f"two rows of each. {n_rows} rows have one of {n_classes} labels, the "
+                f"rarest {np.bincount(self.places).min()} of them. Label more rows, or "
+                "use early_stopping=False."
+            )
         train, valid = train_test_split(
-            np.arange(len(self.rows)),
-            test_size=share,
-            stratify=self.places,
-            random_state=seed,
+            np.arange(n_rows), test_size=n_held, stratify=self.places, random_state=seed
         )
         return self.of_rows(np.sort(train)), self.of_rows(np.sort(valid))
 
 
 def _has_label(y: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return for each row whether y is something else than −1."""
-    if y.dtype.kind in "US":
-        if str(UNLABELLED) in y.astype(str):
-            raise ValueError(
-                "y has strings, and '-1' is one of them. For unlabelled rows among "
-                "strings use dtype=object and the number -1."
-            )
-        return np.ones(len(y), dtype=bool)
-    if y.dtype.kind == "O":  # where strings are not compared with numbers
-        labelled = np.array([isinstance(one, str) or one != UNLABELLED for one in y])
+    """Return for each row whether it has a label; raise ValueError for what is none."""
+    if y.dtype.kind == "O":
+        for label in y:
+            if not isinstance(label, str | Number) or label != label:
+                raise ValueError(
+                    f"y has {label!r}, which is no label. Labels are numbers or "
+                    "strings; a row without one has the number -1."
+                )
+        strings = np.array([isinstance(label, str) for label in y])
+        labelled = np.array([label != UNLABELLED for label in y])
+        if strings.any() and not strings[labelled].all():
+            raise ValueError("y mixes strings and numbers: use one kind of label.")
     else:
-        labelled = y != UNLABELLED
-    if not labelled.all() and (y[labelled] == 1).all() and labelled.any():
-        return np.ones(len(y), dtype=bool)  # two classes, written as -1 and 1
+        if y.dtype.kind not in "biufUS":
+            raise ValueError(f"y has dtype {y.dtype}. Labels are numbers or strings.")
+        assert_all_finite(y, input_name="y")
+        strings = np.full(len(y), y.dtype.kind in "US")
+        labelled = strings | (y != UNLABELLED)
+    if strings.any() and str(UNLABELLED) in y[strings].astype(str):
+        raise ValueError(
+            "y has strings, and '-1' is one of them. For unlabelled rows among strings "
+            "use dtype=object and the number -1."
+        )
+    if not labelled.all() and labelled.any() and (y[labelled] == 1).all():
+        warnings.warn(
+            "y holds -1 and 1 alone: they are taken for two classes. Beside other "
+            "labels -1 would mean that a row has none.",
+            UserWarning,
+            stacklevel=5,
+        )
+        return np.ones(len(y), dtype=bool)
     return labelled
 
 
-def _of_one_kind(y: NDArray[Any]) -> NDArray[Any]:
-    """Return labels that can be sorted; raise ValueError for a mixture."""
-    if y.dtype.kind != "O":
-        return y
-    strings = [isinstance(label, str) for label in y]
-    if all(strings):
-        return y
-    if any(strings):
-        raise ValueError("y mixes strings with other labels: use one kind of label.")
-    return np.asarray(y.tolist())
-
-
-def _check_names(class_weight: Any, classes: NDArray[Any]) -> None:
-    """Raise ValueError where weights are given for classes that are not there."""
-    if not isinstance(class_weight, dict):
-        return
-    unseen = [label for label in class_weight if label not in classes.tolist()]
-    if unseen:
-        raise ValueError(
-            f"class_weight names labels that are not in y: {unseen}. The classes are "
-            f"{classes.tolist()}."
-        )
+def _class_weights(
+    given: Any,
+    classes: NDArray[Any],
+    known: NDArray[Any],
+    sample_weight: NDArray[np.float64] | None,
+) -> NDArray[np.float64]:
+    """Return the weight of each class; raise ValueError for what cannot be one."""
+    if isinstance(given, dict):
+        unseen = [label for label in given if label not in classes.tolist()]
+        if unseen:
+            raise ValueError(
+                f"class_weight names labels that are not in y: {unseen}. The classes "
+                f"are {classes.tolist()}."
+            )
+        weight = Interval(float, 0, None)
+        bad = [one for one in given.values() if not weight.allows(one) or one == np.inf]
+        if bad or not any(given.get(label, 1) for label in classes.tolist()):
+            raise ValueError(
+                "The weights in class_weight must be finite numbers, 0 or more, and "
+                f"one of them more. Got {given}."
+            )
+    return compute_class_weight(
+        given, classes=classes, y=known, sample_weight=sample_weight
+    )

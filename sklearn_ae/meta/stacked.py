@@ -22,7 +22,7 @@ from sklearn.utils import Bunch, Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.autoencoders.denoising import DenoisingAutoencoder
-from sklearn_ae.engine import bridge, inputs, training
+from sklearn_ae.engine import bridge, training
 from sklearn_ae.engine.base import BaseAutoencoder
 from sklearn_ae.engine.codec import Codec
 from sklearn_ae.engine.params import (
@@ -34,7 +34,12 @@ from sklearn_ae.engine.params import (
     named_items,
     positional,
 )
-from sklearn_ae.meta.fine_tuning import FineTuningParameters, StackModule, fine_tune
+from sklearn_ae.meta.fine_tuning import (
+    FineTuningParameters,
+    StackModule,
+    codes_of,
+    fine_tune,
+)
 from sklearn_ae.meta.labels import Labels
 from sklearn_ae.parts.activations import CODOMAINS
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
@@ -70,10 +75,11 @@ class StackedAutoencoderPretrainer(
     ("reconstruction") or by −log softmax(W f(x) + b)_y on the rows with a label, in
     nats per sample.
 
-    The parameters from `alpha` on are those of fine-tuning: a layer's own are its
-    estimator's. Those of `estimator` are reached as ``estimator__noise_level``, those
-    of `estimators` by their names, as a Pipeline's steps. ``stack[0]`` and
-    ``stack["name"]`` are fitted layers, ``stack[:2]`` is a stack of the first two.
+    `dropout` and all parameters after it are those of fine-tuning, and have no effect
+    without it: a layer's own are its estimator's. Those of `estimator` are reached as
+    ``estimator__noise_level``, those of `estimators` by their names, as a Pipeline's
+    steps. ``stack[0]`` and ``stack["name"]`` are fitted layers, ``stack[:2]`` is a
+    stack of the first two.
 
     Parameters
     ----------
@@ -183,7 +189,8 @@ class StackedAutoencoderPretrainer(
 
     def _check_params(self) -> None:
         super()._check_params()
-        names = [name for name, _ in named_items(self.estimators or [])]
+        held = [] if self.estimators is None else self.estimators
+        names = [name for name, _ in named_items(held)]
         taken = set(inspect.signature(type(self)).parameters)
         for name in names:
             if names.count(name) > 1 or name in taken or "__" in name:
@@ -223,7 +230,9 @@ class StackedAutoencoderPretrainer(
     def _check_values(self, X: Any, loss: str) -> None:
         self._first_layer()._check_values(X, loss)
 
-    def _check_layers(self, layers: list[tuple[str, Any]], n_features: int) -> None:
+    def _check_layers(
+        self, layers: list[tuple[str, Any]], n_rows: int, n_features: int
+    ) -> None:
         """Raise ValueError where a layer cannot stand on the one below."""
         below: dict[str, Any] = {}
         first = layers[0][1]
@@ -239,6 +248,7 @@ class StackedAutoencoderPretrainer(
                 config = layer._module_config(n_features)
                 dtype = training.compute_dtype(layer.dtype)
                 training.build_module(layer._module_class, config, dtype, seed=0)
+                training.split(layer, n_rows, seed=0, streaming=False)
             except ValueError as error:
                 raise ValueError(f"Layer {name!r} does not fit: {error}") from error
             code = below.get("code_activation")
@@ -288,7 +298,9 @@ class StackedAutoencoderPretrainer(
             if self.fine_tune == "class":
                 labels = Labels.of(y, X, self)
                 labels.check_split(self)
-            self._check_layers(layers, X.shape[1])
+            elif self.fine_tune is not None:
+                training.split(self, X.shape[0], seed=0, streaming=False)
+            self._check_layers(layers, *X.shape)
             first._check_values(X, first.loss)
             fitted = self._fit_layers(layers, X, y, labels)
         vars(self).pop("classes_", None)
@@ -318,12 +330,13 @@ class StackedAutoencoderPretrainer(
                 layer.fit(codes)
                 task.call_on_fit_task_end(estimator=self, X=codes)
             if number + 1 < n_layers:
-                codes = _codes(layer, codes)
+                codes = codes_of(layer, codes)
             if self.verbose:
                 print(  # noqa: T201
                     f"[{type(self).__name__}] {stage}, {layer.n_components_} units: "
                     f"{layer.n_iter_} epochs, loss {layer.loss_:.6g}"
                 )
+        self._pass_names(layers[0][1])
         fitted: dict[str, Any] = {
             "estimators_": [layer for _, layer in layers],
             "_names": [name for name, _ in layers],
@@ -345,18 +358,23 @@ class StackedAutoencoderPretrainer(
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return fitted
 
+    def _pass_names(self, first: Any) -> None:
+        """Let the layer that meets X know the names of its features."""
+        if hasattr(self, "feature_names_in_"):
+            first.feature_names_in_ = self.feature_names_in_
+
     def _begin(self, X: Any) -> Self:
         """Take on initial weights in all layers, and leave it at that."""
         layers = self._declared()
         X = self._validate(X, reset=True, like=layers[0][1])
-        self._check_layers(layers, X.shape[1])
+        self._check_layers(layers, *X.shape)
         seed, _ = training.next_seed(self, resume=False)
         seeds = map(int, np.random.SeedSequence(seed).generate_state(len(layers)))
         codes = X
         for (_, layer), draw in zip(layers, seeds, strict=True):
             if self.random_state is not None:
                 layer.set_params(random_state=draw)
-            codes = _codes(layer._begin(codes), codes)
+            codes = codes_of(layer._begin(codes), codes)
         self.estimators_ = [layer for _, layer in layers]
         self._names = [name for name, _ in layers]
         self.history_ = {}
@@ -510,19 +528,3 @@ class StackedAutoencoderPretrainer(
 StackedAutoencoderPretrainer.transform = (  # type: ignore[method-assign]
     StackedAutoencoderPretrainer.transform.__wrapped__
 )
-
-
-def _codes(layer: BaseAutoencoder, X: Any) -> NDArray[Any] | inputs.LazyRows:
-    """Return the codes of the rows of X, as rows to train the next layer on.
-
-    What would outgrow `CACHE_BYTES` is not held, but computed whenever it is read.
-    """
-
-    def encode(rows: Any) -> NDArray[Any]:
-        return layer._apply(layer.module_.encode, rows)
-
-    weight = next(layer.module_.parameters())
-    if X.shape[0] * layer.n_components_ * weight.dtype.itemsize <= bridge.CACHE_BYTES:
-        return encode(X)
-    dtype = np.float64 if layer._fitted_dtype == "float64" else np.float32
-    return inputs.LazyRows(encode, X, layer.n_components_, dtype)
