@@ -3,6 +3,7 @@
 import inspect
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, clone
 
@@ -241,6 +242,12 @@ def labels(n_samples=24):
 
 SOME = labels(60)
 YES_OR_NO = np.where(SOME == 1, "yes", "no")
+MINUS_ONE = (
+    np.where(SOME == -1, "-1", YES_OR_NO),
+    r"'-1' is one of them.*dtype=object and the number -1",
+)
+PAIRS = pd.Series([(one, 0) for one in SOME]).to_numpy()
+DAYS = np.datetime64("2026-01-01") + np.maximum(SOME, 0)
 
 #: For 60 rows: what cannot be learned from, and what is said of it.
 BAD_Y = {
@@ -256,11 +263,33 @@ BAD_Y = {
     "continuous": (np.linspace(0, 1, 60), r"Unknown label type: continuous"),
     "two columns": (np.zeros((60, 2)), r"y should be a 1d array"),
     "other length": (np.zeros(59), r"inconsistent numbers of samples: \[60, 59\]"),
-    "strings with -1": (
-        np.where(SOME == -1, "-1", YES_OR_NO),
-        r"'-1' is one of them.*dtype=object and the number -1",
-    ),
+    "strings with -1": MINUS_ONE,
+    "objects with '-1'": (MINUS_ONE[0].astype(object), MINUS_ONE[1]),
+    "pandas strings with -1": (pd.Series(MINUS_ONE[0], dtype="string"), MINUS_ONE[1]),
+    "categories with -1": (pd.Series(MINUS_ONE[0], dtype="category"), MINUS_ONE[1]),
     "mixture": (np.where(SOME == 0, "a", SOME.astype(object)), r"y mixes strings"),
+    "None": (
+        np.where(SOME == -1, None, YES_OR_NO),
+        r"y has None, which is no label.*without one has the number -1",
+    ),
+    "NA among strings": (
+        pd.Series(YES_OR_NO, dtype="string").where(SOME != -1),
+        r"y has <NA>, which is no label",
+    ),
+    "NA among integers": (
+        pd.Series(SOME, dtype="Int64").where(SOME != -1),
+        r"y contains NaN",
+    ),
+    "NaN among categories": (
+        pd.Series(YES_OR_NO, dtype="category").where(SOME != -1),
+        r"y has nan, which is no label",
+    ),
+    "tuples": (
+        PAIRS,
+        r"y has \(.*\), which is no label. Labels are numbers or strings",
+    ),
+    "days": (DAYS, r"y has dtype datetime64.*Labels are numbers or strings"),
+    "days as objects": (pd.Series(DAYS).astype(object), r"y has Timestamp.*no label"),
 }
 
 

@@ -128,6 +128,21 @@ def test_layers_get_their_sizes_and_the_original_is_left_alone(X):
     assert model.n_components_ == 4 and model.n_iter_ == 6
 
 
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@fine_tuned
+def test_codes_between_layers_of_bfloat16_are_float32(fine_tune, solver, X):
+    """So a layer that begins at PCA, and computes with it in float32, can be below."""
+    below = Autoencoder(5, hidden_layer_sizes=(8,), dtype="bfloat16", max_iter=3)
+    top = clone(NOISY).set_params(n_components=4, dtype="bfloat16")
+    model = StackedAutoencoderPretrainer(
+        estimators=[below, top], solver=solver, fine_tune=fine_tune, max_iter=3
+    )
+    codes = model.set_params(random_state=0).fit(X, Y).transform(X)
+    first, last = model.estimators_
+    equal(codes, last.transform(first.transform(X)))
+    equal(model.reconstruct(X), first.inverse_transform(last.inverse_transform(codes)))
+
+
 def test_score_is_that_of_the_whole(X):
     model = stack(5, 4, layer=CALM).fit(X)
     direct = np.square(X - model.inverse_transform(model.transform(X))).mean()
@@ -270,6 +285,33 @@ def test_held_out_rows_choose_the_weights(X):
     assert len(curve) == len(model.history_["train_loss"])
 
 
+def test_last_step_that_diverges_is_noticed(X):
+    """Of which no loss tells: the only one was of the weights before."""
+    settings = {"batch_size": 60, "max_iter": 1, "learning_rate": "constant"}
+    model = stack(5, 4, fine_tune="reconstruction", **settings)
+    codes = model.fit(X).transform(X)
+    message = r"last step made codes or reconstructions non-finite(.|\n)*=1e\+15"
+    with pytest.raises(ValueError, match=message):
+        model.set_params(learning_rate_init=1e15).fit(X)
+    equal(model.transform(X), codes)
+
+
+@pytest.mark.parametrize("fine_tune", ["reconstruction", "class"])
+def test_dead_units_are_those_of_all_rows(fine_tune, X, monkeypatch):
+    """Of the layers as they were fine-tuned; more units are dead in some rows."""
+    monkeypatch.setattr(training, "DENSITY_ROWS", 5)
+    sparse = KSparseAutoencoder(30, k=2, max_iter=3)
+    model = StackedAutoencoderPretrainer(
+        estimators=[sparse, sparse], fine_tune=fine_tune, max_iter=3, random_state=0
+    ).fit(X, Y)
+    codes = X
+    for layer in model.estimators_:
+        codes = layer.transform(codes)
+        dead = np.flatnonzero((codes == 0).all(axis=0))
+        equal(layer.dead_units_, dead)
+        assert len(dead) < 20  # 5 rows with 2 units each leave 20 dead
+
+
 # -- access to the layers --------------------------------------------------------
 
 NAMED = [
@@ -392,6 +434,13 @@ def test_layers_without_names_are_called_by_their_class(X):
     assert list(model.named_estimators_) == names
     model.set_params(**{"denoisingautoencoder-1__n_components": 5})
     assert parts[0].n_components == 5
+
+
+def test_layers_in_an_array(X):
+    layers = np.array([clone(one) for _, one in NAMED[:2]], dtype=object)
+    model = StackedAutoencoderPretrainer(estimators=layers, random_state=0).fit(X)
+    alike = StackedAutoencoderPretrainer(estimators=list(layers), random_state=0)
+    equal(model.transform(X), alike.fit(X).transform(X))
 
 
 def test_search_over_whole_layers(X):
@@ -601,6 +650,19 @@ def test_missing_values(fine_tune, cache, X, monkeypatch):
     assert model.__sklearn_tags__().input_tags.allow_nan
 
 
+@fine_tuned
+def test_score_leaves_out_rows_of_which_nothing_is_known(fine_tune, X):
+    X[3] = np.nan
+    some = np.delete(X, 3, axis=0)
+    layer = clone(NOISY).set_params(noise="masking")
+    model = stack(5, 3, layer=layer, fine_tune=fine_tune).fit(X, Y)
+    assert np.isnan(model.score_samples(X)[3])
+    assert model.score(X) == pytest.approx(model.score(some), rel=1e-6)
+    assert np.isnan(model.score(X[3:4]))
+    alone = stack(5, layer=layer).fit(X)
+    assert np.isfinite(alone.score(X)) and alone.score(X) == alone[0].score(X)
+
+
 def test_missing_values_need_a_first_layer_that_takes_them(X):
     X[3, 2] = np.nan
     top_takes_them = [
@@ -659,6 +721,18 @@ def test_frames(X):
     )
     with pytest.raises(ValueError, match=r"feature names should match"):
         model.transform(frame[list("fedcba")])
+
+
+@fine_tuned
+def test_first_layer_knows_the_names_of_features(fine_tune, X):
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    model = stack(5, 4, fine_tune=fine_tune).fit(frame, Y)
+    first = model[0].transform(frame)  # without a warning
+    equal(first, model[:1].transform(frame))
+    equal(model[1].transform(first), model.transform(frame))
+    assert list(model[0].feature_names_in_) == list("abcdef")
+    assert not hasattr(model[1], "feature_names_in_")
+    assert not hasattr(model.fit(X, Y)[0], "feature_names_in_")
 
 
 # -- nothing is lost -------------------------------------------------------------
@@ -846,6 +920,39 @@ def test_bad_rows_are_refused_before_training(fine_tune, X, untrained):
     below = clone(NOISY).set_params(loss="log_loss")
     with pytest.raises(ValueError, match=r"log_loss|\[0, 1\]"):
         model.set_params(estimator=below).fit(X, Y)
+
+
+def test_minus_one_and_one_alone_are_two_classes(X):
+    signs = np.where(np.arange(60) % 2, 1, -1)
+    model = stack(4, fine_tune="class")
+    with pytest.warns(UserWarning, match="taken for two classes") as caught:
+        model.fit(X, signs)
+    equal(model.classes_, [-1, 1])
+    assert {one.filename for one in caught if "two classes" in str(one.message)} == {
+        __file__
+    }
+
+
+STOPPING = {"early_stopping": True, "validation_fraction": 0.9}
+FEW = {
+    "fine-tuning": {"fine_tune": "reconstruction", **STOPPING},
+    "first layer": {"first__early_stopping": True, "first__validation_fraction": 0.9},
+    "last layer": {"third__early_stopping": True, "third__validation_fraction": 0.9},
+}
+
+
+@pytest.mark.parametrize("few", FEW)
+def test_too_few_rows_to_hold_any_out(few, X, untrained):
+    model = named().fit(X)
+    codes = model.transform(X)
+    model.set_params(**FEW[few])
+    untrained()
+    for attempt in (model, clone(model)):
+        with pytest.raises(
+            ValueError, match=r"0\.9 leaves nothing to train on: X has 4"
+        ):
+            attempt.fit(X[:4])
+    equal(model.transform(X), codes)
 
 
 def test_class_of_one_row_cannot_be_held_out(X, untrained):

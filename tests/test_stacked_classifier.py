@@ -196,13 +196,25 @@ def test_strings_some_of_which_are_missing(missing, X):
     assert set(model.predict(X)) <= {"no", "yes"}
 
 
-def test_minus_one_and_one_alone_are_two_classes(X):
-    signs = np.where(np.arange(60) % 2, 1, -1)
-    with pytest.warns(UserWarning, match="taken for two classes"):
+SIGNS = np.where(np.arange(60) % 2, 1, -1)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
+@pytest.mark.parametrize(
+    "signs",
+    [SIGNS, SIGNS.astype(float), SIGNS.astype(object), SIGNS.tolist(), SIGNS[:, None]],
+    ids=["ints", "floats", "objects", "list", "column"],
+)
+def test_minus_one_and_one_alone_are_two_classes(signs, X):
+    with pytest.warns(UserWarning, match="taken for two classes") as caught:
         model = make().fit(X, signs)
     equal(model.classes_, [-1, 1])
-    equal(model.predict_proba(X), make().fit(X, signs > 0).predict_proba(X))
+    equal(model.predict_proba(X), make().fit(X, SIGNS > 0).predict_proba(X))
     assert set(model.predict(X)) <= {-1, 1}
+    assert model.score(X, signs) == np.mean(model.predict(X) == SIGNS)
+    assert {one.filename for one in caught if "two classes" in str(one.message)} == {
+        __file__
+    }
 
 
 def test_booleans_have_no_unlabelled(X):
@@ -247,10 +259,26 @@ def test_rows_of_no_weight_are_not_there(stack, X):
     equal(model.predict_proba(X), without.predict_proba(X))
 
 
-@pytest.mark.parametrize("factor", [1.0, 0.25, 1024.0])
-def test_weights_count_up_to_a_factor(factor, X):
-    weighted = make().fit(X, Y, sample_weight=np.full(60, factor))
-    equal(weighted.predict_proba(X), make().fit(X, Y).predict_proba(X))
+@pytest.mark.parametrize("factor", [1.0, 0.25, 1024.0, 1e-310, 1e-50, 1e39, 1e308])
+@pytest.mark.parametrize("stack", [QUIET, STACK])
+def test_weights_count_up_to_a_factor(factor, stack, X):
+    """Also where float32 could not hold them, or float64 their sum."""
+    plain = make(stack).fit(X, Y).predict_proba(X)
+    weighted = make(stack).fit(X, Y, sample_weight=np.full(60, factor))
+    equal(weighted.predict_proba(X), plain)
+    of_class = make(stack, class_weight={0: factor, 1: factor}).fit(X, Y)
+    equal(of_class.predict_proba(X), plain)
+    both = make(stack, class_weight="balanced")
+    both.fit(X, Y, sample_weight=np.full(60, factor))
+    equal(both.predict_proba(X), plain)  # of each class there are 20
+
+
+def test_weights_that_differ_count_up_to_a_factor(X):
+    weight = np.linspace(1, 2, 60)
+    expected = make(STACK).fit(X, Y, sample_weight=weight).predict_proba(X)
+    for factor in (1e-50, 1e39):
+        weighted = make(STACK).fit(X, Y, sample_weight=weight * factor)
+        np.testing.assert_allclose(weighted.predict_proba(X), expected, rtol=1e-4)
 
 
 def test_weight_two_is_twice_the_row(X):
@@ -281,7 +309,7 @@ def test_early_stopping_keeps_the_best_weights(monkeypatch):
 
     monkeypatch.setattr(training, "run", recorded)
     model = make(early_stopping=True, validation_fraction=0.25, n_iter_no_change=10)
-    model.set_params(max_iter=60, learning_rate_init=0.1).fit(X, y)
+    model.set_params(max_iter=60, learning_rate_init=0.5).fit(X, y)
     ((train, valid),) = parts
     assert not set(train) & set(valid)
     equal(np.sort(np.r_[train, valid]), np.flatnonzero(y != -1))
@@ -291,6 +319,13 @@ def test_early_stopping_keeps_the_best_weights(monkeypatch):
     # shares of 20 rows, added up in float64
     assert model.score(X[valid], y[valid]) == pytest.approx(max(scores), abs=1e-12)
     assert scores[0] < max(scores) > scores[-1]
+
+
+def test_fewer_rows_than_the_share_are_held_out_of_no_class(X):
+    """A tenth of 30 rows is less than one of each of 10 classes."""
+    model = make(early_stopping=True).fit(X[:30], np.arange(30) % 10)
+    shares = np.array(model.validation_scores_) * 10
+    np.testing.assert_allclose(shares, np.round(shares), atol=1e-12)
 
 
 def test_without_early_stopping_there_are_no_scores(X):
@@ -332,6 +367,11 @@ def test_no_layer_is_trained_without_pretraining(X, monkeypatch):
 
     monkeypatch.setattr(BaseAutoencoder, "fit", fit)
     assert make(pretrain=False).fit(X, Y).n_iter_ == 5
+
+
+def test_layers_that_were_not_trained_have_no_loss(X):
+    layer = make(pretrain=False).fit(X, Y).pretrainer_[0]
+    assert layer.loss_curve_ == [] and np.isnan(layer.loss_)
 
 
 def test_frozen_stack_is_fine_tuned_in_a_copy(X, monkeypatch):
@@ -429,6 +469,59 @@ def test_sparse_rows():
     np.testing.assert_allclose(dense.predict_proba(X), expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("how", ["pretrained", "untrained", "frozen"])
+def test_stack_in_it_knows_the_names_of_features(how, X):
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    pretrainer = frozen(frame) if how == "frozen" else QUIET
+    model = make(pretrainer, pretrain=how != "untrained").fit(frame, Y)
+    stack = model.pretrainer_
+    first = stack[0].transform(frame)  # without a warning
+    equal(first, stack[:1].transform(frame))
+    equal(stack[1].transform(first), stack.transform(frame))
+    for part in (model, stack, stack[0]):
+        assert list(part.feature_names_in_) == list("abcdef")
+    with pytest.raises(ValueError, match=r"feature names should match"):
+        stack.transform(frame[list("fedcba")])
+
+
+UNLABELLED = {
+    "ints": Y,
+    "objects": Y.astype(object),
+    "strings": np.array(["no", "yes", -1], dtype=object)[np.arange(60) % 3],
+    "list": Y.tolist(),
+    "series": pd.Series(Y, index=np.arange(60)[::-1]),
+}
+
+
+@pytest.mark.parametrize("kind", UNLABELLED)
+def test_score_leaves_out_rows_without_a_label(kind, X):
+    y, some = UNLABELLED[kind], np.flatnonzero(Y != -1)
+    model = make().fit(X, y)
+    right = (model.predict(X) == np.asarray(y))[some]
+    weight = np.linspace(0, 1, 60)
+    assert model.score(X, y) == right.mean()
+    expected = np.average(right, weights=weight[some])
+    for weights in (weight, weight.tolist(), pd.Series(weight, index=range(9, 69))):
+        assert model.score(X, y, weights) == pytest.approx(expected)
+    assert model.score(X[some], np.asarray(y)[some]) == right.mean()
+
+
+def test_score_needs_a_label(X):
+    model = make().fit(X, Y)
+    for y in (np.full(60, -1), np.full(60, -1, dtype=object), [-1.0] * 60):
+        with pytest.raises(ValueError, match=r"No row of y has a label: all are -1"):
+            model.score(X, y)
+
+
+@pytest.mark.parametrize("n_labels", [50, 70])
+def test_score_needs_a_label_and_a_weight_for_each_row(n_labels, X):
+    model, more = make().fit(X, Y), labels(n_labels)
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples"):
+        model.score(X, more)
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples"):
+        model.score(X, Y, sample_weight=np.ones(n_labels))
+
+
 def test_missing_values(X):
     X[::5, 2] = np.nan
     model = make(clone(STACK).set_params(estimator__noise="masking")).fit(X, Y)
@@ -490,6 +583,28 @@ BAD_SETTINGS = {
         {"class_weight": {0: 1.0, 7: 2.0}},
         r"class_weight names labels that are not in y: \[7\].*\[0, 1\]",
     ),
+    **{
+        f"class weight {weights}": (
+            {"class_weight": weights},
+            r"weights in class_weight must be finite numbers, 0 or more",
+        )
+        for weights in (
+            {0: -1},
+            {0: np.nan},
+            {1: np.inf},
+            {0: "a"},
+            {0: None},
+            {0: 0.0, 1: 0.0},
+        )
+    },
+    "too few rows for a layer": (
+        {
+            "pretrainer": clone(QUIET).set_params(
+                estimator__early_stopping=True, estimator__validation_fraction=0.999
+            )
+        },
+        r"0\.999 leaves nothing to train on: X has 60 samples",
+    ),
     "fine-tuned by class": (
         {"pretrainer": clone(QUIET).set_params(fine_tune="class")},
         r"'pretrainer' parameter must have fine_tune=None",
@@ -526,11 +641,18 @@ def test_bad_settings(bad, pretrain, X, untrained):
     refused(make(**params, pretrain=pretrain), X, Y, message, fitted)
 
 
+def test_random_weights_in_place_of_a_fitted_stacks(X, untrained):
+    fitted = make().fit(X, Y)
+    model = make(frozen(X), pretrain=False)
+    untrained()
+    refused(model, X, Y, r"pretrain=False .*without FrozenEstimator", fitted)
+
+
 def test_classes_of_one_row_cannot_be_held_out(X, untrained):
     fitted = make().fit(X, Y)
     y = np.where(np.arange(60) == 0, 2, Y)
     untrained()
-    refused(make(early_stopping=True), X, y, r"two rows of each", fitted)
+    refused(make(early_stopping=True), X, y, r"two rows of each(?!.*test_size)", fitted)
 
 
 @pytest.mark.parametrize(
@@ -540,6 +662,8 @@ def test_classes_of_one_row_cannot_be_held_out(X, untrained):
         (-np.ones(60), r"[Nn]egative"),
         (np.ones(59), r"sample_weight.shape"),
         (np.where(Y == 1, 0.0, 1.0), r"at least 2 classes"),
+        # -1 is what it was before: no class
+        (np.where(Y == 0, 0.0, 1.0), r"one class: 1; 20 of 60 labels are -1"),
         (np.full(60, np.nan), r"NaN"),
     ],
 )

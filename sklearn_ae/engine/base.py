@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -225,8 +226,8 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
 
     @property
     def loss_(self) -> float:
-        """Objective on the training rows in the last epoch."""
-        return self.loss_curve_[-1]
+        """Objective on the training rows in the last epoch, NaN without any."""
+        return (self.loss_curve_ or [math.nan])[-1]
 
     # -- persistence --------------------------------------------------------------
 

@@ -133,9 +133,10 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _where(self, units: Units | None) -> tuple[Any, ...]:
         """Return units, dtype, device and width, as the bridge takes them."""
-        weight = next(self.module_.parameters())
+        module = self.module_
+        weight = next(module.parameters())
         units = self._units if units is None else units
-        return units, weight.dtype, weight.device, self.module_.width
+        return units, weight.dtype, weight.device, module.width
 
     def transform(self, X: Any) -> Any:
         """Encode the rows of X, without noise.
@@ -182,9 +183,11 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         if self._fitted_dtype != "float64":
             inputs.check_float32_range(codes)
 
+        module, units = self.module_, self._units
+
         def decode(z: Tensor) -> Tensor:
             z = z.to_dense() if z.layout == torch.sparse_csr else z
-            return self._units.to_data(self.module_.decode(z))
+            return units.to_data(module.decode(z))
 
         return self._apply(decode, codes, Units())
 
@@ -202,8 +205,10 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         check_is_fitted(self, "module_")
 
+        module, units = self.module_, self._units
+
         def both(x: Tensor) -> Tensor:
-            return self._units.to_data(self.module_.reconstruct(x))
+            return units.to_data(module.reconstruct(x))
 
         return self._apply(both, self._validate(X, reset=False))
 

@@ -20,6 +20,7 @@ __all__ = [
     "is_native",
     "is_sparse",
     "row_chunks",
+    "rows_of",
     "value_range",
 ]
 
@@ -174,3 +175,11 @@ class LazyRows:
         """Return the highest value, NaN if there is one, in one pass."""
         chunks = row_chunks(*self.shape)
         return float(np.max([initial, *(self[a:b].max() for a, b in chunks)]))
+
+
+def rows_of(X: Any, rows: NDArray[np.intp], most_bytes: int) -> Any:
+    """Return some rows of X: a copy if it is no larger, else what reads them."""
+    width = X.shape[1]
+    if is_sparse(X) or len(rows) * width * X.dtype.itemsize <= most_bytes:
+        return X[rows]
+    return LazyRows(X.__getitem__, rows, width, X.dtype)

@@ -18,14 +18,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score
-from sklearn.utils import _safe_indexing, column_or_1d
+from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
     validate_data,
 )
 
-from sklearn_ae.engine import bridge, persistence, training
+from sklearn_ae.engine import bridge, inputs, persistence, training
 from sklearn_ae.engine.codec import TakesRows
 from sklearn_ae.engine.params import (
     Bool,
@@ -36,7 +36,7 @@ from sklearn_ae.engine.params import (
     positional,
 )
 from sklearn_ae.meta.fine_tuning import FineTuningParameters, fine_tune
-from sklearn_ae.meta.labels import UNLABELLED, Labels
+from sklearn_ae.meta.labels import UNLABELLED, Labels, labelled_rows, plain
 from sklearn_ae.meta.stacked import StackedAutoencoderPretrainer
 
 __all__ = ["StackedAutoencoderClassifier"]
@@ -181,7 +181,9 @@ class StackedAutoencoderClassifier(
     def _stack(self) -> StackedAutoencoderPretrainer:
         """Return a stack of our own: to be fitted, or the copy of a fitted one."""
         if isinstance(self.pretrainer, FrozenEstimator):
-            return copy.deepcopy(self.pretrainer.estimator)
+            stack = copy.deepcopy(self.pretrainer.estimator)
+            vars(stack).pop("classes_", None)  # of labels that are not ours
+            return stack
         if self.pretrainer is None:
             return StackedAutoencoderPretrainer()
         return clone(self.pretrainer)
@@ -190,9 +192,12 @@ class StackedAutoencoderClassifier(
         """Return the layer that meets X, which says what X may be."""
         if "pretrainer_" in vars(self):
             return self.pretrainer_._first_layer()
-        if not _Pretrainer().allows(self.pretrainer):
-            return StackedAutoencoderPretrainer()._first_layer()
-        return self._stack()._first_layer()
+        stack = self.pretrainer
+        if not _Pretrainer().allows(stack):  # fit will say so, where it is not None
+            stack = StackedAutoencoderPretrainer()
+        if isinstance(stack, FrozenEstimator):
+            stack = stack.estimator
+        return stack._first_layer()
 
     @property
     def _accept_sparse(self) -> bool:  # type: ignore[override]
@@ -237,9 +242,10 @@ class StackedAutoencoderClassifier(
         self._check_params()
         stack = self._stack()
         with self._input_kept():
-            if isinstance(self.pretrainer, FrozenEstimator):
-                validate_data(stack, X, reset=False, skip_check_array=True)
+            given = X
             X = self._validate(X, reset=True, like=stack._first_layer())
+            if isinstance(self.pretrainer, FrozenEstimator):  # names, and their number
+                validate_data(stack, given, reset=False, skip_check_array=True)
             if sample_weight is not None:
                 sample_weight = _check_sample_weight(
                     sample_weight, X, ensure_non_negative=True
@@ -247,7 +253,8 @@ class StackedAutoencoderClassifier(
             labels = Labels.of(y, X, self, sample_weight, self.class_weight)
             if sample_weight is not None and not sample_weight.all():
                 kept = np.flatnonzero(sample_weight)
-                X, y, labels = X[kept], _safe_indexing(y, kept), labels.within(kept)
+                y, labels = _safe_indexing(y, kept), labels.within(kept)
+                X = inputs.rows_of(X, kept, bridge.CACHE_BYTES)
             labels.check_split(self)
             fitted = self._train(stack, X, y, labels)
         self.__dict__.update(fitted)
@@ -361,15 +368,17 @@ class StackedAutoencoderClassifier(
         ValueError
             If no row has a label.
         """
-        check_is_fitted(self, "pretrainer_")
-        predicted, y = self.predict(X), column_or_1d(y)
-        if UNLABELLED not in self.classes_.tolist():
-            labelled = np.flatnonzero([label != UNLABELLED for label in y.tolist()])
-            if not len(labelled):
+        predicted = self.predict(X)
+        check_consistent_length(predicted, y, sample_weight)
+        if UNLABELLED in self.classes_.tolist():
+            y = plain(y)
+        else:
+            y, rows = labelled_rows(y)
+            if not len(rows):
                 raise ValueError("No row of y has a label: all are -1.")
-            predicted, y = predicted[labelled], y[labelled]
+            predicted = predicted[rows]
             if sample_weight is not None:
-                sample_weight = _safe_indexing(sample_weight, labelled)
+                sample_weight = _safe_indexing(sample_weight, rows)
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
     def _of_logits(self, function: Any, X: Any) -> NDArray[Any]:

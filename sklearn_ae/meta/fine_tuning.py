@@ -49,6 +49,22 @@ class FineTuningParameters(TrainingParameters):
         Share of each layer's code left out at each step of fine-tuning, in [0, 1).
     corruption : Corruption or None, default=None
         What is done to the rows at each step of fine-tuning, such as `Masking`.
+    alpha : float, default=0.0
+        α, the strength of L2 regularisation of the weights that are trained; biases are
+        left out. A softmax's weights are those of standardised codes.
+    weight_decay : float or "auto", default="auto"
+        Decoupled decay of the same weights, used by "adam" alone (AdamW): each step
+        also shrinks them by learning rate × `weight_decay`. "auto" is none.
+    learning_rate_init : float or "auto", default="auto"
+        Peak learning rate; not used by "lbfgs". "auto" is 3e-3, and 1e-3 where it is
+        constant or the solver "sgd".
+    max_iter : int or "auto", default="auto"
+        Epochs of fine-tuning. "auto" is 100, or as many as make 2000 to 10000 steps, at
+        most 400; 500 for "lbfgs".
+    early_stopping : bool, default=False
+        Whether to hold out rows, stop when they are no longer served better, and keep
+        the weights that served them best: by their loss or, by class, by the share of
+        them classified well. By class they have a label, and some are of each class.
     """
 
     dropout: float = 0.0
@@ -93,10 +109,10 @@ class StackModule(nn.Module):
         self.dtype = weight.dtype  # between layers, in mixed precision too
         self.units = [layer._units for layer in layers]
         for number, units in enumerate(self.units):
-            origin = None
-            if number and units.shift is not None:
-                origin = weight.new_tensor(-units.shift / units.scale)
-            self.register_buffer(f"origin_{number}", origin)
+            shift = units.shift if number else None
+            for name, factor in (("shift", 1.0), ("origin", -1.0 / units.scale)):
+                value = None if shift is None else weight.new_tensor(shift * factor)
+                self.register_buffer(f"{name}_{number}", value)
         self.register_buffer("alpha", weight.new_tensor(alpha))
         self.decays, self.p_dropout, self.corruption = alpha > 0, p_dropout, corruption
         numbers = corruption.hyperparameters() if corruption else {}
@@ -136,7 +152,8 @@ class StackModule(nn.Module):
         """Decode codes of the last layer to codes of the first."""
         for number in range(len(self.layers) - 1, 0, -1):
             z = self.layers[number].decode(z, generator).to(self.dtype)
-            z = self.units[number].to_data(z)
+            z, shift = z * self.units[number].scale, getattr(self, f"shift_{number}")
+            z = z if shift is None else z + shift
         return z
 
     def decode(self, z: Tensor) -> Tensor:
@@ -385,6 +402,7 @@ def _describe_anew(layers: Sequence[BaseAutoencoder], X: Any, seed: int) -> None
         layer.__dict__.update(layer._describe(layer.module_, over))
         below = codes_of(layer, below, held=False)
         some = codes_of(layer, some, held=True)
+        layer._optimizer_state = None  # of steps from other weights
         full = layer._code_moments[2].ndim == 2
         layer._code_moments = training.code_moments(n_rows, some, full)
 

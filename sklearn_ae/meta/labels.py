@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass, replace
 from numbers import Number
@@ -10,14 +9,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _num_samples
 
 from sklearn_ae.engine.params import Interval
 
-__all__ = ["UNLABELLED", "Labels"]
+__all__ = ["UNLABELLED", "Labels", "labelled_rows", "plain"]
 
 #: What scikit-learn's semi-supervised estimators take for "no label".
 UNLABELLED = -1
@@ -70,30 +69,37 @@ class Labels:
                 f"This {name} estimator requires y to be passed, but the target y is "
                 "None."
             )
-        y = column_or_1d(y, warn=True)
+        known, rows = labelled_rows(y)
         check_consistent_length(X, y)
-        counts = np.ones(len(y), bool) if sample_weight is None else sample_weight > 0
-        labelled = _has_label(y)
-        rows = np.flatnonzero(labelled & counts)
-        known = y[rows]
-        if len(known) and y.dtype.kind == "O" and not isinstance(known[0], str):
-            known = np.asarray(known.tolist())
+        n_rows, without = _num_samples(y), _num_samples(y) - len(rows)
+        if without and len(rows) and (known == 1).all():
+            known, rows, without = plain(y), np.arange(n_rows), 0
+            warnings.warn(
+                "y holds -1 and 1 alone: they are taken for two classes. Beside other "
+                "labels -1 would mean that a row has none. Classes written as 0 and 1 "
+                "leave no doubt.",
+                UserWarning,
+                stacklevel=4,
+            )
+        if sample_weight is not None:
+            counts = sample_weight[rows] > 0
+            known, rows = known[counts], rows[counts]
         if len(known):
             check_classification_targets(known)
         classes, places = np.unique(known, return_inverse=True)
         if len(classes) < 2:
             found = f"one class: {classes.tolist()[0]!r}" if len(classes) else "none"
-            without = np.count_nonzero(~labelled)
             raise ValueError(
                 f"{name} needs samples of at least 2 classes in y, but there is "
-                f"{found}; {without} of {len(y)} labels are -1, which means unlabelled."
+                f"{found}; {without} of {n_rows} labels are -1, which means unlabelled."
             )
-        weight = None if sample_weight is None else sample_weight[rows]
+        weight = None  # up to a factor, that float32 can hold it
+        if sample_weight is not None:
+            weight = sample_weight[rows] / sample_weight[rows].max()
         if class_weight is not None:
             of_class = _class_weights(class_weight, classes, known, weight)
             weight = of_class[places] * (1.0 if weight is None else weight)
-        if weight is not None:
-            weight = weight / weight.max()  # whatever its size, float32 can hold it
+            weight /= weight.max()
         return cls(classes, rows, places, weight)
 
     def within(self, kept: NDArray[np.intp]) -> Labels:
@@ -119,29 +125,35 @@ class Labels:
         Raises
         ------
         ValueError
-            If there are too few rows for that.
+            If a class has one row alone.
         """
-        n_rows, n_classes = len(self.rows), len(self.classes)
-        n_held = max(n_classes, math.ceil(share * n_rows))
-        few = np.bincount(self.places).min() < 2
-        if few or n_rows - n_held < n_classes:
-            raise ValueError(
-                "early_stopping=True holds out rows of each class: that takes at least "
-                f"two rows of each. {n_rows} rows have one of {n_classes} labels, the "
-                f"rarest {np.bincount(self.places).min()} of them. Label more rows, or "
-                "use early_stopping=False."
-            )
-        train, valid = train_test_split(
-            np.arange(n_rows), test_size=n_held, stratify=self.places, random_state=seed
-        )
-        return self.of_rows(np.sort(train)), self.of_rows(np.sort(valid))
+        rng, held = np.random.default_rng(seed), []
+        for place, label in enumerate(self.classes.tolist()):
+            rows = rng.permutation(np.flatnonzero(self.places == place))
+            if len(rows) < 2:
+                raise ValueError(
+                    "early_stopping=True holds out rows of each class, which takes two "
+                    f"rows of each at least. Class {label!r} has one."
+                )
+            n_held = np.clip(round(share * len(rows)), 1, len(rows) - 1)
+            held.append(rows[:n_held])
+        valid = np.sort(np.concatenate(held))
+        train = np.setdiff1d(np.arange(len(self.rows)), valid)
+        return self.of_rows(train), self.of_rows(valid)
 
 
-def _has_label(y: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return for each row whether it has a label; raise ValueError for what is none."""
+def labelled_rows(y: Any) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the labels that y has, and the numbers of their rows.
+
+    Raises
+    ------
+    ValueError
+        If y is not one-dimensional, or has something else than numbers or strings.
+    """
+    y = column_or_1d(y, warn=True)
     if y.dtype.kind == "O":
         for label in y:
-            if not isinstance(label, str | Number) or label != label:
+            if not isinstance(label, str | Number | np.generic) or label != label:
                 raise ValueError(
                     f"y has {label!r}, which is no label. Labels are numbers or "
                     "strings; a row without one has the number -1."
@@ -161,15 +173,16 @@ def _has_label(y: NDArray[Any]) -> NDArray[np.bool_]:
             "y has strings, and '-1' is one of them. For unlabelled rows among strings "
             "use dtype=object and the number -1."
         )
-    if not labelled.all() and labelled.any() and (y[labelled] == 1).all():
-        warnings.warn(
-            "y holds -1 and 1 alone: they are taken for two classes. Beside other "
-            "labels -1 would mean that a row has none.",
-            UserWarning,
-            stacklevel=5,
-        )
-        return np.ones(len(y), dtype=bool)
-    return labelled
+    rows = np.flatnonzero(labelled)
+    return plain(y[rows]), rows
+
+
+def plain(y: Any) -> NDArray[Any]:
+    """Return labels as a 1-D array, numbers among objects as numbers."""
+    y = column_or_1d(y)
+    if y.dtype.kind != "O" or any(isinstance(label, str) for label in y):
+        return y
+    return np.asarray(y.tolist())
 
 
 def _class_weights(

@@ -81,6 +81,10 @@ class StackedAutoencoderPretrainer(
     steps. ``stack[0]`` and ``stack["name"]`` are fitted layers, ``stack[:2]`` is a
     stack of the first two.
 
+    ``linear_path="auto"`` means none in a layer below another, which would see whitened
+    codes: a direction of much variance would count no more than one of little. Rows are
+    decoded from codes alone, without a convolutional layer's switches.
+
     Parameters
     ----------
     estimator : autoencoder or None, default=None
@@ -203,12 +207,17 @@ class StackedAutoencoderPretrainer(
     def _declared(self) -> list[tuple[str, Any]]:
         """Return the layers as they are asked for, not fitted, all of them copies."""
         if self.estimators is not None:
-            return [(name, clone(one)) for name, one in named_items(self.estimators)]
-        each = default_layer() if self.estimator is None else self.estimator
-        return [
-            (f"layer{number}", clone(each).set_params(n_components=int(size)))
-            for number, size in enumerate(self.layer_sizes, start=1)
-        ]
+            layers = [(name, clone(one)) for name, one in named_items(self.estimators)]
+        else:
+            each = default_layer() if self.estimator is None else self.estimator
+            layers = [
+                (f"layer{number}", clone(each).set_params(n_components=int(size)))
+                for number, size in enumerate(self.layer_sizes, start=1)
+            ]
+        for _, layer in layers[:-1]:  # its codes are whitened: all count as much
+            if layer._has_linear_path and isinstance(layer.linear_path, str):
+                layer.set_params(linear_path=False)
+        return layers
 
     def _first_layer(self) -> Any:
         """Return the layer that meets X, which says what X may be."""
@@ -435,14 +444,16 @@ class StackedAutoencoderPretrainer(
     def __getitem__(self, which: int | str | slice) -> Any:
         """Return a layer by its number or name, or a stack of some of them.
 
-        They are the fitted ones, shared, where the stack is fitted.
+        They are those in the stack: the fitted ones, where it is fitted. Of `estimator`
+        alone there is nothing to share before, and they are copies.
         """
         fitted = "estimators_" in vars(self)
-        layers = (
-            list(zip(self._names, self.estimators_, strict=True))
-            if fitted
-            else self._declared()
-        )
+        if fitted:
+            layers = list(zip(self._names, self.estimators_, strict=True))
+        elif self.estimators is not None:
+            layers = named_items(self.estimators)
+        else:
+            layers = self._declared()
         if isinstance(which, str):
             return dict(layers)[which]
         if not isinstance(which, slice):
@@ -458,7 +469,7 @@ class StackedAutoencoderPretrainer(
         if fitted:
             part.estimators_ = [layer for _, layer in layers[which]]
             part._names = [name for name, _ in layers[which]]
-            part.history_ = self.history_
+            part.history_ = dict(self.history_) if start == 0 else {}
             part.n_features_in_ = part.estimators_[0].n_features_in_
             if start == 0 and hasattr(self, "feature_names_in_"):
                 part.feature_names_in_ = self.feature_names_in_
