@@ -26,7 +26,6 @@ from sklearn.utils.validation import (
 )
 
 from sklearn_ae.engine import bridge, inputs, persistence, training
-from sklearn_ae.engine.codec import TakesRows
 from sklearn_ae.engine.params import (
     Bool,
     Constraint,
@@ -37,7 +36,10 @@ from sklearn_ae.engine.params import (
 )
 from sklearn_ae.meta.fine_tuning import FineTuningParameters, fine_tune
 from sklearn_ae.meta.labels import UNLABELLED, Labels, labelled_rows, plain
-from sklearn_ae.meta.stacked import StackedAutoencoderPretrainer
+from sklearn_ae.meta.stacked import (
+    StackedAutoencoderPretrainer,
+    TakesRowsOfFirstLayer,
+)
 
 __all__ = ["StackedAutoencoderClassifier"]
 
@@ -55,7 +57,7 @@ class _Pretrainer(Constraint):
 
 
 class StackedAutoencoderClassifier(
-    TakesRows,
+    TakesRowsOfFirstLayer,
     ClassifierMixin,
     CallbackSupportMixin,
     FineTuningParameters,
@@ -189,7 +191,6 @@ class StackedAutoencoderClassifier(
         return clone(self.pretrainer)
 
     def _first_layer(self) -> Any:
-        """Return the layer that meets X, which says what X may be."""
         if "pretrainer_" in vars(self):
             return self.pretrainer_._first_layer()
         stack = self.pretrainer
@@ -198,14 +199,6 @@ class StackedAutoencoderClassifier(
         if isinstance(stack, FrozenEstimator):
             stack = stack.estimator
         return stack._first_layer()
-
-    @property
-    def _accept_sparse(self) -> bool:  # type: ignore[override]
-        return self._first_layer()._accept_sparse
-
-    @property
-    def _accept_nan(self) -> bool:  # type: ignore[override]
-        return self._first_layer()._accept_nan
 
     @property
     def _fitted_dtype(self) -> str:  # type: ignore[override]

@@ -24,7 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ae.autoencoders.denoising import DenoisingAutoencoder
 from sklearn_ae.engine import bridge, training
 from sklearn_ae.engine.base import BaseAutoencoder
-from sklearn_ae.engine.codec import Codec
+from sklearn_ae.engine.codec import Codec, TakesRows
 from sklearn_ae.engine.params import (
     Instance,
     Interval,
@@ -44,7 +44,7 @@ from sklearn_ae.meta.labels import Labels
 from sklearn_ae.parts.activations import CODOMAINS
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 
-__all__ = ["StackedAutoencoderPretrainer"]
+__all__ = ["StackedAutoencoderPretrainer", "TakesRowsOfFirstLayer"]
 
 _AUTOENCODER = Instance(BaseAutoencoder, "an autoencoder")
 
@@ -59,8 +59,28 @@ def default_layer() -> DenoisingAutoencoder:
     )
 
 
+class TakesRowsOfFirstLayer(TakesRows):
+    """Takes the rows that the lowest of its layers takes."""
+
+    def _first_layer(self) -> Any:
+        """Return the layer that meets X."""
+        raise NotImplementedError
+
+    @property
+    def _accept_sparse(self) -> bool:  # type: ignore[override]
+        return self._first_layer()._accept_sparse
+
+    @property
+    def _accept_nan(self) -> bool:  # type: ignore[override]
+        return self._first_layer()._accept_nan
+
+
 class StackedAutoencoderPretrainer(
-    Codec, CallbackSupportMixin, FineTuningParameters, BaseEstimator
+    TakesRowsOfFirstLayer,
+    Codec,
+    CallbackSupportMixin,
+    FineTuningParameters,
+    BaseEstimator,
 ):
     r"""Stack of autoencoders, each trained on the codes of the one below.
 
@@ -220,21 +240,12 @@ class StackedAutoencoderPretrainer(
         return layers
 
     def _first_layer(self) -> Any:
-        """Return the layer that meets X, which says what X may be."""
         if "estimators_" in vars(self):
             return self.estimators_[0]
         try:
             return self._declared()[0][1]
         except (TypeError, ValueError, IndexError, AttributeError):
             return default_layer()  # fit will say what is wrong
-
-    @property
-    def _accept_sparse(self) -> bool:  # type: ignore[override]
-        return self._first_layer()._accept_sparse
-
-    @property
-    def _accept_nan(self) -> bool:  # type: ignore[override]
-        return self._first_layer()._accept_nan
 
     def _check_values(self, X: Any, loss: str) -> None:
         self._first_layer()._check_values(X, loss)
