@@ -261,7 +261,7 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for same in groups.values():
         mean = {key: value for key, value in same[0].items() if key != "seed"}
         for key, value in mean.items():
-            if isinstance(value, float):
+            if isinstance(value, float) and len(same) > 1:
                 values = [row[key] for row in same]
                 mean[key] = f"{np.mean(values):.2f} ± {np.std(values):.2f}"
         means.append(mean)
@@ -283,9 +283,8 @@ def main() -> None:
         except common.Missing as missing:
             print(f"> {missing} Left out.")
             continue
-        common.table(
-            f"{name}: MNIST, mean ± deviation of {len(seeds)} seeds", summary(rows)
-        )
+        of_seeds = f", mean ± deviation of {len(seeds)} seeds" * (len(seeds) > 1)
+        common.table(f"{name}: MNIST{of_seeds}", summary(rows))
         results[name] = rows
         common.write(args.out, {"stacked": results})
 
