@@ -32,6 +32,7 @@ from sklearn_ae.parts.networks import (
     MLPDecoder,
     MLPEncoder,
     TiedDecoder,
+    weight_decay,
 )
 from sklearn_ae.parts.penalties import Penalty
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
@@ -226,8 +227,7 @@ class AutoencoderModule(nn.Module):
             terms[name] = penalty.term(x, z, encoder, **self._hyperparameters(name))
         if self.alpha:
             weights = [*self.encoder.weights(), *self.decoder.weights()]
-            squares = torch.stack([weight.square().sum() for weight in weights])
-            terms["weight_decay"] = 0.5 * self.hyper.alpha_ * squares.sum()
+            terms["weight_decay"] = weight_decay(weights, self.hyper.alpha_)
         return terms
 
     def layers(self) -> list[Layer] | None:

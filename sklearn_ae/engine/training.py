@@ -33,6 +33,7 @@ __all__ = [
     "make_net",
     "next_seed",
     "run",
+    "some_rows",
     "split",
     "train",
     "try_out",
@@ -473,6 +474,14 @@ def history(
     }
 
 
+def some_rows(n_rows: int, seed: int) -> NDArray[np.intp]:
+    """Return the numbers of at most `DENSITY_ROWS` rows, drawn from `seed`."""
+    if n_rows <= DENSITY_ROWS:
+        return np.arange(n_rows)
+    rng = np.random.default_rng(seed)
+    return np.sort(rng.choice(n_rows, DENSITY_ROWS, replace=False))
+
+
 def try_out(
     module: Any,
     X: Any,
@@ -492,8 +501,7 @@ def try_out(
         known is the one before the last step.
     """
     if X.shape[0] > DENSITY_ROWS:
-        rng = np.random.default_rng(seed)
-        X = X[np.sort(rng.choice(X.shape[0], DENSITY_ROWS, replace=False))]
+        X = X[some_rows(X.shape[0], seed)]
 
     def errors(x: torch.Tensor) -> torch.Tensor:
         return module.errors(Batch(x, x), 1.0, per_feature=False)

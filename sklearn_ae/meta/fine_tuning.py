@@ -29,7 +29,7 @@ from sklearn_ae.engine.params import Instance, Interval, Nothing
 from sklearn_ae.meta.labels import Labels
 from sklearn_ae.parts.activations import dropout
 from sklearn_ae.parts.corruptions import Corruption
-from sklearn_ae.parts.networks import Dense
+from sklearn_ae.parts.networks import Dense, weight_decay
 
 __all__ = [
     "FineTuningParameters",
@@ -183,8 +183,7 @@ class StackModule(nn.Module):
         """Return (α/2) Σ ‖W‖² as a term, if it is one."""
         if not self.decays:
             return {}
-        squares = torch.stack([weight.square().sum() for weight in weights])
-        return {"weight_decay": 0.5 * self.alpha * squares.sum()}
+        return {"weight_decay": weight_decay(weights, self.alpha)}
 
     def errors(self, batch: Batch, units: float, per_feature: bool) -> Tensor:
         """Return reconstruction errors in the units of the data."""
@@ -367,19 +366,11 @@ def _parts(
     return labels.split(estimator.validation_fraction, seed)
 
 
-def _some(X: Any, rows: NDArray[np.intp], seed: int) -> NDArray[np.intp]:
-    """Return at most `DENSITY_ROWS` of the numbers of rows."""
-    if len(rows) <= training.DENSITY_ROWS:
-        return rows
-    rng = np.random.default_rng(seed)
-    return np.sort(rng.choice(rows, training.DENSITY_ROWS, replace=False))
-
-
 def _code_units(
     layers: Sequence[BaseAutoencoder], X: Any, labels: Labels, seed: int
 ) -> Units:
     """Return the units in which the codes of labelled rows have mean 0 and scale 1."""
-    places = _some(X, np.arange(len(labels.rows)), seed)
+    places = training.some_rows(len(labels.rows), seed)
     codes = X[labels.rows[places]]
     for layer in layers:
         codes = codes_of(layer, codes, held=True)
@@ -393,7 +384,7 @@ def _code_units(
 def _describe_anew(layers: Sequence[BaseAutoencoder], X: Any, seed: int) -> None:
     """Bring up to date what layers say of themselves, beside their weights."""
     n_rows = X.shape[0]
-    below, some = X, X[_some(X, np.arange(n_rows), seed)]
+    below, some = X, X[training.some_rows(n_rows, seed)]
     for layer in layers:
 
         def over(function: Any, layer: Any = layer, below: Any = below) -> Any:

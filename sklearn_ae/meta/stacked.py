@@ -47,6 +47,9 @@ from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 __all__ = ["StackedAutoencoderPretrainer", "TakesRowsOfFirstLayer"]
 
 _AUTOENCODER = Instance(BaseAutoencoder, "an autoencoder")
+_AUTOENCODERS = SequenceOf(
+    _AUTOENCODER, "a list of one or more autoencoders", shortest=1
+)
 
 
 def default_layer() -> DenoisingAutoencoder:
@@ -194,10 +197,7 @@ class StackedAutoencoderPretrainer(
                 shortest=1,
             )
         ],
-        "estimators": [
-            SequenceOf(_AUTOENCODER, "a list of one or more autoencoders", shortest=1),
-            Nothing(),
-        ],
+        "estimators": [_AUTOENCODERS, Nothing()],
         "fine_tune": [OneOf("reconstruction", "class"), Nothing()],
     }
     _flat: ClassVar[tuple[str, ...]] = ("estimators",)
@@ -242,10 +242,11 @@ class StackedAutoencoderPretrainer(
     def _first_layer(self) -> Any:
         if "estimators_" in vars(self):
             return self.estimators_[0]
-        try:
-            return self._declared()[0][1]
-        except (TypeError, ValueError, IndexError, AttributeError):
-            return default_layer()  # fit will say what is wrong
+        if _AUTOENCODERS.allows(self.estimators):
+            return named_items(self.estimators)[0][1]
+        if _AUTOENCODER.allows(self.estimator):
+            return self.estimator
+        return default_layer()  # where another is wrong, fit will say so
 
     def _check_values(self, X: Any, loss: str) -> None:
         self._first_layer()._check_values(X, loss)
@@ -331,18 +332,12 @@ class StackedAutoencoderPretrainer(
         self, layers: list[tuple[str, Any]], X: Any, y: Any, labels: Labels | None
     ) -> dict[str, Any]:
         """Return the fitted attributes."""
-        seed, _ = training.next_seed(self, resume=False)
-        n_layers = len(layers)
-        seeds = list(
-            map(int, np.random.SeedSequence(seed).generate_state(n_layers + 1))
-        )
+        seed, n_layers = self._seed(layers), len(layers)
         n_stages = n_layers + (self.fine_tune is not None)
         context = self._init_callback_context(max_subtasks=n_stages)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         codes = X
         for number, (name, layer) in enumerate(layers):
-            if self.random_state is not None:
-                layer.set_params(random_state=seeds[number])
             stage = f"layer {number + 1} of {n_layers}: {name}"
             task = context.subcontext(task_name=stage)
             with task.propagate_callback_context(layer):
@@ -357,18 +352,14 @@ class StackedAutoencoderPretrainer(
                     f"{layer.n_iter_} epochs, loss {layer.loss_:.6g}"
                 )
         self._pass_names(layers[0][1])
-        fitted: dict[str, Any] = {
-            "estimators_": [layer for _, layer in layers],
-            "_names": [name for name, _ in layers],
-            "history_": {},
-        }
+        fitted = _made_of(layers)
         if self.fine_tune is not None:
             _, fitted["history_"] = fine_tune(
                 self,
                 fitted["estimators_"],
                 X,
                 y,
-                seed=seeds[-1],
+                seed=seed,
                 context=context,
                 fitted=lambda module: fitted,
                 labels=labels,
@@ -377,6 +368,16 @@ class StackedAutoencoderPretrainer(
             fitted["classes_"] = labels.classes
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return fitted
+
+    def _seed(self, layers: list[tuple[str, Any]]) -> int:
+        """Seed the layers, where we are seeded, and return a seed for fine-tuning."""
+        seed, _ = training.next_seed(self, resume=False)
+        states = np.random.SeedSequence(seed).generate_state(len(layers) + 1)
+        *draws, last = map(int, states)
+        if self.random_state is not None:
+            for (_, layer), draw in zip(layers, draws, strict=True):
+                layer.set_params(random_state=draw)
+        return last
 
     def _pass_names(self, first: Any) -> None:
         """Let the layer that meets X know the names of its features."""
@@ -388,16 +389,13 @@ class StackedAutoencoderPretrainer(
         layers = self._declared()
         X = self._validate(X, reset=True, like=layers[0][1])
         self._check_layers(layers, *X.shape)
-        seed, _ = training.next_seed(self, resume=False)
-        seeds = map(int, np.random.SeedSequence(seed).generate_state(len(layers)))
+        self._seed(layers)
         codes = X
-        for (_, layer), draw in zip(layers, seeds, strict=True):
-            if self.random_state is not None:
-                layer.set_params(random_state=draw)
-            codes = codes_of(layer._begin(codes), codes)
-        self.estimators_ = [layer for _, layer in layers]
-        self._names = [name for name, _ in layers]
-        self.history_ = {}
+        for _, layer in layers:
+            layer._begin(codes)
+            if layer is not layers[-1][1]:
+                codes = codes_of(layer, codes)
+        self.__dict__.update(_made_of(layers))
         return self
 
     # -- using the fit ------------------------------------------------------------
@@ -478,9 +476,9 @@ class StackedAutoencoderPretrainer(
             **{**self.get_params(deep=False), "estimators": layers[which]}
         )
         if fitted:
-            part.estimators_ = [layer for _, layer in layers[which]]
-            part._names = [name for name, _ in layers[which]]
-            part.history_ = dict(self.history_) if start == 0 else {}
+            part.__dict__.update(_made_of(layers[which]))
+            if start == 0:
+                part.history_ = dict(self.history_)
             part.n_features_in_ = part.estimators_[0].n_features_in_
             if start == 0 and hasattr(self, "feature_names_in_"):
                 part.feature_names_in_ = self.feature_names_in_
@@ -543,6 +541,15 @@ class StackedAutoencoderPretrainer(
     @property
     def _code_moments(self) -> Any:
         return self._fitted_layers()[-1]._code_moments
+
+
+def _made_of(layers: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fitted attributes of a stack of layers, not fine-tuned."""
+    return {
+        "estimators_": [layer for _, layer in layers],
+        "_names": [name for name, _ in layers],
+        "history_": {},
+    }
 
 
 # scikit-learn has wrapped it to name the last layer's codes, which those of another

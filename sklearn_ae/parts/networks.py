@@ -34,6 +34,7 @@ __all__ = [
     "TiedDecoder",
     "initial",
     "linear",
+    "weight_decay",
 ]
 
 
@@ -46,6 +47,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if x.layout == torch.sparse_csr:
         return sparse_product(x, weight.T) + bias
     return F.linear(x, weight, bias)
+
+
+def weight_decay(weights: Sequence[Tensor], alpha: Tensor) -> Tensor:
+    """Return (α/2) Σ ‖W‖², a scalar."""
+    squares = torch.stack([weight.square().sum() for weight in weights])
+    return 0.5 * alpha * squares.sum()
 
 
 def initial(
