@@ -610,7 +610,9 @@ def test_callbacks_can_stop_a_layer_or_fine_tuning(who, n_iter, X):
 
 @fine_tuned
 def test_progress_bar(fine_tune, X, capsys, monkeypatch):
+    # A terminal that calls itself dumb is 80 wide unless both are given.
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("LINES", "50")
     model = named(fine_tune=fine_tune).set_callbacks(ProgressBar())
     model.fit(X, Y)
     printed = capsys.readouterr().out
