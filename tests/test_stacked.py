@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import rich
 import scipy.sparse as sp
 import torch
 from estimators import BAD_Y, CALM, NOISY, counts, labels, table
@@ -608,11 +609,16 @@ def test_callbacks_can_stop_a_layer_or_fine_tuning(who, n_iter, X):
     assert model.n_iter_ == n_iter
 
 
+@pytest.fixture
+def wide_console():
+    """Make rich's console wide, whatever terminal the tests run in."""
+    rich.reconfigure(width=200, height=50)
+    yield
+    rich.reconfigure()
+
+
 @fine_tuned
-def test_progress_bar(fine_tune, X, capsys, monkeypatch):
-    # A terminal that calls itself dumb is 80 wide unless both are given.
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("LINES", "50")
+def test_progress_bar(fine_tune, X, capsys, wide_console):
     model = named(fine_tune=fine_tune).set_callbacks(ProgressBar())
     model.fit(X, Y)
     printed = capsys.readouterr().out
