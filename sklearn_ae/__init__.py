@@ -1,12 +1,18 @@
 """Autoencoders that drop into scikit-learn wherever PCA stands."""
 
+from sklearn_ae.autoencoders.adversarial import AdversarialAutoencoder
 from sklearn_ae.autoencoders.autoencoder import Autoencoder
 from sklearn_ae.autoencoders.contractive import ContractiveAutoencoder
 from sklearn_ae.autoencoders.convolutional import ConvolutionalAutoencoder
 from sklearn_ae.autoencoders.denoising import DenoisingAutoencoder
 from sklearn_ae.autoencoders.k_sparse import KSparseAutoencoder
 from sklearn_ae.autoencoders.sparse import SparseAutoencoder
+from sklearn_ae.autoencoders.variational import (
+    ImportanceWeightedAutoencoder,
+    VariationalAutoencoder,
+)
 from sklearn_ae.engine.persistence import load, save
+from sklearn_ae.inspection.decoded_grid import DecodedGridDisplay
 from sklearn_ae.meta.classifier import StackedAutoencoderClassifier
 from sklearn_ae.meta.stacked import StackedAutoencoderPretrainer
 from sklearn_ae.parts.corruptions import GaussianNoise, Masking, SaltAndPepper
@@ -17,12 +23,15 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "L1",
     "L2",
+    "AdversarialAutoencoder",
     "Autoencoder",
     "Contraction",
     "ContractiveAutoencoder",
     "ConvolutionalAutoencoder",
+    "DecodedGridDisplay",
     "DenoisingAutoencoder",
     "GaussianNoise",
+    "ImportanceWeightedAutoencoder",
     "KLSparsity",
     "KSparseAutoencoder",
     "Masking",
@@ -30,6 +39,7 @@ __all__ = [
     "SparseAutoencoder",
     "StackedAutoencoderClassifier",
     "StackedAutoencoderPretrainer",
+    "VariationalAutoencoder",
     "load",
     "save",
 ]

@@ -11,67 +11,21 @@ of stride 2 in place of both (Zeiler et al. 2010).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sklearn_ae.autoencoders.autoencoder import AutoencoderModule, ComposedAutoencoder
+from sklearn_ae.autoencoders.composed import ImageAutoencoder
+from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.engine.bridge import Batch
-from sklearn_ae.engine.params import Interval, Nothing, OneOf, SequenceOf
-from sklearn_ae.parts.convolution import ConvolutionalDecoder, ConvolutionalEncoder
+from sklearn_ae.engine.params import OneOf
 
 __all__ = ["ConvolutionalAutoencoder", "ConvolutionalModule"]
 
 
-_COUNT = Interval(int, 1, None)
-
-
 class ConvolutionalModule(AutoencoderModule):
     """The objective, with switches that go from a row's encoder to its decoder."""
-
-    def build(  # type: ignore[override]
-        self,
-        generator: torch.Generator,
-        dtype: torch.dtype,
-        *,
-        image_shape: tuple[int, int, int],
-        channels: Sequence[int],
-        kernel_size: int,
-        unpooling: str,
-        n_features: int,
-        n_components: int,
-        hidden_layer_sizes: Sequence[int],
-        activation: str,
-        tied_weights: bool,
-        linear_path: bool,
-        dropout: float,
-    ) -> tuple[nn.Module, nn.Module]:
-        sizes = [*hidden_layer_sizes, n_components]
-        encoder = ConvolutionalEncoder(
-            image_shape,
-            channels,
-            kernel_size,
-            sizes,
-            activation,
-            dropout,
-            generator,
-            dtype,
-        )
-        maps = [b.n_out * math.prod(b.size) for b in encoder.blocks]
-        self.n_components, self.width = n_components, max(n_features, *maps, *sizes)
-        decoder = ConvolutionalDecoder(
-            encoder, unpooling, tied_weights, generator, dtype
-        )
-        return encoder, decoder
-
-    @property
-    def n_products(self) -> int:
-        return 2 * sum(
-            math.prod((*b.size, b.n_in, b.n_out, *b.kernel))
-            for b in self.encoder.blocks
-        )
 
     def restore(
         self, x: Tensor, generator: torch.Generator | None = None
@@ -108,7 +62,7 @@ class ConvolutionalModule(AutoencoderModule):
         return error if per_feature else error.mean(1)
 
 
-class ConvolutionalAutoencoder(ComposedAutoencoder):
+class ConvolutionalAutoencoder(ImageAutoencoder):
     r"""Autoencoder of images (or signals) with the same filters at every place.
 
     Minimises
@@ -126,10 +80,6 @@ class ConvolutionalAutoencoder(ComposedAutoencoder):
         (height, width) or (height, width, channels) of a row. None takes a grey square
         where `n_features` is the square of a number, and a signal of length
         `n_features`, that is (1, n_features), where it is not.
-    channels : tuple of int, default=(16, 32)
-        Maps of each block.
-    kernel_size : int, default=3
-        Height and width of the filters, along axes that are longer than 1.
     unpooling : {"switches", "repeat", "deconv"}, default="deconv"
         "switches" puts each maximum back where it was in the row's own maps, and zeros
         elsewhere. Then `reconstruct`, `score` and the objective know more of a row than
@@ -175,68 +125,19 @@ class ConvolutionalAutoencoder(ComposedAutoencoder):
     True
     """
 
-    image_shape: tuple[int, ...] | None = None
-    channels: tuple[int, ...] = (16, 32)
-    kernel_size: int = 3
-    unpooling: str = "deconv"
     hidden_layer_sizes: tuple[int, ...] = ()
 
-    _valid: ClassVar = {
-        "image_shape": [
-            SequenceOf(_COUNT, "a tuple of two or three positive ints", 2, 3),
-            Nothing(),
-        ],
-        "channels": [
-            SequenceOf(_COUNT, "a tuple or list of one or more positive ints", 1)
-        ],
-        "kernel_size": [Interval(int, 1, None)],
-        "unpooling": [OneOf("switches", "repeat", "deconv")],
-    }
+    _valid: ClassVar = {"unpooling": [OneOf("switches", "repeat", "deconv")]}
     _module_class = ConvolutionalModule
     _accept_sparse: ClassVar[bool] = False
     _peak_learning_rate: ClassVar[float] = 1e-2
     _absent: ClassVar[tuple[str, ...]] = ("components_", "mean_")
-    _fixed: ClassVar[tuple[str, ...]] = (
-        *ComposedAutoencoder._fixed,
-        "image_shape",
-        "channels",
-        "kernel_size",
-        "unpooling",
-    )
 
-    def _module_config(self, n_features: int) -> dict[str, Any]:
-        if self.unpooling == "deconv" and self.tied_weights:
-            raise ValueError(
-                "tied_weights=True cannot be had with unpooling='deconv', which has no "
-                "counterpart in the encoder. Use unpooling='repeat' or 'switches'."
-            )
-        if self.unpooling == "deconv" and self.kernel_size < 2:
-            raise ValueError(
-                "unpooling='deconv' needs kernel_size=2 or more: filters of stride 2 "
-                f"would leave gaps. Got kernel_size={self.kernel_size}."
-            )
-        return {
-            **super()._module_config(n_features),
-            "image_shape": self._resolve_image_shape(n_features),
-            "channels": tuple(map(int, self.channels)),
-            "kernel_size": int(self.kernel_size),
-            "unpooling": self.unpooling,
-        }
-
-    def _resolve_image_shape(self, n_features: int) -> tuple[int, int, int]:
-        """Return height, width and channels of a row."""
-        if self.image_shape is None:
-            side = math.isqrt(n_features)
-            return (side, side, 1) if side**2 == n_features else (1, n_features, 1)
-        height, width, *rest = map(int, self.image_shape)
-        shape = (height, width, rest[0] if rest else 1)
-        if math.prod(shape) != n_features:
-            given = tuple(map(int, self.image_shape))
-            raise ValueError(
-                f"image_shape={given} holds {math.prod(shape)} numbers, but X has "
-                f"{n_features} features."
-            )
-        return shape
+    def _resolve_image_shape(self, n_features: int) -> tuple[int, int, int] | None:
+        if self.image_shape is not None:
+            return super()._resolve_image_shape(n_features)
+        side = math.isqrt(n_features)
+        return (side, side, 1) if side**2 == n_features else (1, n_features, 1)
 
     def _uses_linear_path(self) -> bool:
         if self.linear_path and not isinstance(self.linear_path, str):

@@ -22,7 +22,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from sklearn_ae.autoencoders.autoencoder import AutoencoderModule, ComposedAutoencoder
+from sklearn_ae.autoencoders.composed import ComposedAutoencoder
+from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.engine.bridge import Batch, make_generator
 from sklearn_ae.engine.inputs import is_sparse
 from sklearn_ae.engine.params import (

@@ -23,7 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sklearn_ae.autoencoders.autoencoder import AutoencoderModule, ComposedAutoencoder
+from sklearn_ae.autoencoders.composed import ComposedAutoencoder
+from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.engine.bridge import Batch
 from sklearn_ae.engine.params import Bool, Interval, Nothing, OneOf
 from sklearn_ae.engine.training import Over

@@ -17,7 +17,8 @@ import numpy as np
 from scipy.special import logit
 from torch import nn
 
-from sklearn_ae.autoencoders.autoencoder import AutoencoderModule, ComposedAutoencoder
+from sklearn_ae.autoencoders.composed import ComposedAutoencoder
+from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.engine.parameters import ACTIVATION_NAMES
 from sklearn_ae.engine.params import Interval, OneOf
 from sklearn_ae.engine.training import Over

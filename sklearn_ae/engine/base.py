@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
@@ -66,6 +68,8 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
     """
 
     _module_class: ClassVar[Any]
+    #: What trains the module; a method with a schedule of its own derives one.
+    _net_class: ClassVar[type[AutoencoderNet]] = AutoencoderNet
     #: Whether ``linear_path="auto"`` may switch the linear path on.
     _has_linear_path: ClassVar[bool] = False
     #: What the objective hangs on, beside the shapes of the weights: training cannot go
@@ -84,6 +88,16 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
     def _module_config(self, n_features: int) -> dict[str, Any]:
         """Return the keyword arguments to build the module from, all plain values."""
         raise NotImplementedError
+
+    def _labels(
+        self, X: Any, y: Any, resume: bool
+    ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:
+        """Return what a method that learns from y reads in it.
+
+        That is each row's class as a number, −1 for none; fitted attributes; and
+        what `_module_config` is to be completed with.
+        """
+        return None, {}, {}
 
     def _describe(self, module: Any, over: training.Over) -> dict[str, Any]:
         """Return fitted attributes that need one more pass over the rows of X.
@@ -162,14 +176,7 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
 
     def _uses_linear_path(self) -> bool:
         """Resolve ``linear_path``; raise where it is asked for and cannot be had."""
-        obstacles = {
-            "loss": self.loss != "squared_error",
-            "hidden_layer_sizes": len(self.hidden_layer_sizes) == 0,
-            "code_activation": self.code_activation != "identity",
-            "output_activation": self.output_activation not in ("auto", "identity"),
-            "tied_weights": bool(self.tied_weights),
-            "standardize": not self.standardize,
-        }
+        obstacles = self._linear_path_obstacles()
         blocked = [name for name, blocks in obstacles.items() if blocks]
         if isinstance(self.linear_path, str):
             return self._has_linear_path and not blocked
@@ -177,9 +184,21 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
             raise ValueError(
                 f"linear_path=True cannot be had with {blocked[0]}="
                 f"{getattr(self, blocked[0])!r}: it needs squared error, a hidden "
-                "layer, identity at code and output, free weights, standardize=True."
+                "layer, identity at code and output, free weights, "
+                "standardize=True and no image_shape."
             )
         return bool(self.linear_path)
+
+    def _linear_path_obstacles(self) -> dict[str, bool]:
+        """Return which parameters rule the linear path out."""
+        return {
+            "loss": self.loss != "squared_error",
+            "hidden_layer_sizes": len(self.hidden_layer_sizes) == 0,
+            "code_activation": self.code_activation != "identity",
+            "output_activation": self.output_activation not in ("auto", "identity"),
+            "tied_weights": bool(self.tied_weights),
+            "standardize": not self.standardize,
+        }
 
     # -- fitted attributes --------------------------------------------------------
 
@@ -196,6 +215,7 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
                 self,
                 self.module_,
                 torch.device(self.device_),
+                kind=self._net_class,
                 n_rows=1,
                 n_seen=1,
                 n_features=self.n_features_in_,

@@ -53,20 +53,22 @@ class Batch(NamedTuple):
     ----------
     x : Tensor of shape (batch, n_features)
         Rows in the network's units; sparse CSR where the data is sparse.
-    target : Tensor of shape (batch, n_features) or (batch,)
-        What is to be reconstructed, `x` itself unless a method says otherwise; or the
-        numbers of the rows' classes.
+    target : Tensor of shape (batch, n_features)
+        What is to be reconstructed, `x` itself unless a method says otherwise.
     observed : Tensor of shape (batch, n_features) or None
         Where values are missing: 1 for what was observed and 0 for what was not, which
         is 0 in `x` and `target` too.
     weight : Tensor of shape (batch,) or None
         How much each row counts; the mean over all rows, not over the batch, is 1.
+    label : Tensor of int of shape (batch,) or None
+        The number of each row's class.
     """
 
     x: Tensor
     target: Tensor
     observed: Tensor | None = None
     weight: Tensor | None = None
+    label: Tensor | None = None
 
 
 # -- device, dtype, randomness ----------------------------------------------------
@@ -213,7 +215,7 @@ class Rows:
     has_missing : bool, default=False
         Whether there is NaN among them, which then stands for a missing value.
     labels : ndarray of int of shape (n_rows,), default=None
-        The class of each row that is served: the target, where it is not the row.
+        The class of each row that is served.
     weight : ndarray of shape (n_rows,), default=None
         How much each row that is served counts, up to a factor.
     """
@@ -276,12 +278,11 @@ class Rows:
         if self.labels is None and self.weight is None:
             return Batch(x, x, observed)
         index = index.to(self.device)
-        return Batch(
-            x,
-            x if self.labels is None else self.labels[index],
-            observed,
-            None if self.weight is None else self.weight[index],
+        weight, label = (
+            None if of_rows is None else of_rows[index]
+            for of_rows in (self.weight, self.labels)
         )
+        return Batch(x, x, observed, weight, label)
 
     def _convert(self, index: NDArray[np.intp]) -> Tensor:
         rows = index if self.subset is None else self.subset[index]

@@ -12,16 +12,20 @@ import torch
 from numpy.typing import NDArray
 from sklearn import get_config
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.mixture import GaussianMixture
-from sklearn.utils import Tags, check_array, check_random_state
+from sklearn.utils import (
+    Tags,
+    check_array,
+    check_consistent_length,
+    check_random_state,
+)
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from sklearn_ae.engine import bridge, inputs
+from sklearn_ae.engine import bridge, density, inputs
 from sklearn_ae.engine.bridge import Units
-from sklearn_ae.engine.params import Interval
+from sklearn_ae.engine.params import Interval, InvalidParameterError
 
-__all__ = ["Codec", "TakesRows"]
+__all__ = ["Codec", "TakesRows", "check_count"]
 
 
 class TakesRows:
@@ -97,14 +101,16 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     - ``n_components_``, the size of the code;
     - ``_units`` of the rows, see `sklearn_ae.engine.bridge.Units`;
     - ``_fitted_dtype`` and ``_fitted_loss``, the parameters of the fit;
-    - ``_code_moments``: number, mean and covariance (or variances) of training codes.
+    - ``_code_moments``: number, mean and covariance (or variances) of training codes;
+    - ``_density``, fitted to them, or None.
     """
 
     module_: Any
     n_components_: int
     _units: Units
     _fitted_loss: str
-    _code_moments: tuple[int, NDArray[Any], NDArray[Any]]
+    _code_moments: density.Moments
+    _density: Any
 
     def _check_values(self, X: Any, loss: str) -> None:
         """Raise ValueError for rows that the objective is not defined on."""
@@ -273,7 +279,7 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return float(np.mean(scores, dtype=np.float64)) if len(scores) else np.nan
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> NDArray[Any]:
-        """Decode draws from a density that was fitted to the training codes.
+        """Decode draws from `density_`, which was fitted to the training codes.
 
         Parameters
         ----------
@@ -286,44 +292,74 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             In the units of the training data.
         """
         check_is_fitted(self, "module_")
-        if not Interval(int, 1, None).allows(n_samples):
-            raise ValueError(
-                "The 'n_samples' parameter of sample must be an int in the range "
-                f"[1, inf). Got {n_samples!r} instead."
-            )
-        density = self.density_
-        density.random_state = (
+        return self._decoded(self._draw_codes, n_samples, random_state)
+
+    def _decoded(
+        self,
+        draw: Callable[[int, np.random.RandomState], NDArray[Any]],
+        n_samples: int,
+        random_state: Any,
+    ) -> NDArray[Any]:
+        """Return what the codes decode to that ``draw(n, rng)`` returns."""
+        check_count("n_samples", "sample", n_samples, 1)
+        rng = (
             np.random.RandomState(np.random.SeedSequence().generate_state(1))
             if random_state is None
             else check_random_state(random_state)
         )
-        codes, _ = density.sample(int(n_samples))
-        return self.inverse_transform(codes)
+        return self.inverse_transform(draw(int(n_samples), rng))
+
+    def _draw_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
+        """Return codes (n, n_components) to decode: draws from `density_`."""
+        return density.draw(self.density_, n, rng)
+
+    def interpolate(self, x_a: Any, x_b: Any, n: int = 10) -> NDArray[Any]:
+        """Decode the codes on the straight way from one row's code to another's.
+
+        Parameters
+        ----------
+        x_a, x_b : array-like of shape (n_features,) or (n_pairs, n_features)
+            Where each way begins and ends.
+        n : int, default=10
+            Of codes on each way, its ends among them; at least 2.
+
+        Returns
+        -------
+        ndarray of shape (n, n_features) or (n_pairs, n, n_features)
+            In the units of X. The first and the last are `reconstruct` of `x_a` and
+            `x_b`, where that knows of a row no more than its code.
+        """
+        check_is_fitted(self, "module_")
+        check_count("n", "interpolate", n, 2)
+        one = np.ndim(x_a) == 1 and np.ndim(x_b) == 1
+        if one:
+            x_a, x_b = np.reshape(x_a, (1, -1)), np.reshape(x_b, (1, -1))
+        ends = []
+        for rows in (x_a, x_b):
+            rows = self._validate(rows, reset=False)
+            ends.append(self._apply(self.module_.encode, rows))
+        check_consistent_length(*ends)
+        share = np.linspace(0.0, 1.0, int(n), dtype=ends[0].dtype)[:, None]
+        codes = ends[0][:, None] * (1 - share) + ends[1][:, None] * share
+        rows = self.inverse_transform(codes.reshape(-1, codes.shape[2]))
+        rows = rows.reshape(*codes.shape[:2], rows.shape[1])
+        return rows[0] if one else rows
 
     @property
     def _n_features_out(self) -> int:
         return self.n_components_
 
     @property
-    def density_(self) -> GaussianMixture:
-        """A Gaussian with the mean and covariance of the training codes.
+    def density_(self) -> Any:
+        """What `density` became when it was fitted to the training codes.
 
-        Of codes so many that the covariance would outgrow the network, its diagonal.
+        Where there is none a Gaussian, as a `GaussianMixture`, with their mean and
+        covariance; of codes so many that it would outgrow the network, its diagonal.
         """
         check_is_fitted(self, "module_")
-        _, mean, covariance = self._code_moments
-        full = covariance.ndim == 2
-        density = GaussianMixture(covariance_type="full" if full else "diag")
-        density.weights_ = np.ones(1)
-        density.means_, density.covariances_ = mean[None], covariance[None]
-        if full:
-            factor = np.linalg.inv(np.linalg.cholesky(covariance)).T
-            density.precisions_ = np.linalg.inv(covariance)[None]
-        else:
-            factor = 1.0 / np.sqrt(covariance)
-            density.precisions_ = 1.0 / covariance[None]
-        density.precisions_cholesky_ = factor[None]
-        return density
+        if vars(self).get("_density") is not None:
+            return self._density
+        return density.gaussian(self._code_moments)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -333,3 +369,13 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
 #: What `validate_data` sets on an estimator.
 _INPUT = ("n_features_in_", "feature_names_in_")
+
+
+def check_count(name: str, method: str, value: Any, least: int) -> None:
+    """Raise ValueError for what is no whole number of at least so many."""
+    allowed = Interval(int, least, None)
+    if not allowed.allows(value):
+        raise InvalidParameterError(
+            f"The {name!r} parameter of {method} must be {allowed}. Got {value!r} "
+            "instead."
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "is_native",
     "is_sparse",
     "row_chunks",
+    "row_generators",
     "rows_of",
     "value_range",
 ]
@@ -133,6 +135,23 @@ def row_chunks(n_rows: int, width: int) -> Iterator[tuple[int, int]]:
     size = min(max(CHUNK_NUMBERS // max(width, 1), 32), 8192)
     for start in range(0, n_rows, size):
         yield start, min(start + size, n_rows)
+
+
+def row_generators(X: Any, seed: int) -> list[np.random.Generator]:
+    """Return a random generator for each row, which hangs on its numbers and the seed.
+
+    Whatever rows a row is among, it gets the same draws; other rows get others.
+    """
+    rows = X.toarray() if is_sparse(X) else X
+    rows = np.ascontiguousarray(rows, dtype=np.float64) + 0.0  # -0.0 is 0.0
+    salt = int(seed).to_bytes(8, "little")
+    keys = (hashlib.blake2b(row.tobytes(), digest_size=16, salt=salt) for row in rows)
+    return [
+        np.random.Generator(
+            np.random.Philox(key=int.from_bytes(key.digest(), "little"))
+        )
+        for key in keys
+    ]
 
 
 class LazyRows:

@@ -12,15 +12,18 @@ import copy
 import functools
 import math
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 from torch import Tensor
 
 from sklearn_ae.engine.bridge import Batch, Rows
+from sklearn_ae.engine.state import load_optimizer_state, optimizer_state
 
 __all__ = [
     "AutoencoderNet",
@@ -237,8 +240,9 @@ class AutoencoderNet(NeuralNet):
             # in the middle of the step: neither the first nor the last is idle
             progress = (self._step + 0.5) / self._n_steps
             factor = schedule_factor(self.schedule, progress)
-            for group in self.optimizer_.param_groups:
-                group["lr"] = self.lr * factor
+            for optimizer in self.optimizers().values():
+                for group in optimizer.param_groups:
+                    group["lr"] = self.lr * factor
         self._step += 1
         if isinstance(self.optimizer_, torch.optim.LBFGS):
             steps: list[dict[str, Any]] = []
@@ -288,14 +292,17 @@ class AutoencoderNet(NeuralNet):
             judged = loss if watched == "loss" else self.module_.judge(batch)
         return {"loss": loss, "terms": terms, "judged": judged}
 
+    def precision(self) -> AbstractContextManager[Any]:
+        """Return the context in which the module computes what it minimises."""
+        if self.autocast is None:
+            return nullcontext()
+        return torch.autocast(torch.device(self.device).type, self.autocast)
+
     def _loss(
         self, batch: Batch, generator: torch.Generator | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        if self.autocast is None:
+        with self.precision():
             terms = self.module_.loss(batch, generator)
-        else:
-            with torch.autocast(torch.device(self.device).type, self.autocast):
-                terms = self.module_.loss(batch, generator)
         return functools.reduce(operator.add, terms.values()), terms
 
     # -- callbacks
@@ -339,6 +346,28 @@ class AutoencoderNet(NeuralNet):
                 stop = True
         if stop:
             raise StopTraining
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Return what makes the steps, by name."""
+        return {"": self.optimizer_}
+
+    def optimizer_moments(self) -> dict[str, NDArray[Any]]:
+        """Return the optimizers' moments as arrays, to go on from."""
+        return {
+            name + key: moment
+            for name, optimizer in self.optimizers().items()
+            for key, moment in optimizer_state(optimizer).items()
+        }
+
+    def load_optimizer_moments(self, moments: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from what `optimizer_moments` returned."""
+        for name, optimizer in self.optimizers().items():
+            own = {
+                key.removeprefix(name): moment
+                for key, moment in moments.items()
+                if key.startswith(name) and key.removeprefix(name)[0].isdigit()
+            }
+            load_optimizer_state(optimizer, own)
 
     def forget_data(self) -> None:
         """Let go of rows and gradients, and of the callbacks that hold rows."""

@@ -8,6 +8,7 @@ from sklearn_ae.engine.net import is_callback
 from sklearn_ae.engine.params import (
     Bool,
     Constraint,
+    Implements,
     Instance,
     Interval,
     Nothing,
@@ -163,6 +164,11 @@ class SharedParameters(TrainingParameters):
         along the linear path what PCA leaves unexplained (root mean square), so that
         the objective starts at n_features / 2 nats. Sparse X is not centred. Never
         done for log loss and Poisson.
+    density : estimator or None, default=None
+        What `sample` draws codes from: an estimator with `fit` and `sample`, such as
+        ``GaussianMixture(10)`` or ``KernelDensity()``, a copy of which is fitted to
+        codes of up to 20000 training rows. None is the method's prior where it has one,
+        elsewhere a Gaussian with the mean and covariance of the codes.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit.
     device : str, default="auto"
@@ -182,6 +188,7 @@ class SharedParameters(TrainingParameters):
     linear_path: bool | str = "auto"
     dropout: float = 0.0
     standardize: bool = True
+    density: Any = None
     warm_start: bool = False
     device: str = "auto"
     dtype: str = "float32"
@@ -201,6 +208,7 @@ class SharedParameters(TrainingParameters):
         "linear_path": [Bool(), OneOf("auto")],
         "dropout": [Interval(float, 0, 1)],
         "standardize": [Bool()],
+        "density": [Implements("fit", "sample"), Nothing()],
         "warm_start": [Bool()],
         "device": [Instance(str, "a str naming a device")],
         "dtype": [OneOf("float32", "float64", "bfloat16")],

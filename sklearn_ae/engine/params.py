@@ -26,6 +26,7 @@ from typing import Any, ClassVar, dataclass_transform
 
 __all__ = [
     "Bool",
+    "Implements",
     "Instance",
     "Interval",
     "InvalidParameterError",
@@ -162,6 +163,20 @@ class Instance(Constraint):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Implements(Constraint):
+    """Instances, not classes, that have some methods."""
+
+    def __init__(self, *methods: str) -> None:
+        self.methods = methods
+
+    def allows(self, value: Any) -> bool:
+        found = (callable(getattr(value, name, None)) for name in self.methods)
+        return not isinstance(value, type) and all(found)
+
+    def __str__(self) -> str:
+        return f"an object implementing {' and '.join(map(repr, self.methods))}"
 
 
 class SequenceOf(Constraint):
@@ -310,7 +325,10 @@ class Params:
 
     def _check_params(self) -> None:
         """Raise `InvalidParameterError` for the first parameter out of its domain."""
+        names = self._get_param_names()  # what a class fixes is none of them
         for name, constraints in type(self)._all_valid().items():
+            if name not in names:
+                continue
             value = getattr(self, name)
             if any(constraint.allows(value) for constraint in constraints):
                 continue
@@ -321,7 +339,7 @@ class Params:
                 f"The {name!r} parameter of {type(self).__name__} must be {domain}. "
                 f"Got {value!r} instead.{hints}"
             )
-        for name in self._get_param_names():
+        for name in names:
             for _, part in _parts(name, getattr(self, name)):
                 check: Callable[[], None] | None = getattr(part, "_check_params", None)
                 if check is not None:

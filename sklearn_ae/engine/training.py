@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_ae.engine import bridge, inputs, state
+from sklearn_ae.engine import bridge, density, inputs, state
 from sklearn_ae.engine.bridge import Batch, Rows, Units
 from sklearn_ae.engine.net import AutoencoderNet, BestWeights, EpochHook
 from sklearn_ae.engine.start import linear_start
@@ -26,7 +26,6 @@ from sklearn_ae.engine.threads import suited_threads
 __all__ = [
     "Over",
     "build_module",
-    "code_moments",
     "compute_dtype",
     "epoch_hook",
     "history",
@@ -42,8 +41,9 @@ __all__ = [
 #: Yields what a function of tensors of rows gives, by chunks of the rows of X.
 Over = Callable[[Callable[[torch.Tensor], torch.Tensor]], Iterator[Any]]
 
-#: Rows from whose codes the density for ``sample`` is estimated, at most.
-DENSITY_ROWS = 2000
+#: Rows from whose codes a Gaussian for ``sample`` is estimated, at most; and rows to
+#: whose codes a density of the user's is fitted.
+GAUSSIAN_ROWS, DENSITY_ROWS = 2000, 20000
 #: Rows whose reconstruction is tried before a fit is called one, at most.
 PROBE_ROWS = 256
 
@@ -79,7 +79,7 @@ def train(
     X : ndarray or CSR of shape (n_samples, n_features)
         Validated rows.
     y : object
-        Handed on to scikit-learn's callbacks.
+        For methods that learn from it, and for scikit-learn's callbacks.
     resume : bool
         Whether to go on from the estimator's fit.
     context : sklearn.callback.CallbackContext or None
@@ -110,7 +110,8 @@ def train(
         inputs.check_every_feature_observed(X, train_rows)
 
     with torch.inference_mode(False), torch.enable_grad():  # whatever the caller is in
-        config = estimator._module_config(X.shape[1])
+        labels, classes, of_classes = estimator._labels(X, y, resume)
+        config = {**estimator._module_config(X.shape[1]), **of_classes}
         module = build_module(estimator._module_class, config, dtype, draw)
         if resume:
             units = estimator._units
@@ -123,11 +124,17 @@ def train(
         else:
             standardizes = estimator.standardize and config["loss"] in _CENTRED_LOSSES
             units = Units.of(X, train_rows) if standardizes else Units()
-        rows = Rows(X, units, dtype, device, train_rows, has_missing)
+
+        def rows_of(subset: NDArray[np.intp] | None) -> Rows:
+            known = labels if labels is None or subset is None else labels[subset]
+            return Rows(X, units, dtype, device, subset, has_missing, known)
+
+        rows = rows_of(train_rows)
         net = make_net(
             estimator,
             module,
             device,
+            kind=estimator._net_class,
             n_rows=len(rows),
             n_seen=len(rows) + (estimator._code_moments[0] if continued else 0),
             n_features=X.shape[1],
@@ -136,11 +143,7 @@ def train(
             streams=streams,
             mixed=estimator.dtype == "bfloat16",
         )
-        rows_valid = (
-            None
-            if valid_rows is None
-            else Rows(X, units, dtype, device, valid_rows, has_missing)
-        )
+        rows_valid = None if valid_rows is None else rows_of(valid_rows)
 
         def fitted() -> dict[str, Any]:
             return {
@@ -163,9 +166,14 @@ def train(
             net.initialize()
 
     codes = try_out(net.module_, X, units, dtype, device, draw, net.lr)
-    moments = code_moments(X.shape[0], codes, full=8 * codes.shape[1] ** 2 <= n_bytes)
+    full = 8 * codes.shape[1] ** 2 <= n_bytes
+    moments = density.code_moments(X.shape[0], codes, full)
     if continued:
-        moments = _merged_moments(estimator._code_moments, moments)
+        moments = density.merged_moments(estimator._code_moments, moments)
+    if estimator.density is not None and X.shape[0] > GAUSSIAN_ROWS:
+        some = X[some_rows(X.shape[0], draw, DENSITY_ROWS)]
+        width = net.module_.width
+        codes = bridge.apply(net.module_.encode, some, units, dtype, device, width)
 
     def over(function: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[Any]:
         width = net.module_.width
@@ -174,17 +182,17 @@ def train(
     keep_optimizer = (streaming or estimator.warm_start) and solver != "lbfgs"
     return {
         **fitted(),
+        **classes,
         **estimator._describe(net.module_, over),
         "_net": net,
         "history_": history(net, estimator.history_ if resume else {}),
         "_code_moments": moments,
+        "_density": density.fitted(estimator.density, codes, draw),
         "_solver": solver,
         "_standardize": bool(estimator.standardize),
         "_seed": seed,
         "_n_trainings": n_trainings,
-        "_optimizer_state": (
-            state.optimizer_state(net.optimizer_) if keep_optimizer else None
-        ),
+        "_optimizer_state": (net.optimizer_moments() if keep_optimizer else None),
     }
 
 
@@ -196,6 +204,7 @@ def make_net(
     module: torch.nn.Module,
     device: torch.device,
     *,
+    kind: type[AutoencoderNet] = AutoencoderNet,
     n_rows: int,
     n_seen: int,
     n_features: int,
@@ -232,7 +241,7 @@ def make_net(
         optimizer["optimizer__weight_decay"] = 0.0
         optimizer["optimizer__param_groups"] = [("*.kernel", {"weight_decay": decay})]
     stopping = [] if streaming else _stopping_rule(estimator)
-    return AutoencoderNet(
+    return kind(
         module,
         **optimizer,
         lr=_resolve_learning_rate(estimator, n_features, linear_path, one_cycle),
@@ -337,7 +346,7 @@ def run(
     net.callbacks = [*net.callbacks, *hook]
     net.initialize()
     if moments:
-        state.load_optimizer_state(net.optimizer_, moments)
+        net.load_optimizer_moments(moments)
     with suited_threads(net.batch_size * net.module_.n_products):
         net.partial_fit(rows)
     net.forget_data()
@@ -474,12 +483,12 @@ def history(
     }
 
 
-def some_rows(n_rows: int, seed: int) -> NDArray[np.intp]:
-    """Return the numbers of at most `DENSITY_ROWS` rows, drawn from `seed`."""
-    if n_rows <= DENSITY_ROWS:
+def some_rows(n_rows: int, seed: int, most: int = GAUSSIAN_ROWS) -> NDArray[np.intp]:
+    """Return the numbers of at most so many rows, drawn from `seed`."""
+    if n_rows <= most:
         return np.arange(n_rows)
     rng = np.random.default_rng(seed)
-    return np.sort(rng.choice(n_rows, DENSITY_ROWS, replace=False))
+    return np.sort(rng.choice(n_rows, most, replace=False))
 
 
 def try_out(
@@ -492,7 +501,7 @@ def try_out(
     rate: float,
     decodes: bool = True,
 ) -> NDArray[Any]:
-    """Return the codes of up to `DENSITY_ROWS` rows, if the module makes sense.
+    """Return the codes of up to `GAUSSIAN_ROWS` rows, if the module makes sense.
 
     Raises
     ------
@@ -500,7 +509,7 @@ def try_out(
         If codes, or reconstructions where it decodes, are not finite: the loss that is
         known is the one before the last step.
     """
-    if X.shape[0] > DENSITY_ROWS:
+    if X.shape[0] > GAUSSIAN_ROWS:
         X = X[some_rows(X.shape[0], seed)]
 
     def errors(x: torch.Tensor) -> torch.Tensor:
@@ -519,30 +528,3 @@ def try_out(
         "The last step made codes or reconstructions non-finite: training diverged. "
         f"Lower the learning rate (learning_rate_init={rate:g})."
     )
-
-
-#: The number of rows, the mean of their codes, and their covariance or its diagonal.
-_Moments = tuple[int, NDArray[Any], NDArray[Any]]
-
-
-def code_moments(n_rows: int, codes: NDArray[Any], full: bool) -> _Moments:
-    """Return the moments of `n_rows` rows from the codes of some of them."""
-    codes = codes.astype(np.float64)
-    centred = codes - codes.mean(axis=0)
-    variance = np.square(centred).mean(axis=0)
-    ridge = 1e-6 * (float(variance.max()) or 1.0)
-    if not full:
-        return n_rows, codes.mean(axis=0), variance + ridge
-    covariance = centred.T @ centred / len(codes)
-    return n_rows, codes.mean(axis=0), covariance + ridge * np.eye(codes.shape[1])
-
-
-def _merged_moments(first: _Moments, second: _Moments) -> _Moments:
-    """Return the moments of two sets of rows together."""
-    total = first[0] + second[0]
-    share = second[0] / total
-    apart = second[1] - first[1]
-    mean = first[1] + share * apart
-    covariance = (1.0 - share) * first[2] + share * second[2]
-    between = np.outer(apart, apart) if covariance.ndim == 2 else np.square(apart)
-    return total, mean, covariance + share * (1.0 - share) * between

@@ -26,6 +26,7 @@ from sklearn.utils.validation import (
 )
 
 from sklearn_ae.engine import bridge, inputs, persistence, training
+from sklearn_ae.engine.labels import UNLABELLED, Labels, labelled_rows, plain
 from sklearn_ae.engine.params import (
     Bool,
     Constraint,
@@ -35,7 +36,6 @@ from sklearn_ae.engine.params import (
     positional,
 )
 from sklearn_ae.meta.fine_tuning import FineTuningParameters, fine_tune
-from sklearn_ae.meta.labels import UNLABELLED, Labels, labelled_rows, plain
 from sklearn_ae.meta.stacked import (
     StackedAutoencoderPretrainer,
     TakesRowsOfFirstLayer,

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from sklearn_ae.engine import bridge, inputs, training
+from sklearn_ae.engine import bridge, density, inputs, training
 from sklearn_ae.engine.base import BaseAutoencoder
 from sklearn_ae.engine.bridge import Batch, Rows, Units
+from sklearn_ae.engine.labels import Labels
 from sklearn_ae.engine.parameters import TrainingParameters
 from sklearn_ae.engine.params import Instance, Interval, Nothing
-from sklearn_ae.meta.labels import Labels
 from sklearn_ae.parts.activations import dropout
 from sklearn_ae.parts.corruptions import Corruption
 from sklearn_ae.parts.networks import Dense, weight_decay
@@ -172,11 +172,7 @@ class StackModule(nn.Module):
         reconstruction = self.layers[0].reconstruction(
             code, batch.target, generator, batch.observed
         )
-        weights = [
-            weight
-            for layer in self.layers
-            for weight in (*layer.encoder.weights(), *layer.decoder.weights())
-        ]
+        weights = [weight for layer in self.layers for weight in layer.weights()]
         return {"reconstruction": reconstruction, **self.decay(weights)}
 
     def decay(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -241,7 +237,7 @@ class SoftmaxModule(nn.Module):
     ) -> dict[str, Tensor]:
         """Return the terms of the objective, as scalars, in nats per row."""
         nats = F.cross_entropy(
-            self.logits(batch, generator), batch.target, reduction="none"
+            self.logits(batch, generator), batch.label, reduction="none"
         )
         weights = [w for layer in self.stack.layers for w in layer.encoder.weights()]
         return {
@@ -251,7 +247,7 @@ class SoftmaxModule(nn.Module):
 
     def judge(self, batch: Batch) -> Tensor:
         """Return the share of rows whose most likely class is another than theirs."""
-        wrong = self.logits(batch, None).argmax(1) != batch.target
+        wrong = self.logits(batch, None).argmax(1) != batch.label
         return _mean(wrong.to(self.origin.dtype), batch.weight)
 
     def affine(self) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -395,7 +391,8 @@ def _describe_anew(layers: Sequence[BaseAutoencoder], X: Any, seed: int) -> None
         some = codes_of(layer, some, held=True)
         layer._optimizer_state = None  # of steps from other weights
         full = layer._code_moments[2].ndim == 2
-        layer._code_moments = training.code_moments(n_rows, some, full)
+        layer._code_moments = density.code_moments(n_rows, some, full)
+        layer._density = density.fitted(layer.density, some, seed)
 
 
 def codes_of(

@@ -25,6 +25,7 @@ from sklearn_ae.autoencoders.denoising import DenoisingAutoencoder
 from sklearn_ae.engine import bridge, training
 from sklearn_ae.engine.base import BaseAutoencoder
 from sklearn_ae.engine.codec import Codec, TakesRows
+from sklearn_ae.engine.labels import Labels
 from sklearn_ae.engine.params import (
     Instance,
     Interval,
@@ -40,7 +41,6 @@ from sklearn_ae.meta.fine_tuning import (
     codes_of,
     fine_tune,
 )
-from sklearn_ae.meta.labels import Labels
 from sklearn_ae.parts.activations import CODOMAINS
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 
@@ -539,8 +539,12 @@ class StackedAutoencoderPretrainer(
         return self._fitted_layers()[0]._fitted_loss
 
     @property
-    def _code_moments(self) -> Any:
-        return self._fitted_layers()[-1]._code_moments
+    def density_(self) -> Any:
+        """The last layer's density of codes."""
+        return self._fitted_layers()[-1].density_
+
+    def _draw_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
+        return self._fitted_layers()[-1]._draw_codes(n, rng)
 
 
 def _made_of(layers: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -230,6 +230,13 @@ class ConvolutionalEncoder(Encoder):
         self, x: Tensor, generator: torch.Generator | None = None
     ) -> tuple[Tensor, list[Tensor]]:
         """Return codes (batch, n_components) and each block's switches."""
+        h, switches = self._maps(x, generator)
+        return self.dense(h, generator), switches
+
+    def _maps(
+        self, x: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the last maps, flat, and each block's switches."""
         h = x.unflatten(1, self.image_shape).permute(0, 3, 1, 2)
         switches = []
         for block, part, bias in zip(
@@ -240,15 +247,32 @@ class ConvolutionalEncoder(Encoder):
             if self.dense.p_dropout:
                 h = dropout(h, self.dense.p_dropout, generator)
             switches.append(where)
-        return self.dense(h.permute(0, 2, 3, 1).flatten(1), generator), switches
+        return h.permute(0, 2, 3, 1).flatten(1), switches
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return self.with_switches(x, generator)[0]
+
+    def features(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.dense.features(self._maps(x, generator)[0], generator)
+
+    def readout(self) -> tuple[Tensor, Tensor]:
+        return self.dense.readout()
 
     def weights(self) -> list[Tensor]:
         """Return kernels and weight matrices, without biases."""
         kernels: list[Any] = [part.kernel for part in self.kernels]
         return [*kernels, *self.dense.weights()]
+
+    @property
+    def width(self) -> int:
+        maps = [b.n_out * math.prod(b.size) for b in self.blocks]
+        return max(math.prod(self.image_shape), self.dense.width, *maps)
+
+    @property
+    def n_products(self) -> int:
+        return sum(
+            math.prod((*b.size, b.n_in, b.n_out, *b.kernel)) for b in self.blocks
+        )
 
 
 class ConvolutionalDecoder(nn.Module):

@@ -110,6 +110,28 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         raise NotImplementedError
 
+    def features(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return what the last layer reads, of shape (batch, last hidden width)."""
+        raise NotImplementedError
+
+    def readout(self) -> tuple[Tensor, Tensor]:
+        """Return the last layer's weight (n_out, width) and bias (n_out,)."""
+        raise NotImplementedError
+
+    def weights(self) -> list[Tensor]:
+        """Return the weight matrices, without biases."""
+        raise NotImplementedError
+
+    @property
+    def width(self) -> int:
+        """How many numbers the widest layer has, of one row."""
+        return max(n for weight in self.weights() for n in weight.shape)
+
+    @property
+    def n_products(self) -> int:
+        """About how many multiplications it takes to encode a row."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
 
 class MLPEncoder(Encoder):
     r"""h₀ = x, h_l = φ(W_l h_{l−1} + b_l); the last layer stays linear.
@@ -149,7 +171,6 @@ class MLPEncoder(Encoder):
         self.p_dropout = p_dropout
 
     def features(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return what the last layer reads, of shape (batch, last hidden width)."""
         for layer in self._dense()[:-1]:
             x = self.activation(layer(x))
             if self.p_dropout:
@@ -157,7 +178,6 @@ class MLPEncoder(Encoder):
         return x
 
     def readout(self) -> tuple[Tensor, Tensor]:
-        """Return the last layer's weight (n_out, width) and bias (n_out,)."""
         last = self._dense()[-1]
         return last.weight, last.bias
 
@@ -165,7 +185,6 @@ class MLPEncoder(Encoder):
         return linear(self.features(x, generator), *self.readout())
 
     def weights(self) -> list[Tensor]:
-        """Return the weight matrices, without biases."""
         return [layer.weight for layer in self._dense()]
 
     def chain(self) -> list[Layer]:

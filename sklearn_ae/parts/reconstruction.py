@@ -18,9 +18,11 @@ that no probability is rounded to zero before its logarithm is taken.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -72,14 +74,28 @@ class Reconstruction:
 
         Parameters
         ----------
-        a, target : Tensor of shape (batch, n_features)
+        a, target : Tensor of shape (..., batch, n_features)
         weight : Tensor of shape (batch, n_features) or None
             How much each entry counts.
         """
         error = self.error(a, target)
-        return self.nats_per_error * (error if weight is None else error * weight).sum(
-            1
-        )
+        error = error if weight is None else error * weight
+        return self.nats_per_error * error.sum(-1)
+
+    def log_likelihood(
+        self, a: Tensor, target: Tensor, log_scale: Tensor | None = None
+    ) -> Tensor:
+        """Return log p(target | a) with its constant, of shape (n_draws, batch).
+
+        Parameters
+        ----------
+        a : Tensor of shape (n_draws, batch, n_features)
+            Several pre-activations for each row.
+        target : Tensor of shape (batch, n_features)
+        log_scale : Tensor of shape () or None
+            Logarithm of the scale of p, where it has one; None is a scale of 1.
+        """
+        return -self.nats(a, target.expand_as(a))
 
     def mean_nats(
         self, a: Tensor, target: Tensor, weight: Tensor | None = None
@@ -119,6 +135,13 @@ class SquaredError(Reconstruction):
             return ((self.output(a) - target) * units).square()
         return F.mse_loss(self.output(a), target, reduction="none")
 
+    def log_likelihood(
+        self, a: Tensor, target: Tensor, log_scale: Tensor | None = None
+    ) -> Tensor:
+        log_scale = a.new_zeros(()) if log_scale is None else log_scale
+        nats = self.nats(a, target.expand_as(a)) * (-2.0 * log_scale).exp()
+        return -nats - target.shape[1] * (log_scale + 0.5 * math.log(2.0 * math.pi))
+
 
 class AbsoluteError(Reconstruction):
     """Σ|x − x̂|, in nats and as an entry's error."""
@@ -139,6 +162,14 @@ class LogLoss(Reconstruction):
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
         return F.binary_cross_entropy_with_logits(a, target, reduction="none")
 
+    def log_likelihood(
+        self, a: Tensor, target: Tensor, log_scale: Tensor | None = None
+    ) -> Tensor:
+        # x·a − Σ log(1 + exp a), a third of the time of a binary cross-entropy for
+        # each of many draws
+        matched = torch.einsum("sbd,bd->sb", a, target)
+        return matched - F.softplus(a).sum(-1)
+
 
 class Poisson(Reconstruction):
     """x̂ − x log x̂ with x̂ = exp(a), for counts; log x! is left out."""
@@ -148,6 +179,12 @@ class Poisson(Reconstruction):
 
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
         return F.poisson_nll_loss(a, target, log_input=True, reduction="none")
+
+    def log_likelihood(
+        self, a: Tensor, target: Tensor, log_scale: Tensor | None = None
+    ) -> Tensor:
+        constant = torch.lgamma(target + 1.0).sum(1)
+        return super().log_likelihood(a, target) - constant
 
 
 RECONSTRUCTIONS: dict[str, type[Reconstruction]] = {

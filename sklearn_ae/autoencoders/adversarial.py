@@ -1,0 +1,364 @@
+r"""Adversarial autoencoders: codes that look like draws of a prior (Makhzani 2015).
+
+A discriminator D tells draws z ~ p(z) from codes f(x), and the encoder learns to be
+taken for a draw. With each batch three steps are made, each on its own part:
+
+.. math::
+    \text{f, g:}\quad & \min\ \mathbb{E}\,[-\log p(x \mid g(f(x)))] \\
+    \text{D:}\quad & \min\ -\mathbb{E} \log D(z) - \mathbb{E} \log(1 - D(f(x))) \\
+    \text{f:}\quad & \min\ -\mathbb{E} \log D(f(x))
+
+Where rows have labels, D is told them, and a labelled code is to look like a draw of
+its own component of a mixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from sklearn.utils import check_consistent_length
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from sklearn_ae.autoencoders.composed import ImageAutoencoder
+from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.engine.bridge import Batch, from_tensor, make_generator, to_tensor
+from sklearn_ae.engine.labels import labelled_rows
+from sklearn_ae.engine.net import AutoencoderNet
+from sklearn_ae.engine.params import (
+    Implements,
+    Interval,
+    Nothing,
+    OneOf,
+    SequenceOf,
+)
+from sklearn_ae.parts.networks import MLPEncoder
+from sklearn_ae.parts.priors import PRIORS, Prior
+
+__all__ = ["AdversarialAutoencoder", "AdversarialModule", "AdversarialNet"]
+
+#: Components of a mixture, where no label says how many.
+N_PARTS = 10
+
+
+class CallablePrior(Prior):
+    """What a user's function draws."""
+
+    def __init__(self, function: Callable[..., Any], n_components: int) -> None:
+        super().__init__(n_components, 1)
+        self.function = function
+
+    def draw(self, n: int, generator: torch.Generator, part: Tensor) -> Tensor:
+        device = generator.device
+        seed = torch.randint(2**31, (), generator=generator, device=device)
+        rng = np.random.RandomState(int(seed))
+        return to_tensor(self.checked(n, rng)).to(device)
+
+    def checked(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
+        """Return draws of shape (n, n_components), or raise ValueError."""
+        drawn = np.asarray(self.function(n, rng))
+        if drawn.shape != (n, self.n_components):
+            raise ValueError(
+                f"The 'prior' function must return an array of shape (n_samples, "
+                f"n_components), here {(n, self.n_components)}. It returned one of "
+                f"shape {drawn.shape}."
+            )
+        if drawn.dtype.kind not in "biuf" or not np.isfinite(drawn).all():
+            raise ValueError(
+                "The 'prior' function must return finite numbers. It returned "
+                f"{'numbers that are not' if drawn.dtype.kind == 'f' else drawn.dtype}."
+            )
+        return drawn
+
+
+class AdversarialModule(AutoencoderModule):
+    """Encoder, decoder and discriminator, and what the last two steps minimise.
+
+    Parameters
+    ----------
+    prior : str or callable
+    n_parts : int
+        Of a mixture; each may be that of a class.
+    discriminator_layer_sizes : sequence of int
+    generator, dtype, **rest
+        Of `AutoencoderModule`.
+    """
+
+    def __init__(
+        self,
+        *,
+        prior: str | Callable[..., Any],
+        n_parts: int,
+        discriminator_layer_sizes: Sequence[int],
+        generator: torch.Generator,
+        dtype: torch.dtype,
+        **rest: Any,
+    ) -> None:
+        super().__init__(generator=generator, dtype=dtype, **rest)
+        self.prior = (
+            PRIORS[prior](self.n_components, n_parts)
+            if isinstance(prior, str)
+            else CallablePrior(prior, self.n_components)
+        )
+        # beside the code it sees which part of a mixture it is to belong to, if known
+        self.n_marks = n_parts + 1 if prior == "mixture" else 0
+        sizes = [self.n_components + self.n_marks, *discriminator_layer_sizes, 1]
+        self.discriminator = MLPEncoder(sizes, "relu", 0.0, generator, dtype)
+
+    def logit(self, z: Tensor, label: Tensor) -> Tensor:
+        """Return log D / (1 − D) of codes, of shape (batch, 1)."""
+        if self.n_marks:
+            marks = F.one_hot(label % self.n_marks, self.n_marks)
+            z = torch.cat([z, marks.to(z.dtype)], 1)
+        return self.discriminator(z)
+
+    def label(self, batch: Batch) -> Tensor:
+        """Return each row's class, −1 for none, of shape (batch,)."""
+        if batch.label is not None:
+            return batch.label
+        n_rows, device = batch.x.shape[0], batch.x.device
+        return torch.full((n_rows,), -1, device=device)
+
+    def discrimination(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Return what D minimises; its gradient reaches D alone."""
+        label = self.label(batch)
+        with torch.no_grad():
+            codes = self.encode(batch.x, generator)
+        drawn = self.prior.draw(len(codes), generator, label).to(codes)
+        return (
+            F.softplus(-self.logit(drawn, label)).mean()
+            + F.softplus(self.logit(codes, label)).mean()
+        )
+
+    def deception(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Return what the encoder minimises: −log D(f(x))."""
+        codes = self.encode(batch.x, generator)
+        return F.softplus(-self.logit(codes, self.label(batch))).mean()
+
+
+class AdversarialNet(AutoencoderNet):
+    """Three steps with each batch, each by an optimizer of its own."""
+
+    def get_all_learnable_params(self) -> Any:
+        for name, parameter in super().get_all_learnable_params():
+            if not name.startswith("discriminator."):
+                yield name, parameter
+
+    def initialize_optimizer(self, triggered_directly: bool | None = None) -> Any:
+        super().initialize_optimizer(triggered_directly)
+        rate = self.lr if isinstance(self.optimizer_, torch.optim.AdamW) else 1e-3
+        self.rivals = {
+            part: torch.optim.Adam(self.rival(part), rate, betas=(0.5, 0.999))
+            for part in ("discriminator", "encoder")
+        }
+        return self
+
+    def rival(self, part: str) -> list[Tensor]:
+        """Return the weights of the discriminator or the encoder."""
+        weights = getattr(self.module_, part).parameters()
+        return [weight for weight in weights if weight.requires_grad]
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {**super().optimizers(), **self.rivals}
+
+    def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
+        """Make the three steps; the loss is the autoencoder's, before them."""
+        step = super().train_step(batch)
+        module = self.module_
+        for part, minimised in (
+            ("discriminator", module.discrimination),
+            ("encoder", module.deception),
+        ):
+            with self.precision():
+                loss = minimised(batch, self.noise_generator)
+            weights = self.rival(part)
+            gradients = torch.autograd.grad(loss, weights)
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight.grad = gradient
+            self.rivals[part].step()
+            step["terms"][minimised.__name__] = loss.detach()
+        return step
+
+
+class AdversarialAutoencoder(ImageAutoencoder):
+    r"""Autoencoder whose codes are distributed as a prior of one's choice.
+
+    Minimises
+
+    .. math:: \mathbb{E}\,[-\log p(x \mid g(f(x)))]
+
+    in nats per sample, and in turn with it lets a discriminator learn to tell codes
+    from draws of the prior, and the encoder to be taken for one. `sample` decodes
+    draws of the prior. With ``prior="mixture"`` and y, labelled rows are led to the
+    part of the mixture that is their class's.
+
+    Parameters
+    ----------
+    prior : {"gaussian", "uniform", "mixture"} or callable, default="gaussian"
+        N(0, 1); uniform on the cube from −1 to 1; Gaussians in a circle, 0.3 deep, on
+        the first two components (N(0, 0.3²) on the others); or what
+        ``prior(n_samples, random_state)`` returns, an array of shape
+        (n_samples, n_components) drawn by a numpy RandomState.
+    n_mixture_components : int or None, default=None
+        Of ``prior="mixture"``. None is the number of classes in y, 10 without any.
+    discriminator_layer_sizes : tuple of int, default=(128, 64)
+        Widths of the discriminator's hidden layers, which are rectified.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Only with ``prior="mixture"``, if y has classes; the first ones of its parts are
+        theirs, in this order.
+
+    See Also
+    --------
+    VariationalAutoencoder : A bound on log p(x), for a Gaussian prior.
+
+    References
+    ----------
+    Makhzani, A. et al. Adversarial autoencoders. 2015.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_ae import AdversarialAutoencoder
+    >>> X = load_digits().data
+    >>> model = AdversarialAutoencoder(
+    ...     4, prior="uniform", max_iter=50, random_state=0
+    ... ).fit(X)
+    >>> codes = model.transform(X)
+    >>> bool((abs(codes) < 1.2).mean() > 0.9)
+    True
+    >>> model.sample(3, random_state=0).shape
+    (3, 64)
+    """
+
+    prior: Any = "gaussian"
+    n_mixture_components: int | None = None
+    discriminator_layer_sizes: tuple[int, ...] = (128, 64)
+
+    _valid: ClassVar = {
+        "prior": [OneOf(*PRIORS), Implements("__call__")],
+        "n_mixture_components": [Interval(int, 1, None), Nothing()],
+        "discriminator_layer_sizes": [
+            SequenceOf(
+                Interval(int, 1, None), "a tuple or list of ints in the range [1, inf)"
+            )
+        ],
+    }
+    _module_class = AdversarialModule
+    _net_class = AdversarialNet
+    _seen_classes: ClassVar[Any] = None
+    _fixed: ClassVar[tuple[str, ...]] = (*ImageAutoencoder._fixed, "prior", "n_parts")
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        if callable(self.prior):  # before anything is trained
+            CallablePrior(self.prior, self.n_components).checked(
+                2, np.random.RandomState(0)
+            )
+
+    def _labels(
+        self, X: Any, y: Any, resume: bool
+    ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:
+        classes = self._seen_classes if resume else None
+        labels = None
+        if self.prior == "mixture" and y is not None:
+            check_consistent_length(X, y)
+            known, rows = labelled_rows(y)
+            if len(known):
+                check_classification_targets(known)
+                classes, labels = self._places(known, rows, classes, X.shape[0])
+        n_parts = self.n_mixture_components
+        if n_parts is None:
+            n_parts = N_PARTS if classes is None else len(classes)
+        if classes is not None and len(classes) > n_parts:
+            raise ValueError(
+                f"y has {len(classes)} classes, each of which takes a part of the "
+                f"mixture. Got n_mixture_components={n_parts}."
+            )
+        return labels, {"_seen_classes": classes}, {"n_parts": int(n_parts)}
+
+    def _places(
+        self,
+        known: NDArray[Any],
+        rows: NDArray[np.intp],
+        classes: NDArray[Any] | None,
+        n_rows: int,
+    ) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        """Return the classes, and the place of each row's among them."""
+        classes = np.unique(known) if classes is None else classes
+        unseen = np.setdiff1d(known, classes)
+        if len(unseen):
+            raise ValueError(
+                f"y has classes that the first fit did not see: {unseen.tolist()}. "
+                f"It saw {classes.tolist()}."
+            )
+        labels = np.full(n_rows, -1)
+        labels[rows] = np.searchsorted(classes, known)
+        return classes, labels
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The classes in y, each with a part of the mixture."""
+        if self._seen_classes is None:
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute 'classes_': only one "
+                "fitted with prior='mixture' and labels has."
+            )
+        return self._seen_classes
+
+    def _module_config(self, n_features: int) -> dict[str, Any]:
+        return {
+            **super()._module_config(n_features),
+            "prior": self.prior,
+            "discriminator_layer_sizes": tuple(
+                map(int, self.discriminator_layer_sizes)
+            ),
+        }
+
+    def sample(
+        self, n_samples: int = 1, random_state: Any = None, label: Any = None
+    ) -> NDArray[Any]:
+        """Decode draws from the prior, or from `density_` with a `density`.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState or None, default=None
+        label : object, default=None
+            One of `classes_`: draw from its part of the mixture alone.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            In the units of the training data.
+        """
+        if label is None:
+            return super().sample(n_samples, random_state)
+        check_is_fitted(self, "module_")
+        classes = [] if self._seen_classes is None else self._seen_classes.tolist()
+        if label not in classes:
+            raise ValueError(f"label={label!r} is not one of the classes {classes}.")
+        part = classes.index(label)
+        return self._decoded(
+            lambda n, rng: self._prior_codes(n, rng, part), n_samples, random_state
+        )
+
+    def _draw_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
+        if self._density is not None:
+            return super()._draw_codes(n, rng)
+        return self._prior_codes(n, rng, -1)
+
+    def _prior_codes(
+        self, n: int, rng: np.random.RandomState, part: int
+    ) -> NDArray[Any]:
+        generator = make_generator(int(rng.randint(2**31)), torch.device("cpu"))
+        drawn = self.module_.prior.draw(n, generator, torch.full((n,), part))
+        return from_tensor(drawn)

@@ -1,0 +1,245 @@
+"""Estimators whose network is composed of parts: what methods have in common."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.engine.base import BaseAutoencoder
+from sklearn_ae.engine.inputs import value_range
+from sklearn_ae.engine.params import Interval, Nothing, OneOf, SequenceOf
+from sklearn_ae.parts.corruptions import Corruption
+from sklearn_ae.parts.penalties import L1, L2, Penalty
+from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
+
+__all__ = ["ComposedAutoencoder", "ImageAutoencoder"]
+
+CODE_PENALTIES: dict[str, type[Penalty]] = {"l1": L1, "l2": L2}
+_COUNT = Interval(int, 1, None)
+
+
+class ComposedAutoencoder(BaseAutoencoder):
+    """An estimator whose module is an `AutoencoderModule`, composed of parts.
+
+    A method says which parts in ``_penalties`` and ``_corruption``, and what its own
+    module needs beside them in ``_module_config``.
+
+    Parameters
+    ----------
+    code_penalty : {"l1", "l2"} or None, default=None
+        What is added to the objective for each code: `code_penalty_weight` times ‖z‖₁
+        or ½‖z‖². "l2" keeps codes together, so that a density fitted to them draws
+        better rows (together with `alpha`, against large weights of the decoder).
+    code_penalty_weight : float, default=1e-2
+        In nats.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        With `mean_`, the affine decoder; only without hidden layers.
+    mean_ : ndarray of shape (n_features,)
+    """
+
+    code_penalty: str | None = None
+    code_penalty_weight: float = 1e-2
+
+    _valid: ClassVar = {
+        "code_penalty": [OneOf(*CODE_PENALTIES), Nothing()],
+        "code_penalty_weight": [Interval(float, 0, None)],
+    }
+    _module_class: ClassVar[Any] = AutoencoderModule
+
+    def _penalties(self) -> list[tuple[str, Penalty]]:
+        """Return the penalties, each with the name of its term; all of them copies."""
+        return []
+
+    def _code_penalty(self) -> list[tuple[str, Penalty]]:
+        if self.code_penalty is None:
+            return []
+        penalty = CODE_PENALTIES[self.code_penalty]
+        return [("code_penalty", penalty(weight=self.code_penalty_weight))]
+
+    def _corruption(self) -> Corruption | None:
+        """Return the corruption, a copy."""
+        return None
+
+    def _module_config(self, n_features: int) -> dict[str, Any]:
+        return {
+            "n_features": int(n_features),
+            "n_components": int(self.n_components),
+            "hidden_layer_sizes": tuple(map(int, self.hidden_layer_sizes)),
+            "activation": self.activation,
+            "code_activation": self.code_activation,
+            "output_activation": self.output_activation,
+            "loss": self.loss,
+            "tied_weights": bool(self.tied_weights),
+            "linear_path": self._uses_linear_path(),
+            "dropout": float(self.dropout),
+            "alpha": float(self.alpha),
+            "penalties": [*self._penalties(), *self._code_penalty()],
+            "corruption": self._corruption(),
+            **self._image_config(n_features),
+        }
+
+    def _image_config(self, n_features: int) -> dict[str, Any]:
+        """Return what makes the networks convolutional, where they are."""
+        return {}
+
+    def _objective(self, loss: str) -> str:
+        """Return the parameter and its value that made `loss` the loss."""
+        return f"loss={loss!r}"
+
+    def _check_values(self, X: Any, loss: str) -> None:
+        kind = RECONSTRUCTIONS[loss]
+        if kind.lowest is None:
+            return
+        low, high = value_range(X)
+        if low < kind.lowest or (kind.highest is not None and high > kind.highest):
+            top = "inf" if kind.highest is None else kind.highest
+            raise ValueError(
+                f"{self._objective(loss)} needs values in [{kind.lowest}, {top}]. "
+                f"Got X with values in [{low:g}, {high:g}]."
+            )
+
+    @property
+    def components_(self) -> NDArray[Any]:
+        """Linear map from codes to rows, of shape (n_components, n_features).
+
+        With `mean_`, ``inverse_transform(Z) == Z @ components_ + mean_``; only where
+        the decoder is affine.
+        """
+        weight, _ = self._affine_decoder("components_")
+        return (weight * self._units.scale).T
+
+    @property
+    def mean_(self) -> NDArray[Any]:
+        """What a code of zeros decodes to, of shape (n_features,)."""
+        _, bias = self._affine_decoder("mean_")
+        shift = 0.0 if self._units.shift is None else self._units.shift
+        return bias * self._units.scale + shift
+
+    def _affine_decoder(self, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        config = vars(self).get("_config")
+        affine = config is not None and not config["hidden_layer_sizes"]
+        affine = (
+            affine and name not in self._absent and config.get("image_shape") is None
+        )
+        if not affine or self.module_.likelihood.output_activation != "identity":
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}: only a "
+                "fitted one without hidden layers, and with the identity at the "
+                "output, is an affine map."
+            )
+        weight, bias = self.module_.decoder.readout()
+        return weight.detach().cpu().numpy(), bias.detach().cpu().numpy()
+
+    def jacobian_norm(self, X: Any) -> NDArray[Any]:
+        """Return how far the code moves with the row: ‖∂z/∂x‖_F, in the units of X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            The Frobenius norm of the Jacobian of `transform` at each row.
+        """
+        check_is_fitted(self, "module_")
+        norms = self._apply(
+            self.module_.jacobian_norm,
+            self._validate(X, reset=False),
+            width=self.n_components_ * self.module_.width,
+        )
+        return norms / self._units.scale
+
+
+class ImageAutoencoder(ComposedAutoencoder):
+    """An estimator whose networks may be convolutional.
+
+    Parameters
+    ----------
+    image_shape : tuple of int or None, default=None
+        (height, width) or (height, width, channels) of a row that is a flat image with
+        the channels last, ``images.reshape(len(images), -1)``. Encoder and decoder then
+        have blocks of a convolution and max-pooling by 2, as in
+        `ConvolutionalAutoencoder`, before the layers of `hidden_layer_sizes`; sparse X
+        is not taken. None is a network for which the order of features means nothing.
+    channels : tuple of int, default=(16, 32)
+        Maps of each convolutional block.
+    kernel_size : int, default=3
+        Height and width of the filters, along axes that are longer than 1.
+    unpooling : {"repeat", "deconv"}, default="deconv"
+        How the decoder undoes pooling: "repeat" puts each number everywhere in its
+        window, "deconv" is a transposed convolution of stride 2 in place of unpooling
+        and convolution.
+    """
+
+    image_shape: tuple[int, ...] | None = None
+    channels: tuple[int, ...] = (16, 32)
+    kernel_size: int = 3
+    unpooling: str = "deconv"
+
+    _valid: ClassVar = {
+        "image_shape": [
+            SequenceOf(_COUNT, "a tuple of two or three positive ints", 2, 3),
+            Nothing(),
+        ],
+        "channels": [
+            SequenceOf(_COUNT, "a tuple or list of one or more positive ints", 1)
+        ],
+        "kernel_size": [_COUNT],
+        "unpooling": [OneOf("repeat", "deconv")],
+    }
+    _fixed: ClassVar[tuple[str, ...]] = (
+        *ComposedAutoencoder._fixed,
+        "image_shape",
+        "channels",
+        "kernel_size",
+        "unpooling",
+    )
+
+    @property
+    def _accept_sparse(self) -> bool:  # type: ignore[override]
+        return self.image_shape is None
+
+    def _image_config(self, n_features: int) -> dict[str, Any]:
+        shape = self._resolve_image_shape(n_features)
+        if shape is not None and self.unpooling == "deconv" and self.tied_weights:
+            raise ValueError(
+                "tied_weights=True cannot be had with unpooling='deconv', which has no "
+                "counterpart in the encoder. Use unpooling='repeat'."
+            )
+        if shape is not None and self.unpooling == "deconv" and self.kernel_size < 2:
+            raise ValueError(
+                "unpooling='deconv' needs kernel_size=2 or more: filters of stride 2 "
+                f"would leave gaps. Got kernel_size={self.kernel_size}."
+            )
+        return {
+            "image_shape": shape,
+            "channels": tuple(map(int, self.channels)),
+            "kernel_size": int(self.kernel_size),
+            "unpooling": self.unpooling,
+        }
+
+    def _resolve_image_shape(self, n_features: int) -> tuple[int, int, int] | None:
+        """Return height, width and channels of a row, if it is an image."""
+        if self.image_shape is None:
+            return None
+        height, width, *rest = map(int, self.image_shape)
+        shape = (height, width, rest[0] if rest else 1)
+        if math.prod(shape) != n_features:
+            given = tuple(map(int, self.image_shape))
+            raise ValueError(
+                f"image_shape={given} holds {math.prod(shape)} numbers, but X has "
+                f"{n_features} features."
+            )
+        return shape
+
+    def _linear_path_obstacles(self) -> dict[str, bool]:
+        images = self.image_shape is not None
+        return {**super()._linear_path_obstacles(), "image_shape": images}

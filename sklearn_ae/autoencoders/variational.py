@@ -1,0 +1,540 @@
+r"""Variational autoencoders: a code is drawn, not computed (Kingma & Welling 2014).
+
+With q(z|x) = N(μ(x), σ²(x)), the prior p(z) = N(0, 1) and a likelihood p(x|z),
+
+.. math:: \log p(x) \ge \mathrm{ELBO} = \mathbb{E}_q \log p(x|z)
+          - \tfrac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2)
+
+Importance weighting (Burda et al. 2016) makes the bound tighter, by k draws of z:
+
+.. math:: \log p(x) \ge L_k = \mathbb{E} \log \frac1k \sum_{i=1}^k w_i,\qquad
+          w_i = \frac{p(x|z_i)\,p(z_i)}{q(z_i|x)},\qquad L_1 = \mathrm{ELBO}
+
+Sums are over features and components, means over rows, and no constant is left out: at
+β = 1, what is minimised and what is reported is the bound itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from sklearn_ae.autoencoders.composed import ImageAutoencoder
+from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.engine.bridge import Batch, to_tensor
+from sklearn_ae.engine.codec import check_count
+from sklearn_ae.engine.inputs import row_generators
+from sklearn_ae.engine.params import Bool, Interval, OneOf
+from sklearn_ae.engine.training import Over
+from sklearn_ae.parts.networks import Dense, linear
+from sklearn_ae.parts.sparse import dense
+
+__all__ = [
+    "ImportanceWeightedAutoencoder",
+    "ImportanceWeightedModule",
+    "VariationalAutoencoder",
+    "VariationalModule",
+]
+
+LOSSES = {"gaussian": "squared_error", "bernoulli": "log_loss", "poisson": "poisson"}
+#: Draws of z by which the ELBO of a row is estimated: of a score, and while training.
+SCORE_DRAWS, VALIDATION_DRAWS = 32, 4
+#: σ of a code is at least this.
+LEAST_SPREAD = 1e-6
+#: A component is active where its mean varies by more than this (Burda et al.).
+ACTIVE_VARIANCE = 0.01
+#: Rows that are scored at a time, and of their draws about so many numbers.
+CHUNK, PART_NUMBERS = 32, 2**20
+
+
+class VariationalModule(AutoencoderModule):
+    """q(z|x), p(x|z), and minus the ELBO of one draw as the loss.
+
+    Parameters
+    ----------
+    beta : float
+    kl_warmup : float
+        Share of the epochs over which the weight of the KL rises to `beta`.
+    noise_scale : float or "learn"
+        Standard deviation of a Gaussian p(x|z).
+    dynamic_binarization : bool
+        Whether training draws rows of 0 and 1 from those that it is given.
+    n_importance_samples : int
+        k of L_k.
+    **rest
+        Of `AutoencoderModule`.
+    """
+
+    warmth: Tensor
+
+    def __init__(
+        self,
+        *,
+        beta: float,
+        kl_warmup: float,
+        noise_scale: float | str,
+        dynamic_binarization: bool,
+        n_importance_samples: int,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+        **rest: Any,
+    ) -> None:
+        super().__init__(generator=generator, dtype=dtype, **rest)
+        n_in = self.encoder.readout()[0].shape[1]
+        self.spread_head = Dense(n_in, self.n_components, generator, dtype)
+        number = self.spread.new_tensor
+        self.learned_log_noise = None
+        if isinstance(noise_scale, str) and self.likelihood.name == "squared_error":
+            self.learned_log_noise = torch.nn.Parameter(number(0.0))
+        fixed = 1.0 if isinstance(noise_scale, str) else noise_scale
+        self.hyper.register_buffer("log_noise", number(math.log(fixed)))
+        self.hyper.register_buffer("beta", number(beta))
+        self.register_buffer("warmth", number(1.0))
+        self.kl_warmup, self.settled = kl_warmup, True
+        self.dynamic_binarization = dynamic_binarization
+        self.n_importance_samples = n_importance_samples
+
+    def begin_epoch(self, progress: float) -> None:
+        """Let the KL count for the more, the longer training has gone on."""
+        self.settled = progress >= self.kl_warmup
+        self.warmth.fill_(1.0 if self.settled else progress / self.kl_warmup)
+
+    @property
+    def log_noise(self) -> Tensor:
+        """Logarithm of the standard deviation of a Gaussian p(x|z), of shape ()."""
+        learned = self.learned_log_noise
+        return self.hyper.log_noise if learned is None else learned
+
+    def posterior(
+        self, x: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return μ and σ of q(z|x), each of shape (batch, n_components)."""
+        h = self.encoder.features(x, generator)
+        mean = linear(h, *self.encoder.readout())
+        # not exp, with which rows far from the others would overflow
+        return mean, F.softplus(self.spread_head(h)) + LEAST_SPREAD
+
+    def weights(self) -> list[Tensor]:
+        return [*super().weights(), self.spread_head.weight]
+
+    def log_likelihood(
+        self, z: Tensor, target: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return log p(x|z) of shape (n_draws, batch).
+
+        Parameters
+        ----------
+        z : Tensor of shape (n_draws, batch, n_components)
+        target : Tensor of shape (batch, n_features)
+        generator : torch.Generator or None
+            Draws dropout.
+        """
+        a = self.decoder(z.flatten(0, 1), generator).to(target.dtype)
+        a = a.unflatten(0, z.shape[:2])
+        return self.likelihood.log_likelihood(a, target, self.log_noise)
+
+    def draw(self, n: int, mean: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Return ε of shape (n, batch, n_components).
+
+        Without a generator it is the same for every row and call: (n, 1, n_components).
+        """
+        if generator is None:
+            generator, mean = torch.Generator().manual_seed(0), mean[:1]
+        shape, device = (n, *mean.shape), generator.device
+        return torch.randn(shape, generator=generator, device=device).to(mean)
+
+    def rows(
+        self, batch: Batch, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return what is encoded, and what is to be reconstructed."""
+        if self.dynamic_binarization and generator is not None:
+            x = torch.bernoulli(dense(batch.x), generator=generator)
+            return x, x
+        return batch.x, dense(batch.target)
+
+    def loss(
+        self, batch: Batch, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Return minus the ELBO as "reconstruction" and "kl", and the weights' decay.
+
+        Without a generator it is estimated by few draws that are always the same.
+        """
+        x, target = self.rows(batch, generator)
+        mean, spread = self.posterior(x, generator)
+        noise = self.draw(1 if generator else VALIDATION_DRAWS, mean, generator)
+        log_p = self.log_likelihood(mean + spread * noise, target, generator)
+        weight = self.hyper.beta * self.warmth
+        return {
+            "reconstruction": -log_p.mean(),
+            "kl": weight * kl_divergence(mean, spread).mean(),
+            **self.regularisers(x, mean, generator),
+        }
+
+    def elbo(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Return the ELBO of each row, by draws ε of shape (n_draws, batch, k)."""
+        mean, spread = self.posterior(x)
+        log_p = self.log_likelihood(mean + spread * noise, dense(x))
+        return log_p.mean(0) - kl_divergence(mean, spread)
+
+    def bound(self, x: Tensor, noise: Iterable[Tensor]) -> Tensor:
+        """Return L_k of each row, of shape (batch,).
+
+        The draws ε come in parts of shape (n_draws, batch, n_components).
+        """
+        mean, spread = self.posterior(x)
+        k, total, target = 0, mean.new_full((len(mean),), -torch.inf), dense(x)
+        for part in noise:
+            log_w = self.log_weights(mean, spread, part, target)
+            k, total = k + len(part), torch.logaddexp(total, log_w.logsumexp(0))
+        return total - math.log(k)
+
+    def log_weights(
+        self,
+        mean: Tensor,
+        spread: Tensor,
+        noise: Tensor,
+        target: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return log w = log p(x|z) + [log p(z) − log q(z|x)] for z = μ + σ ε.
+
+        While the KL is being warmed up, what is in brackets counts for less.
+        """
+        z = mean + spread * noise
+        ratio = (spread.log() + 0.5 * (noise.square() - z.square())).sum(-1)
+        if generator is not None:
+            ratio = self.warmth * ratio
+        return self.log_likelihood(z, target, generator) + ratio
+
+
+class ImportanceWeightedModule(VariationalModule):
+    """The same, with minus L_k as the loss."""
+
+    @property
+    def n_products(self) -> int:
+        return self.n_importance_samples * super().n_products
+
+    def loss(
+        self, batch: Batch, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Return minus L_k as "bound", and the weights' decay."""
+        x, target = self.rows(batch, generator)
+        mean, spread = self.posterior(x, generator)
+        noise = self.draw(self.n_importance_samples, mean, generator)
+        log_w = self.log_weights(mean, spread, noise, target, generator)
+        bound = log_w.logsumexp(0) - math.log(len(log_w))
+        return {"bound": -bound.mean(), **self.regularisers(x, mean, generator)}
+
+
+def kl_divergence(mean: Tensor, spread: Tensor) -> Tensor:
+    """Return KL(N(μ, σ²) ‖ N(0, 1)) of each row, of shape (batch,)."""
+    squares = mean.square() + spread.square()
+    return (0.5 * (squares - 1.0) - spread.log()).sum(-1)
+
+
+def balanced(half: NDArray[Any]) -> NDArray[Any]:
+    """Return draws of mean 0 and variance 1, and their opposites.
+
+    So has N(0, 1), and what is linear or quadratic in each component has no error.
+    """
+    half = half / np.sqrt(np.square(half).mean(axis=0))
+    return np.concatenate([half, -half])
+
+
+class VariationalAutoencoder(ImageAutoencoder):
+    r"""Autoencoder that is a density: a code is drawn, and a row is drawn from it.
+
+    Maximises the evidence lower bound
+
+    .. math:: \log p(x) \ge \mathbb{E}_{q(z|x)} \log p(x|z)
+              - \beta\,\mathrm{KL}(q(z|x) \,\|\, N(0, 1))
+
+    in nats per sample, with q(z|x) = N(μ(x), σ²(x)). `transform` is μ, `sample` decodes
+    draws from N(0, 1), `score_samples` is the bound on log p(x).
+
+    Parameters
+    ----------
+    beta : float, default=1.0
+        β. Above 1 components are told apart, at the price of detail; scores are at 1.
+    likelihood : {"gaussian", "bernoulli", "poisson"}, default="gaussian"
+        p(x|z): around what z decodes to, with one standard deviation for all features;
+        of X in [0, 1], each entry a probability; or of counts.
+    noise_scale : float or "learn", default="learn"
+        Standard deviation of a Gaussian p(x|z), in what the network sees: with
+        `standardize` it is a multiple of the root of the features' mean variance.
+    dynamic_binarization : bool, default=False
+        Whether each step draws rows of 0 and 1 with X as probabilities. Only for
+        "bernoulli". `transform` and `score_samples` take X as it is.
+    kl_warmup : float, default=0.0
+        Share of the epochs, in [0, 1], over which the weight of the KL rises from 0.
+    hidden_layer_sizes : tuple of int, default=(200, 200)
+        Widths between input and code, mirrored in the decoder; ``()`` for none. The
+        last of the encoder is read for μ and for σ.
+    tied_weights : bool, default=False
+        Whether the decoder's weights are those of x → μ, transposed (and shared).
+
+    Attributes
+    ----------
+    active_units_ : ndarray of int
+        Numbers of the components whose mean varies by more than 0.01 over the training
+        rows. The others are the prior's: they say nothing of a row.
+    noise_scale_ : float
+        Standard deviation of a Gaussian p(x|z), in the units of X.
+
+    See Also
+    --------
+    ImportanceWeightedAutoencoder : Maximises a tighter bound.
+    sklearn.decomposition.PCA : Without hidden layers, the same density.
+
+    References
+    ----------
+    Kingma, D. & Welling, M. Auto-encoding variational Bayes. ICLR 2014.
+
+    Higgins, I. et al. beta-VAE: learning basic visual concepts with a constrained
+    variational framework. ICLR 2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn_ae import VariationalAutoencoder
+    >>> X = load_digits().data
+    >>> model = VariationalAutoencoder(8, max_iter=50, random_state=0).fit(X)
+    >>> mean, std = model.transform(X, return_std=True)
+    >>> std.shape
+    (1797, 8)
+    >>> model.sample(3, random_state=0).shape
+    (3, 64)
+    >>> bool(model.score(X) > PCA(8).fit(X).score(X))  # in nats, both
+    True
+    """
+
+    beta: float = 1.0
+    likelihood: str = "gaussian"
+    noise_scale: float | str = "learn"
+    dynamic_binarization: bool = False
+    kl_warmup: float = 0.0
+    hidden_layer_sizes: tuple[int, ...] = (200, 200)
+    activation: str = "tanh"
+
+    # what it fixes
+    loss: ClassVar[Any] = property(lambda self: LOSSES[self.likelihood])
+    code_activation: ClassVar[str] = "identity"
+    linear_path: ClassVar[bool] = False
+    code_penalty: ClassVar[None] = None
+    code_penalty_weight: ClassVar[float] = 0.0
+
+    _valid: ClassVar = {
+        "beta": [Interval(float, 0, None)],
+        "likelihood": [OneOf(*LOSSES)],
+        "noise_scale": [Interval(float, 0, None, "neither"), OneOf("learn")],
+        "dynamic_binarization": [Bool()],
+        "kl_warmup": [Interval(float, 0, 1, "both")],
+    }
+    _module_class = VariationalModule
+
+    #: The bound that `fit` maximises: the number of draws of z for each row.
+    _n_importance_samples: ClassVar[Any] = 1
+
+    def _module_config(self, n_features: int) -> dict[str, Any]:
+        if self.dynamic_binarization and self.likelihood != "bernoulli":
+            raise ValueError(
+                "dynamic_binarization=True draws zeros and ones, which are for "
+                f"likelihood='bernoulli'. Got likelihood={self.likelihood!r}."
+            )
+        noise = self.noise_scale
+        return {
+            **super()._module_config(n_features),
+            "beta": float(self.beta),
+            "kl_warmup": float(self.kl_warmup),
+            "noise_scale": noise if isinstance(noise, str) else float(noise),
+            "dynamic_binarization": bool(self.dynamic_binarization),
+            "n_importance_samples": int(self._n_importance_samples),
+        }
+
+    def _objective(self, loss: str) -> str:
+        (likelihood,) = (name for name, its in LOSSES.items() if its == loss)
+        return f"likelihood={likelihood!r}"
+
+    def _describe(self, module: Any, over: Over) -> dict[str, Any]:
+        count, total, squares = 0, 0.0, 0.0
+        for codes in over(module.encode):
+            codes = codes.astype(np.float64)
+            count += len(codes)
+            total, squares = total + codes.sum(0), squares + np.square(codes).sum(0)
+        variance = squares / count - np.square(total / count)
+        return {"active_units_": np.flatnonzero(variance > ACTIVE_VARIANCE)}
+
+    @property
+    def noise_scale_(self) -> float:
+        """Standard deviation of a Gaussian p(x|z), in the units of X."""
+        check_is_fitted(self, "module_")
+        if self._fitted_loss != "squared_error":
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute 'noise_scale_': only "
+                "with likelihood='gaussian' is there such noise."
+            )
+        return float(self.module_.log_noise.detach().exp()) * self._units.scale
+
+    def transform(self, X: Any, return_std: bool = False) -> Any:
+        """Encode the rows of X, without noise.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        return_std : bool, default=False
+            Whether to return σ too.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples, n_components)
+            μ, the mean of q(z|x).
+        std : ndarray of shape (n_samples, n_components)
+            σ, its standard deviation; only with `return_std`.
+        """
+        if not return_std:
+            return super().transform(X)
+        check_is_fitted(self, "module_")
+        posterior = self.module_.posterior
+        both = self._apply(
+            lambda x: torch.cat(posterior(x), 1), self._validate(X, reset=False)
+        )
+        return both[:, : self.n_components_], both[:, self.n_components_ :]
+
+    def score_samples(
+        self, X: Any, n_samples: int | None = None, random_state: Any = None
+    ) -> NDArray[Any]:
+        r"""Return a lower bound on log p(x) of each row, in nats.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        n_samples : int or None, default=None
+            k: draws of z for each row, of which :math:`L_k` is an estimate. The more,
+            the closer is the bound to log p(x); thousands are possible. 1 is the ELBO,
+            with the KL in closed form and its other term a mean over 32 draws. None is
+            the bound that `fit` maximises.
+        random_state : int, RandomState or None, default=None
+            Of the draws. Whatever it is, those of a row do not hang on the others; None
+            is always the same.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Of the density of X in its own units.
+        """
+        check_is_fitted(self, "module_")
+        n = self._config["n_importance_samples"] if n_samples is None else n_samples
+        check_count("n_samples", "score_samples", n, 1)
+        X = self._validate(X, reset=False)
+        self._check_values(X, self._fitted_loss)
+        seed = 0
+        if random_state is not None:
+            seed = int(check_random_state(random_state).randint(2**31))
+        chunks = [
+            self._bounds(X[start : start + CHUNK], int(n), seed)
+            for start in range(0, X.shape[0], CHUNK)
+        ]
+        bounds = np.concatenate(chunks)
+        if self._fitted_loss != "squared_error":
+            return bounds
+        return bounds - X.shape[1] * math.log(self._units.scale)
+
+    def _bounds(self, X: Any, k: int, seed: int) -> NDArray[Any]:
+        """Return L_k of few rows, by draws that hang on the row and the seed alone."""
+        module, generators = self.module_, row_generators(X, seed)
+
+        def draws(n: int) -> NDArray[Any]:
+            shape = (n, self.n_components_)
+            return np.stack([g.standard_normal(shape) for g in generators], axis=1)
+
+        def bounds(x: Tensor) -> Tensor:
+            if k == 1:
+                noise = balanced(draws(SCORE_DRAWS // 2))
+                return module.elbo(x, to_tensor(noise).to(module.spread))
+            size = max(1, PART_NUMBERS // (len(generators) * module.width))
+            sizes = [size] * (k // size) + [k % size] * (k % size > 0)
+            return module.bound(
+                x, (to_tensor(draws(n)).to(module.spread) for n in sizes)
+            )
+
+        return self._apply(bounds, X)
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> NDArray[Any]:
+        """Decode draws from the prior N(0, 1), or from `density_` with a `density`.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState or None, default=None
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            Means of p(x|z), in the units of the training data.
+        """
+        return super().sample(n_samples, random_state)
+
+    def _draw_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
+        if self._density is not None:
+            return super()._draw_codes(n, rng)
+        return rng.standard_normal((n, self.n_components_))
+
+
+class ImportanceWeightedAutoencoder(VariationalAutoencoder):
+    r"""Variational autoencoder that maximises a tighter bound, by several draws.
+
+    Maximises
+
+    .. math:: \log p(x) \ge L_k = \mathbb{E} \log \frac1k \sum_{i=1}^k
+              \frac{p(x|z_i)\,p(z_i)}{q(z_i|x)},\qquad z_i \sim q(z|x)
+
+    in nats per sample. q need not fit the posterior as closely as that of a
+    `VariationalAutoencoder`, so codes say more of a row. A step costs k decoded
+    batches.
+
+    Parameters
+    ----------
+    n_importance_samples : int, default=50
+        k; 1 is the ELBO.
+
+    See Also
+    --------
+    VariationalAutoencoder : The same with k = 1, and β.
+
+    References
+    ----------
+    Burda, Y., Grosse, R. & Salakhutdinov, R. Importance weighted autoencoders. ICLR
+    2016.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_ae import ImportanceWeightedAutoencoder
+    >>> X = load_digits().data / 16
+    >>> model = ImportanceWeightedAutoencoder(
+    ...     8, n_importance_samples=5, likelihood="bernoulli", max_iter=20,
+    ...     random_state=0,
+    ... ).fit(X)
+    >>> bool(model.score_samples(X, n_samples=100).mean() > model.score(X))
+    True
+    """
+
+    n_importance_samples: int = 50
+
+    beta: ClassVar[float] = 1.0
+
+    _valid: ClassVar = {"n_importance_samples": [Interval(int, 1, None)]}
+    _module_class = ImportanceWeightedModule
+    _n_importance_samples: ClassVar[Any] = property(
+        lambda self: self.n_importance_samples
+    )

@@ -1,0 +1,79 @@
+"""Where `sample` draws codes from: a density of those of the training rows."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.mixture import GaussianMixture
+
+from sklearn_ae.engine.threads import one_blas_thread
+
+__all__ = ["Moments", "code_moments", "draw", "fitted", "gaussian", "merged_moments"]
+
+#: The number of rows, the mean of their codes, and their covariance or its diagonal.
+Moments: TypeAlias = tuple[int, NDArray[Any], NDArray[Any]]
+
+
+def code_moments(n_rows: int, codes: NDArray[Any], full: bool) -> Moments:
+    """Return the moments of `n_rows` rows from the codes of some of them."""
+    codes = codes.astype(np.float64)
+    centred = codes - codes.mean(axis=0)
+    variance = np.square(centred).mean(axis=0)
+    ridge = 1e-6 * (float(variance.max()) or 1.0)
+    if not full:
+        return n_rows, codes.mean(axis=0), variance + ridge
+    covariance = centred.T @ centred / len(codes)
+    return n_rows, codes.mean(axis=0), covariance + ridge * np.eye(codes.shape[1])
+
+
+def merged_moments(first: Moments, second: Moments) -> Moments:
+    """Return the moments of two sets of rows together."""
+    total = first[0] + second[0]
+    share = second[0] / total
+    apart = second[1] - first[1]
+    mean = first[1] + share * apart
+    covariance = (1.0 - share) * first[2] + share * second[2]
+    between = np.outer(apart, apart) if covariance.ndim == 2 else np.square(apart)
+    return total, mean, covariance + share * (1.0 - share) * between
+
+
+def gaussian(moments: Moments) -> GaussianMixture:
+    """Return a mixture of one Gaussian that has these moments."""
+    _, mean, covariance = moments
+    full = covariance.ndim == 2
+    density = GaussianMixture(covariance_type="full" if full else "diag")
+    density.weights_ = np.ones(1)
+    density.means_, density.covariances_ = mean[None], covariance[None]
+    if full:
+        factor = np.linalg.inv(np.linalg.cholesky(covariance)).T
+        density.precisions_ = np.linalg.inv(covariance)[None]
+    else:
+        factor = 1.0 / np.sqrt(covariance)
+        density.precisions_ = 1.0 / covariance[None]
+    density.precisions_cholesky_ = factor[None]
+    return density
+
+
+def fitted(density: Any, codes: NDArray[Any], seed: int) -> Any:
+    """Return a copy of an estimator of densities, fitted to codes; None for None."""
+    if density is None:
+        return None
+    density = clone(density)
+    if density.get_params().get("random_state", 0) is None:
+        density.set_params(random_state=seed % 2**32)
+    with one_blas_thread():
+        return density.fit(codes.astype(np.float64))
+
+
+def draw(density: Any, n: int, rng: np.random.RandomState) -> NDArray[Any]:
+    """Return codes (n, n_components) drawn from a fitted density."""
+    if "random_state" not in density.get_params():  # as KernelDensity
+        return density.sample(n, random_state=rng)
+    density = copy.copy(density)
+    density.random_state = rng
+    drawn = density.sample(n)  # a mixture says from which component, too
+    return drawn[0] if isinstance(drawn, tuple) else drawn

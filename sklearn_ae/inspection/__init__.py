@@ -1,0 +1,1 @@
+"""Pictures of what was learned; matplotlib is imported when one is drawn."""

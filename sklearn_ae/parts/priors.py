@@ -1,0 +1,92 @@
+"""What codes are to be distributed as: priors that can be drawn from."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["PRIORS", "GaussianPrior", "MixturePrior", "Prior", "UniformPrior"]
+
+
+class Prior:
+    """A distribution of codes.
+
+    Parameters
+    ----------
+    n_components : int
+        Size of the code.
+    n_parts : int
+        Of a mixture.
+    """
+
+    def __init__(self, n_components: int, n_parts: int) -> None:
+        self.n_components, self.n_parts = n_components, n_parts
+
+    def draw(self, n: int, generator: torch.Generator, part: Tensor) -> Tensor:
+        """Return draws of shape (n, n_components).
+
+        Parameters
+        ----------
+        n : int
+        generator : torch.Generator
+        part : Tensor of int of shape (n,)
+            The part of a mixture that each is drawn from, −1 for any.
+        """
+        raise NotImplementedError
+
+
+class GaussianPrior(Prior):
+    """N(0, 1)."""
+
+    def draw(self, n: int, generator: torch.Generator, part: Tensor) -> Tensor:
+        return _normal((n, self.n_components), generator)
+
+
+class UniformPrior(Prior):
+    """Uniform on the cube from −1 to 1."""
+
+    def draw(self, n: int, generator: torch.Generator, part: Tensor) -> Tensor:
+        shape, device = (n, self.n_components), generator.device
+        return 2.0 * torch.rand(shape, generator=generator, device=device) - 1.0
+
+
+class MixturePrior(Prior):
+    """As many Gaussians, their means at equal distances on the unit circle.
+
+    The circle is in the first two components; each Gaussian is longer outwards than
+    along it, where neighbours are six standard deviations apart. In the other
+    components all are N(0, 0.3²). A single component has means on a line, from −1 to 1.
+    """
+
+    outwards = 0.3
+
+    def draw(self, n: int, generator: torch.Generator, part: Tensor) -> Tensor:
+        shape, device = (n,), generator.device
+        any_part = torch.randint(
+            self.n_parts, shape, generator=generator, device=device
+        )
+        part = torch.where(part < 0, any_part, part)
+        z = self.outwards * _normal((n, self.n_components), generator)
+        if self.n_components == 1:
+            step = 2.0 / max(self.n_parts - 1, 1)
+            mean = -1.0 + step * part if self.n_parts > 1 else torch.zeros_like(part)
+            return mean[:, None] + z * min(1.0, step / 6 / self.outwards)
+        step = 2.0 * math.pi / self.n_parts
+        angle, along = step * part, min(1.0, step / 6 / self.outwards)
+        outwards, sideways = 1.0 + z[:, 0], along * z[:, 1]
+        cos, sin = angle.cos(), angle.sin()
+        x, y = outwards * cos - sideways * sin, outwards * sin + sideways * cos
+        return torch.cat([torch.stack([x, y], 1), z[:, 2:]], 1)
+
+
+def _normal(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=generator, device=generator.device)
+
+
+PRIORS: dict[str, type[Prior]] = {
+    "gaussian": GaussianPrior,
+    "uniform": UniformPrior,
+    "mixture": MixturePrior,
+}
