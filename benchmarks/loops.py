@@ -20,13 +20,18 @@ Made = tuple[list[Tensor], Callable[[Tensor], Tensor]]
 
 
 def train(
-    X: np.ndarray, make: Callable[[int], Made], batch: int, epochs: int
+    X: np.ndarray,
+    make: Callable[[int], Made],
+    batch: int,
+    epochs: int,
+    standardize: bool = True,
 ) -> list[float]:
     """Train with fused Adam; return when epochs ended."""
     torch.manual_seed(0)
     rows = torch.from_numpy(X)
-    rows = rows - rows.mean(0)
-    rows /= rows.square().mean().sqrt()
+    if standardize:
+        rows = rows - rows.mean(0)
+        rows /= rows.square().mean().sqrt()
     parameters, objective = make(X.shape[1])
     adam = torch.optim.Adam(parameters, lr=1e-3, fused=True)
     stamps, losses = [], []
@@ -200,3 +205,90 @@ def stack(
             )
         codes.append(rows.numpy())
     return codes
+
+
+#: Draws of z for each row, of an importance-weighted autoencoder.
+IMPORTANCE_SAMPLES = 5
+
+
+def _mlp(*sizes: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for n_in, n_out in itertools.pairwise(sizes):
+        layers += [nn.Linear(n_in, n_out), nn.Tanh()]
+    return nn.Sequential(*layers[:-1])
+
+
+def importance_weighted(k: int) -> Callable[[int], Made]:
+    """784-200-200-50; k = 1 is the variational autoencoder, with KL in closed form."""
+
+    def make(d: int) -> Made:
+        body, decoder = (
+            nn.Sequential(_mlp(d, 200, 200), nn.Tanh()),
+            _mlp(50, 200, 200, d),
+        )
+        mean, log_variance = nn.Linear(200, 50), nn.Linear(200, 50)
+
+        def objective(x: Tensor) -> Tensor:
+            h = body(x)
+            m, v = mean(h), log_variance(h)
+            if k == 1:
+                z = m + (0.5 * v).exp() * torch.randn_like(m)
+                loss = F.binary_cross_entropy_with_logits(
+                    decoder(z), x, reduction="sum"
+                )
+                kl = 0.5 * (m.square() + v.exp() - 1 - v).sum()
+                return (loss + kl) / len(x)
+            noise = torch.randn(k, *m.shape)
+            z = m + (0.5 * v).exp() * noise
+            a = decoder(z)
+            log_p = -F.binary_cross_entropy_with_logits(
+                a, x.expand_as(a), reduction="none"
+            ).sum(-1)
+            ratio = (0.5 * (noise.square() - z.square() + v)).sum(-1)
+            return -((log_p + ratio).logsumexp(0) - math.log(k)).mean()
+
+        parts = (body, decoder, mean, log_variance)
+        return [p for part in parts for p in part.parameters()], objective
+
+    return make
+
+
+def adversarial(X: np.ndarray, batch: int, epochs: int) -> list[float]:
+    """Three steps with each batch; return when epochs ended."""
+    torch.manual_seed(0)
+    rows = torch.from_numpy(X)
+    encoder, decoder = _mlp(X.shape[1], 200, 200, 50), _mlp(50, 200, 200, X.shape[1])
+    critic = nn.Sequential(
+        *(nn.Linear(50, 200), nn.ReLU(), nn.Linear(200, 200), nn.ReLU()),
+        nn.Linear(200, 1),
+    )
+    whole = [*encoder.parameters(), *decoder.parameters()]
+    adams = [
+        torch.optim.Adam(weights, lr=1e-3, fused=True)
+        for weights in (whole, list(critic.parameters()), list(encoder.parameters()))
+    ]
+    stamps, losses = [], []
+    for _ in range(epochs):
+        for index in torch.randperm(len(rows)).split(batch):
+            x = rows[index]
+            loss = F.binary_cross_entropy_with_logits(
+                decoder(encoder(x)), x, reduction="sum"
+            )
+            loss = loss / len(x)
+            adams[0].zero_grad()
+            loss.backward()
+            adams[0].step()
+            with torch.no_grad():
+                z = encoder(x)
+            told = F.softplus(-critic(torch.randn_like(z))).mean()
+            told = told + F.softplus(critic(z)).mean()
+            adams[1].zero_grad()
+            told.backward()
+            adams[1].step()
+            taken = F.softplus(-critic(encoder(x))).mean()
+            adams[2].zero_grad()
+            taken.backward()
+            adams[2].step()
+            losses.append([loss.item(), told.item(), taken.item()])
+        stamps.append(time.perf_counter())
+    return stamps

@@ -222,18 +222,20 @@ def _pythae_fit(
     X: np.ndarray,
     callbacks: list[Any],
     batch: int | None = None,
+    trainer: str = "BaseTrainerConfig",
     **config: Any,
 ) -> None:
     import logging
 
+    import pythae.trainers
     from pythae.pipelines import TrainingPipeline
-    from pythae.trainers import BaseTrainerConfig
 
     logging.disable(logging.CRITICAL)
     if batch is not None:
         config["per_device_train_batch_size"] = batch
     with tempfile.TemporaryDirectory() as folder, common.quiet():
-        training = BaseTrainerConfig(output_dir=folder, no_cuda=True, **config)
+        kind = getattr(pythae.trainers, trainer)
+        training = kind(output_dir=folder, no_cuda=True, **config)
         TrainingPipeline(model, training)(train_data=X, callbacks=callbacks or None)
     logging.disable(logging.NOTSET)
 

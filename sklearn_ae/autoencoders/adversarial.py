@@ -154,7 +154,7 @@ class AdversarialNet(AutoencoderNet):
         super().initialize_optimizer(triggered_directly)
         rate = self.lr if isinstance(self.optimizer_, torch.optim.AdamW) else 1e-3
         self.rivals = {
-            part: torch.optim.Adam(self.rival(part), rate, betas=(0.5, 0.999))
+            part: torch.optim.Adam(self.rival(part), rate, (0.5, 0.999), fused=True)
             for part in ("discriminator", "encoder")
         }
         return self

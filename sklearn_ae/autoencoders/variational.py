@@ -149,8 +149,9 @@ class VariationalModule(AutoencoderModule):
         """
         if generator is None:
             generator, mean = torch.Generator().manual_seed(0), mean[:1]
-        shape, device = (n, *mean.shape), generator.device
-        return torch.randn(shape, generator=generator, device=device).to(mean)
+        like = {"dtype": mean.dtype, "device": generator.device}
+        noise = torch.randn((n, *mean.shape), generator=generator, **like)
+        return noise.to(mean.device)
 
     def rows(
         self, batch: Batch, generator: torch.Generator | None

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
@@ -65,15 +66,17 @@ def fitted(density: Any, codes: NDArray[Any], seed: int) -> Any:
     density = clone(density)
     if density.get_params().get("random_state", 0) is None:
         density.set_params(random_state=seed % 2**32)
-    with one_blas_thread():
+    # what it gets is numpy's, whatever X was
+    with one_blas_thread(), config_context(array_api_dispatch=False):
         return density.fit(codes.astype(np.float64))
 
 
 def draw(density: Any, n: int, rng: np.random.RandomState) -> NDArray[Any]:
     """Return codes (n, n_components) drawn from a fitted density."""
-    if "random_state" not in density.get_params():  # as KernelDensity
-        return density.sample(n, random_state=rng)
-    density = copy.copy(density)
-    density.random_state = rng
-    drawn = density.sample(n)  # a mixture says from which component, too
+    with config_context(array_api_dispatch=False):
+        if "random_state" not in density.get_params():  # as KernelDensity
+            return density.sample(n, random_state=rng)
+        density = copy.copy(density)
+        density.random_state = rng
+        drawn = density.sample(n)  # a mixture says from which component, too
     return drawn[0] if isinstance(drawn, tuple) else drawn

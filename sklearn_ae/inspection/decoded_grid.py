@@ -15,7 +15,7 @@ __all__ = ["DecodedGridDisplay"]
 
 #: Codes that are drawn to see how far the grid is to reach, and the share of them that
 #: is left out at either end.
-N_DRAWS, LEFT_OUT = 2000, 0.05
+N_DRAWS, LEFT_OUT = 20000, 0.05
 
 
 class DecodedGridDisplay:
@@ -154,13 +154,18 @@ class DecodedGridDisplay:
         n = len(self.rows)
         height, width, *channels = self.image_shape
         tiles = self.rows[::-1].reshape(n, n, height, width, *channels)
+        # apart by a line of one pixel
+        frame = [(0, 0), (0, 0), (0, 1), (0, 1), *[(0, 0)] * len(channels)]
+        tiles = np.pad(tiles, frame, constant_values=self.rows.min())
         picture = np.concatenate(np.concatenate(tiles, axis=1), axis=1)
+        picture = picture[:-1, :-1]
         self.image_ = ax.imshow(picture, **{"cmap": "gray", **kwargs})
         few = np.linspace(0, n - 1, min(n, 5)).round().astype(int)
-        ax.set_xticks((few + 0.5) * width - 0.5, [f"{self.first[i]:.1f}" for i in few])
-        ax.set_yticks(
-            (n - few - 0.5) * height - 0.5, [f"{self.second[i]:.1f}" for i in few]
-        )
+        for axis, places, nodes in (
+            (ax.xaxis, (few + 0.5) * (width + 1) - 1, self.first),
+            (ax.yaxis, (n - few - 0.5) * (height + 1) - 1, self.second),
+        ):
+            axis.set_ticks(places, [f"{nodes[i].round(1) + 0.0:.1f}" for i in few])
         ax.set_xlabel(f"component {self.components[0]}")
         ax.set_ylabel(f"component {self.components[1]}")
         self.ax_, self.figure_ = ax, ax.figure

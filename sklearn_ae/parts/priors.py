@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ class Prior:
         self.n_components, self.n_parts = n_components, n_parts
 
     def draw(self, n: int, generator: torch.Generator, part: Tensor) -> Tensor:
-        """Return draws of shape (n, n_components).
+        """Return draws of shape (n, n_components), in float32.
 
         Parameters
         ----------
@@ -48,8 +49,9 @@ class UniformPrior(Prior):
     """Uniform on the cube from −1 to 1."""
 
     def draw(self, n: int, generator: torch.Generator, part: Tensor) -> Tensor:
-        shape, device = (n, self.n_components), generator.device
-        return 2.0 * torch.rand(shape, generator=generator, device=device) - 1.0
+        like: Any = {"dtype": torch.float32, "device": generator.device}
+        shape = (n, self.n_components)
+        return 2.0 * torch.rand(shape, generator=generator, **like) - 1.0
 
 
 class MixturePrior(Prior):
@@ -82,7 +84,8 @@ class MixturePrior(Prior):
 
 
 def _normal(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
-    return torch.randn(shape, generator=generator, device=generator.device)
+    like: Any = {"dtype": torch.float32, "device": generator.device}
+    return torch.randn(shape, generator=generator, **like)
 
 
 PRIORS: dict[str, type[Prior]] = {
