@@ -121,7 +121,8 @@ class VariationalModule(AutoencoderModule):
         h = self.encoder.features(x, generator)
         mean = linear(h, *self.encoder.readout())
         # not exp, with which rows far from the others would overflow
-        return mean, F.softplus(self.spread_head(h)) + LEAST_SPREAD
+        spread = F.softplus(self.spread_head(h)) + LEAST_SPREAD
+        return mean.to(self.spread.dtype), spread.to(self.spread.dtype)
 
     def weights(self) -> list[Tensor]:
         return [*super().weights(), self.spread_head.weight]
@@ -167,13 +168,14 @@ class VariationalModule(AutoencoderModule):
     ) -> dict[str, Tensor]:
         """Return minus the ELBO as "reconstruction" and "kl", and the weights' decay.
 
-        Without a generator it is estimated by few draws that are always the same.
+        Without a generator it is estimated by few draws that are always the same, and
+        the KL counts in full.
         """
         x, target = self.rows(batch, generator)
         mean, spread = self.posterior(x, generator)
         noise = self.draw(1 if generator else VALIDATION_DRAWS, mean, generator)
         log_p = self.log_likelihood(mean + spread * noise, target, generator)
-        weight = self.hyper.beta * self.warmth
+        weight = self.hyper.beta * self.warmth if generator else self.hyper.beta
         return {
             "reconstruction": -log_p.mean(),
             "kl": weight * kl_divergence(mean, spread).mean(),

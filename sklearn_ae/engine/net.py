@@ -423,6 +423,8 @@ class BestWeights(Callback):
             return  # the objective is another in every epoch
         watched = net.module_.watched if self.monitor == "valid" else "loss"
         self._consider(net, net.history[-1, f"{self.monitor}_{watched}"])
+        if not net.module_.settled:
+            self.epochs_without_ = 0  # what is minimised is not yet the objective
         if self.epochs_without_ >= self.n_iter_no_change:
             self.converged_ = True
             raise StopTraining
