@@ -58,11 +58,17 @@ class CallablePrior(Prior):
         device = generator.device
         seed = torch.randint(2**31, (), generator=generator, device=device)
         rng = np.random.RandomState(int(seed))
-        return to_tensor(self.checked(n, rng)).to(device)
+        return to_tensor(self.checked(n, rng), torch.float32).to(device)
 
     def checked(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
         """Return draws of shape (n, n_components), or raise ValueError."""
-        drawn = np.asarray(self.function(n, rng))
+        try:
+            drawn = np.asarray(self.function(n, rng))
+        except TypeError as error:
+            raise ValueError(
+                "The 'prior' function is called as prior(n_samples, random_state), "
+                f"with an int and a numpy RandomState. It failed: {error}"
+            ) from error
         if drawn.shape != (n, self.n_components):
             raise ValueError(
                 f"The 'prior' function must return an array of shape (n_samples, "
@@ -71,8 +77,8 @@ class CallablePrior(Prior):
             )
         if drawn.dtype.kind not in "biuf" or not np.isfinite(drawn).all():
             raise ValueError(
-                "The 'prior' function must return finite numbers. It returned "
-                f"{'numbers that are not' if drawn.dtype.kind == 'f' else drawn.dtype}."
+                "The 'prior' function must return finite numbers, as an array of them. "
+                f"It returned {drawn.dtype} with NaN, infinity or no numbers."
             )
         return drawn
 
@@ -150,22 +156,17 @@ class AdversarialNet(AutoencoderNet):
             if not name.startswith("discriminator."):
                 yield name, parameter
 
-    def initialize_optimizer(self, triggered_directly: bool | None = None) -> Any:
-        super().initialize_optimizer(triggered_directly)
+    def further_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         rate = self.lr if isinstance(self.optimizer_, torch.optim.AdamW) else 1e-3
-        self.rivals = {
+        return {
             part: torch.optim.Adam(self.rival(part), rate, (0.5, 0.999), fused=True)
             for part in ("discriminator", "encoder")
         }
-        return self
 
     def rival(self, part: str) -> list[Tensor]:
         """Return the weights of the discriminator or the encoder."""
         weights = getattr(self.module_, part).parameters()
         return [weight for weight in weights if weight.requires_grad]
-
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {**super().optimizers(), **self.rivals}
 
     def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Make the three steps; the loss is the autoencoder's, before them."""
@@ -181,7 +182,7 @@ class AdversarialNet(AutoencoderNet):
             gradients = torch.autograd.grad(loss, weights)
             for weight, gradient in zip(weights, gradients, strict=True):
                 weight.grad = gradient
-            self.rivals[part].step()
+            self._further[part].step()
             step["terms"][minimised.__name__] = loss.detach()
         return step
 
@@ -196,7 +197,8 @@ class AdversarialAutoencoder(ImageAutoencoder):
     in nats per sample, and in turn with it lets a discriminator learn to tell codes
     from draws of the prior, and the encoder to be taken for one. `sample` decodes
     draws of the prior. With ``prior="mixture"`` and y, labelled rows are led to the
-    part of the mixture that is their class's.
+    part of the mixture that is their class's; −1 in y is no label, and the first call
+    of `partial_fit` has to see all classes. Other priors do not look at y.
 
     Parameters
     ----------
@@ -207,7 +209,11 @@ class AdversarialAutoencoder(ImageAutoencoder):
         (n_samples, n_components) drawn by a numpy RandomState.
     n_mixture_components : int or None, default=None
         Of ``prior="mixture"``. None is the number of classes in y, 10 without any.
-    discriminator_layer_sizes : tuple of int, default=(128, 64)
+    early_stopping : bool, default=False
+        Whether to hold out rows, stop when their loss no longer falls, and keep the
+        weights with the lowest. It is the loss of their reconstruction alone: what
+        their codes look like has no part in it.
+    discriminator_layer_sizes : tuple of int, default=(256, 256)
         Widths of the discriminator's hidden layers, which are rectified.
 
     Attributes
@@ -241,7 +247,7 @@ class AdversarialAutoencoder(ImageAutoencoder):
 
     prior: Any = "gaussian"
     n_mixture_components: int | None = None
-    discriminator_layer_sizes: tuple[int, ...] = (128, 64)
+    discriminator_layer_sizes: tuple[int, ...] = (256, 256)
 
     _valid: ClassVar = {
         "prior": [OneOf(*PRIORS), Implements("__call__")],
@@ -318,6 +324,7 @@ class AdversarialAutoencoder(ImageAutoencoder):
         return {
             **super()._module_config(n_features),
             "prior": self.prior,
+            "n_parts": int(self.n_mixture_components or N_PARTS),
             "discriminator_layer_sizes": tuple(
                 map(int, self.discriminator_layer_sizes)
             ),
@@ -343,21 +350,19 @@ class AdversarialAutoencoder(ImageAutoencoder):
         if label is None:
             return super().sample(n_samples, random_state)
         check_is_fitted(self, "module_")
-        classes = [] if self._seen_classes is None else self._seen_classes.tolist()
-        if label not in classes:
-            raise ValueError(f"label={label!r} is not one of the classes {classes}.")
+        classes = self.classes_.tolist()  # raises where there are none
+        if not np.isscalar(label) or label not in classes:
+            raise ValueError(
+                "The 'label' parameter of sample must be one of the classes "
+                f"{classes}. Got {label!r} instead."
+            )
         part = classes.index(label)
         return self._decoded(
             lambda n, rng: self._prior_codes(n, rng, part), n_samples, random_state
         )
 
-    def _draw_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
-        if self._density is not None:
-            return super()._draw_codes(n, rng)
-        return self._prior_codes(n, rng, -1)
-
     def _prior_codes(
-        self, n: int, rng: np.random.RandomState, part: int
+        self, n: int, rng: np.random.RandomState, part: int = -1
     ) -> NDArray[Any]:
         generator = make_generator(int(rng.randint(2**31)), torch.device("cpu"))
         drawn = self.module_.prior.draw(n, generator, torch.full((n,), part))

@@ -207,6 +207,9 @@ class ImageAutoencoder(ComposedAutoencoder):
     def _accept_sparse(self) -> bool:  # type: ignore[override]
         return self.image_shape is None
 
+    def _fitted_accepts_sparse(self) -> bool:
+        return self._config["image_shape"] is None
+
     def _image_config(self, n_features: int) -> dict[str, Any]:
         shape = self._resolve_image_shape(n_features)
         if shape is not None and self.unpooling == "deconv" and self.tied_weights:

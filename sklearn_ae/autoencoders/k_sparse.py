@@ -215,7 +215,7 @@ class KSparseAutoencoder(ComposedAutoencoder):
     def _gives_sparse_codes(self) -> bool:
         return bool(self.sparse_output)
 
-    def _describe(self, module: Any, over: Over) -> dict[str, Any]:
+    def _describe(self, module: Any, over: Over, continued: bool) -> dict[str, Any]:
         active = np.zeros(module.n_components, dtype=bool)
         for chunk in over(lambda x: module.is_active(x)[None]):
             active |= chunk[0]

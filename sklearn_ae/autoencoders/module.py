@@ -166,6 +166,8 @@ class AutoencoderModule(nn.Module):
     settled: bool = True
     #: By what held-out rows choose among weights.
     watched: str = "loss"
+    #: Names of parameters that have far to go, and are to learn faster.
+    fast: tuple[str, ...] = ()
 
     def begin_epoch(self, progress: float) -> None:
         """Set what changes while training, which is at `progress` in [0, 1]."""

@@ -136,7 +136,7 @@ class SparseAutoencoder(ComposedAutoencoder):
             "first_bias": float(logit(self.sparsity)) if is_kl else 0.0,
         }
 
-    def _describe(self, module: Any, over: Over) -> dict[str, Any]:
+    def _describe(self, module: Any, over: Over, continued: bool) -> dict[str, Any]:
         total, n_rows = np.zeros(module.n_components), 0
         for codes in over(module.encode):
             total += codes.sum(axis=0, dtype=np.float64)

@@ -11,7 +11,7 @@ Importance weighting (Burda et al. 2016) makes the bound tighter, by k draws of 
           w_i = \frac{p(x|z_i)\,p(z_i)}{q(z_i|x)},\qquad L_1 = \mathrm{ELBO}
 
 Sums are over features and components, means over rows, and no constant is left out: at
-β = 1, what is minimised and what is reported is the bound itself.
+β = 1, what is minimised is the bound itself, on rows in the network's units.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from torch import Tensor
 
 from sklearn_ae.autoencoders.composed import ImageAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
-from sklearn_ae.engine.bridge import Batch, to_tensor
+from sklearn_ae.engine.bridge import Batch, make_generator, to_tensor
 from sklearn_ae.engine.codec import check_count
 from sklearn_ae.engine.inputs import row_generators
 from sklearn_ae.engine.params import Bool, Interval, OneOf
@@ -52,7 +52,8 @@ SCORE_DRAWS, VALIDATION_DRAWS = 32, 4
 LEAST_SPREAD = 1e-6
 #: A component is active where its mean varies by more than this (Burda et al.).
 ACTIVE_VARIANCE = 0.01
-#: Rows that are scored at a time, and of their draws about so many numbers.
+#: Rows that are scored at a time, no more than the bridge reads at once; and of their
+#: draws about so many numbers.
 CHUNK, PART_NUMBERS = 32, 2**20
 
 
@@ -75,6 +76,7 @@ class VariationalModule(AutoencoderModule):
     """
 
     warmth: Tensor
+    fast: tuple[str, ...] = ("learned_log_noise",)
 
     def __init__(
         self,
@@ -144,12 +146,9 @@ class VariationalModule(AutoencoderModule):
         return self.likelihood.log_likelihood(a, target, self.log_noise)
 
     def draw(self, n: int, mean: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Return ε of shape (n, batch, n_components).
-
-        Without a generator it is the same for every row and call: (n, 1, n_components).
-        """
+        """Return ε of shape (n, batch, n_components), always the same without one."""
         if generator is None:
-            generator, mean = torch.Generator().manual_seed(0), mean[:1]
+            generator = torch.Generator().manual_seed(0)
         like = {"dtype": mean.dtype, "device": generator.device}
         noise = torch.randn((n, *mean.shape), generator=generator, **like)
         return noise.to(mean.device)
@@ -182,19 +181,22 @@ class VariationalModule(AutoencoderModule):
             **self.regularisers(x, mean, generator),
         }
 
-    def elbo(self, x: Tensor, noise: Tensor) -> Tensor:
-        """Return the ELBO of each row, by draws ε of shape (n_draws, batch, k)."""
-        mean, spread = self.posterior(x)
-        log_p = self.log_likelihood(mean + spread * noise, dense(x))
-        return log_p.mean(0) - kl_divergence(mean, spread)
-
-    def bound(self, x: Tensor, noise: Iterable[Tensor]) -> Tensor:
-        """Return L_k of each row, of shape (batch,).
+    def elbo(self, x: Tensor, noise: Iterable[Tensor]) -> Tensor:
+        """Return the ELBO of each row, of shape (batch,).
 
         The draws ε come in parts of shape (n_draws, batch, n_components).
         """
         mean, spread = self.posterior(x)
-        k, total, target = 0, mean.new_full((len(mean),), -torch.inf), dense(x)
+        k, total, target = 0, torch.zeros_like(mean[:, 0]), dense(x)
+        for part in noise:
+            log_p = self.log_likelihood(mean + spread * part, target)
+            k, total = k + len(part), total + log_p.sum(0)
+        return total / k - kl_divergence(mean, spread)
+
+    def bound(self, x: Tensor, noise: Iterable[Tensor]) -> Tensor:
+        """Return L_k of each row, of shape (batch,), by draws as in `elbo`."""
+        mean, spread = self.posterior(x)
+        k, total, target = 0, torch.full_like(mean[:, 0], -torch.inf), dense(x)
         for part in noise:
             log_w = self.log_weights(mean, spread, part, target)
             k, total = k + len(part), torch.logaddexp(total, log_w.logsumexp(0))
@@ -278,7 +280,8 @@ class VariationalAutoencoder(ImageAutoencoder):
         Whether each step draws rows of 0 and 1 with X as probabilities. Only for
         "bernoulli". `transform` and `score_samples` take X as it is.
     kl_warmup : float, default=0.0
-        Share of the epochs, in [0, 1], over which the weight of the KL rises from 0.
+        Share of the epochs of a `fit`, in [0, 1], over which the weight of the KL rises
+        from 0. It has no effect in `partial_fit`.
     hidden_layer_sizes : tuple of int, default=(200, 200)
         Widths between input and code, mirrored in the decoder; ``()`` for none. The
         last of the encoder is read for μ and for σ.
@@ -289,7 +292,8 @@ class VariationalAutoencoder(ImageAutoencoder):
     ----------
     active_units_ : ndarray of int
         Numbers of the components whose mean varies by more than 0.01 over the training
-        rows. The others are the prior's: they say nothing of a row.
+        rows (drawn as in training, with `dynamic_binarization`). The others are the
+        prior's: they say nothing of a row.
     noise_scale_ : float
         Standard deviation of a Gaussian p(x|z), in the units of X.
 
@@ -368,14 +372,22 @@ class VariationalAutoencoder(ImageAutoencoder):
         (likelihood,) = (name for name, its in LOSSES.items() if its == loss)
         return f"likelihood={likelihood!r}"
 
-    def _describe(self, module: Any, over: Over) -> dict[str, Any]:
-        count, total, squares = 0, 0.0, 0.0
-        for codes in over(module.encode):
+    def _describe(self, module: Any, over: Over, continued: bool) -> dict[str, Any]:
+        count, total, squares = self._activity if continued else (0, 0.0, 0.0)
+        generator = make_generator(0, module.spread.device)
+
+        def means(x: Tensor) -> Tensor:  # of what the encoder learned from
+            return module.encode(module.rows(Batch(x, x), generator)[0])
+
+        for codes in over(means):
             codes = codes.astype(np.float64)
             count += len(codes)
             total, squares = total + codes.sum(0), squares + np.square(codes).sum(0)
         variance = squares / count - np.square(total / count)
-        return {"active_units_": np.flatnonzero(variance > ACTIVE_VARIANCE)}
+        return {
+            "active_units_": np.flatnonzero(variance > ACTIVE_VARIANCE),
+            "_activity": (count, total, squares),
+        }
 
     @property
     def noise_scale_(self) -> float:
@@ -402,7 +414,8 @@ class VariationalAutoencoder(ImageAutoencoder):
         mean : ndarray of shape (n_samples, n_components)
             μ, the mean of q(z|x).
         std : ndarray of shape (n_samples, n_components)
-            σ, its standard deviation; only with `return_std`.
+            σ, its standard deviation; only with `return_std`, and always an array:
+            `set_output` is for the codes.
         """
         if not return_std:
             return super().transform(X)
@@ -460,11 +473,12 @@ class VariationalAutoencoder(ImageAutoencoder):
             shape = (n, self.n_components_)
             return np.stack([g.standard_normal(shape) for g in generators], axis=1)
 
+        size = max(1, PART_NUMBERS // (len(generators) * module.width))
+
         def bounds(x: Tensor) -> Tensor:
             if k == 1:
-                noise = balanced(draws(SCORE_DRAWS // 2))
-                return module.elbo(x, to_tensor(noise).to(module.spread))
-            size = max(1, PART_NUMBERS // (len(generators) * module.width))
+                noise = to_tensor(balanced(draws(SCORE_DRAWS // 2))).to(module.spread)
+                return module.elbo(x, noise.split(size))
             sizes = [size] * (k // size) + [k % size] * (k % size > 0)
             return module.bound(
                 x, (to_tensor(draws(n)).to(module.spread) for n in sizes)
@@ -487,9 +501,7 @@ class VariationalAutoencoder(ImageAutoencoder):
         """
         return super().sample(n_samples, random_state)
 
-    def _draw_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
-        if self._density is not None:
-            return super()._draw_codes(n, rng)
+    def _prior_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
         return rng.standard_normal((n, self.n_components_))
 
 

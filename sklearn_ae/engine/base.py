@@ -39,6 +39,7 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
     - ``begin_epoch(progress)``: set what changes in the course of training, and
       ``settled``: whether it has come to its end;
     - ``watched``: by what held-out rows choose among weights, "loss" or a name;
+    - ``fast``: names of parameters that are to learn faster;
     - ``width``: of its widest layer; ``n_products``: multiplications of a row's forward
       pass, about.
 
@@ -61,8 +62,8 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         Each term of the objective by epoch: "train_reconstruction" and so on.
     device_ : str
         Where the network is.
-    density_ : GaussianMixture
-        Of the training codes, for `sample`.
+    density_ : estimator
+        Of the training codes: `density`, fitted to them, or a Gaussian.
     module_ : torch.nn.Module
     net_ : skorch.NeuralNet
     """
@@ -99,10 +100,13 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         """
         return None, {}, {}
 
-    def _describe(self, module: Any, over: training.Over) -> dict[str, Any]:
+    def _describe(
+        self, module: Any, over: training.Over, continued: bool
+    ) -> dict[str, Any]:
         """Return fitted attributes that need one more pass over the rows of X.
 
-        ``over(function)`` yields the arrays that a function of tensors of rows gives.
+        ``over(function)`` yields the arrays that a function of tensors of rows gives;
+        `continued` says that there were rows before these, in a stream.
         """
         return {}
 
@@ -115,8 +119,8 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : None
-            Ignored; present for scikit-learn's Pipeline.
+        y : array-like of shape (n_samples,), default=None
+            Ignored, unless the method says what it learns from it.
 
         Returns
         -------
@@ -146,8 +150,8 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : None
-            Ignored.
+        y : array-like of shape (n_samples,), default=None
+            Ignored, unless the method says what it learns from it.
 
         Returns
         -------

@@ -15,7 +15,6 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import (
     Tags,
     check_array,
-    check_consistent_length,
     check_random_state,
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -49,6 +48,9 @@ class TakesRows:
         fitted, has it; as the fit has it by default.
         """
         dtype = self._fitted_dtype if like is None else like.dtype
+        sparse_too = (
+            self._fitted_accepts_sparse() if like is None else like._accept_sparse
+        )
         like = self if like is None else like
         if isinstance(X, inputs.LazyRows):  # our own, and made of validated rows
             return validate_data(self, X, reset=reset, skip_check_array=True)
@@ -63,13 +65,17 @@ class TakesRows:
             self,
             X,
             reset=reset,
-            accept_sparse="csr" if like._accept_sparse else False,
+            accept_sparse="csr" if sparse_too else False,
             dtype=None if inputs.is_native(X) else [np.float64, np.float32],
             ensure_all_finite="allow-nan" if allow_nan else True,
         )
         if dtype != "float64":
             inputs.check_float32_range(X)
         return inputs.canonical(X)
+
+    def _fitted_accepts_sparse(self) -> bool:
+        """Tell whether the fit takes sparse rows, whatever was set since."""
+        return self._accept_sparse
 
     @contextmanager
     def _input_kept(self) -> Iterator[None]:
@@ -310,8 +316,16 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return self.inverse_transform(draw(int(n_samples), rng))
 
     def _draw_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
-        """Return codes (n, n_components) to decode: draws from `density_`."""
+        """Return codes (n, n_components) to decode."""
+        if self._density is None:
+            drawn = self._prior_codes(n, rng)
+            if drawn is not None:
+                return drawn
         return density.draw(self.density_, n, rng)
+
+    def _prior_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any] | None:
+        """Return draws of the method's prior of codes, where it has one."""
+        return None
 
     def interpolate(self, x_a: Any, x_b: Any, n: int = 10) -> NDArray[Any]:
         """Decode the codes on the straight way from one row's code to another's.
@@ -331,14 +345,18 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         check_is_fitted(self, "module_")
         check_count("n", "interpolate", n, 2)
-        one = np.ndim(x_a) == 1 and np.ndim(x_b) == 1
+        if np.shape(x_a) != np.shape(x_b):
+            raise ValueError(
+                "x_a and x_b must be of one shape, two rows or as many pairs of them. "
+                f"Got {np.shape(x_a)} and {np.shape(x_b)}."
+            )
+        one = np.ndim(x_a) == 1
         if one:
             x_a, x_b = np.reshape(x_a, (1, -1)), np.reshape(x_b, (1, -1))
         ends = []
         for rows in (x_a, x_b):
             rows = self._validate(rows, reset=False)
             ends.append(self._apply(self.module_.encode, rows))
-        check_consistent_length(*ends)
         share = np.linspace(0.0, 1.0, int(n), dtype=ends[0].dtype)[:, None]
         codes = ends[0][:, None] * (1 - share) + ends[1][:, None] * share
         rows = self.inverse_transform(codes.reshape(-1, codes.shape[2]))

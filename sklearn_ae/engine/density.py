@@ -63,12 +63,17 @@ def fitted(density: Any, codes: NDArray[Any], seed: int) -> Any:
     """Return a copy of an estimator of densities, fitted to codes; None for None."""
     if density is None:
         return None
-    density = clone(density)
+    given, density = density, clone(density)
     if density.get_params().get("random_state", 0) is None:
         density.set_params(random_state=seed % 2**32)
     # what it gets is numpy's, whatever X was
-    with one_blas_thread(), config_context(array_api_dispatch=False):
-        return density.fit(codes.astype(np.float64))
+    try:
+        with one_blas_thread(), config_context(array_api_dispatch=False):
+            return density.fit(codes.astype(np.float64))
+    except ValueError as error:
+        raise ValueError(
+            f"The density {given!r} cannot be fitted to {len(codes)} codes: {error}"
+        ) from error
 
 
 def draw(density: Any, n: int, rng: np.random.RandomState) -> NDArray[Any]:
@@ -78,5 +83,8 @@ def draw(density: Any, n: int, rng: np.random.RandomState) -> NDArray[Any]:
             return density.sample(n, random_state=rng)
         density = copy.copy(density)
         density.random_state = rng
-        drawn = density.sample(n)  # a mixture says from which component, too
-    return drawn[0] if isinstance(drawn, tuple) else drawn
+        drawn = density.sample(n)
+    if not isinstance(drawn, tuple):
+        return drawn
+    codes, _ = drawn  # a mixture's come component by component, and say of which
+    return codes[rng.permutation(n)]

@@ -146,12 +146,9 @@ def row_generators(X: Any, seed: int) -> list[np.random.Generator]:
     rows = np.ascontiguousarray(rows, dtype=np.float64) + 0.0  # -0.0 is 0.0
     salt = int(seed).to_bytes(8, "little")
     keys = (hashlib.blake2b(row.tobytes(), digest_size=16, salt=salt) for row in rows)
-    return [
-        np.random.Generator(
-            np.random.Philox(key=int.from_bytes(key.digest(), "little"))
-        )
-        for key in keys
-    ]
+    # not Philox, which reads the system's entropy even where it is given a key
+    seeds = (int.from_bytes(key.digest(), "little") for key in keys)
+    return [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
 
 
 class LazyRows:

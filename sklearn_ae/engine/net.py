@@ -153,6 +153,14 @@ class AutoencoderNet(NeuralNet):
 
     # -- the loop
 
+    def initialize_optimizer(self, triggered_directly: bool | None = None) -> Any:
+        super().initialize_optimizer(triggered_directly)
+        self._further = self.further_optimizers()
+        for optimizer in self.optimizers().values():
+            for group in optimizer.param_groups:
+                group["initial_lr"] = group["lr"]
+        return self
+
     def partial_fit(
         self, X: Rows, y: object = None, classes: object = None, **fit_params: Any
     ) -> AutoencoderNet:
@@ -242,7 +250,7 @@ class AutoencoderNet(NeuralNet):
             factor = schedule_factor(self.schedule, progress)
             for optimizer in self.optimizers().values():
                 for group in optimizer.param_groups:
-                    group["lr"] = self.lr * factor
+                    group["lr"] = group["initial_lr"] * factor
         self._step += 1
         if isinstance(self.optimizer_, torch.optim.LBFGS):
             steps: list[dict[str, Any]] = []
@@ -349,7 +357,11 @@ class AutoencoderNet(NeuralNet):
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Return what makes the steps, by name."""
-        return {"": self.optimizer_}
+        return {"": self.optimizer_, **self._further}
+
+    def further_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Return those of a method that makes more than one step with a batch."""
+        return {}
 
     def optimizer_moments(self) -> dict[str, NDArray[Any]]:
         """Return the optimizers' moments as arrays, to go on from."""

@@ -168,7 +168,8 @@ class SharedParameters(TrainingParameters):
         What `sample` draws codes from: an estimator with `fit` and `sample`, such as
         ``GaussianMixture(10)`` or ``KernelDensity()``, a copy of which is fitted to
         codes of up to 20000 training rows. None is the method's prior where it has one,
-        elsewhere a Gaussian with the mean and covariance of the codes.
+        elsewhere a Gaussian with the mean and covariance of the codes. `partial_fit`
+        leaves a density as `fit`, or its own first call, has made it.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit.
     device : str, default="auto"
@@ -208,7 +209,7 @@ class SharedParameters(TrainingParameters):
         "linear_path": [Bool(), OneOf("auto")],
         "dropout": [Interval(float, 0, 1)],
         "standardize": [Bool()],
-        "density": [Implements("fit", "sample"), Nothing()],
+        "density": [Implements("fit", "sample", "get_params"), Nothing()],
         "warm_start": [Bool()],
         "device": [Instance(str, "a str naming a device")],
         "dtype": [OneOf("float32", "float64", "bfloat16")],

@@ -23,6 +23,12 @@ from sklearn_ae.engine.params import Params
 
 __all__ = ["load", "pack", "restore", "save", "seal", "unpack", "unseal"]
 
+#: What scikit-learn's KernelDensity, which may be a `density`, is made of.
+_OF_KERNELS = {
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._kd_tree.KDTree",
+}
 #: What no result depends on.
 _UNCHECKED = ("_checksum", "_skl_callbacks", "callbacks", "device_")
 _DAMAGED = (
@@ -187,12 +193,12 @@ def load(path: str | os.PathLike[str], trusted: tuple[str, ...] = ()) -> Any:
 
 
 def _own_types() -> set[str]:
-    """Return the full names of the classes of ours that a file may hold."""
+    """Return the full names of the classes that a file of ours may hold."""
     kinds: list[type] = [bridge.Units, Params]
     for kind in kinds:
         kinds.extend(kind.__subclasses__())
     ours = (kind for kind in kinds if kind.__module__.startswith("sklearn_ae."))
-    return {f"{kind.__module__}.{kind.__qualname__}" for kind in ours}
+    return {f"{kind.__module__}.{kind.__qualname__}" for kind in ours} | _OF_KERNELS
 
 
 def _skops() -> Any:

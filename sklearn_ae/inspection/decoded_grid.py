@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ae.engine.codec import check_count
+from sklearn_ae.engine.codec import Codec, check_count
+from sklearn_ae.engine.params import Interval, SequenceOf
 
 __all__ = ["DecodedGridDisplay"]
 
@@ -76,8 +77,8 @@ class DecodedGridDisplay:
     ) -> Self:
         """Decode a grid of codes, and draw it.
 
-        The nodes are at equal shares of what `sample` draws from (for a normal prior,
-        at its quantiles), from 5 to 95 %; other components are at their medians.
+        The nodes are quantiles, from 5 to 95 %, of 20000 codes that `sample` would
+        decode; other components are at their medians.
 
         Parameters
         ----------
@@ -88,8 +89,8 @@ class DecodedGridDisplay:
         components : (int, int), default=(0, 1)
             Those along the horizontal and along the vertical axis.
         image_shape : tuple of int or None, default=None
-            (height, width) or (height, width, channels) of a row. None is that of the
-            estimator, or a grey square.
+            (height, width) or (height, width, channels) of a row; colours are numbers
+            in [0, 1]. None is that of the estimator, or a grey square.
         ax : matplotlib Axes or None, default=None
             Where to draw; None is a new figure.
         **kwargs
@@ -104,15 +105,18 @@ class DecodedGridDisplay:
         ValueError
             If there are no such components, or rows are no images of that shape.
         """
+        if not isinstance(estimator, Codec):
+            raise TypeError(
+                "A grid of codes is decoded by an autoencoder of this package. Got "
+                f"{type(estimator).__name__}."
+            )
         check_is_fitted(estimator)
         check_count("n", "from_estimator", n, 2)
         n_codes = estimator.n_components_
-        chosen = {int(c) for c in components}
-        if (
-            len(components) != 2
-            or len(chosen) != 2
-            or not chosen <= set(range(n_codes))
-        ):
+        if n_codes < 2:
+            raise ValueError("A grid needs a code of two components or more.")
+        pair = SequenceOf(Interval(int, 0, n_codes), "", 2, 2)
+        if not pair.allows(components) or components[0] == components[1]:
             raise ValueError(
                 "The 'components' parameter must name two of the code's components, 0 "
                 f"to {n_codes - 1}. Got {components!r}."
@@ -147,8 +151,12 @@ class DecodedGridDisplay:
         -------
         DecodedGridDisplay
         """
-        import matplotlib.pyplot as plt
-
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError as error:
+            raise ImportError(
+                "Drawing needs matplotlib: pip install 'sklearn_ae[plot]'."
+            ) from error
         if ax is None:
             _, ax = plt.subplots(figsize=(6, 6), layout="constrained")
         n = len(self.rows)
@@ -179,9 +187,15 @@ def _image_shape(estimator: Any, given: tuple[int, ...] | None) -> tuple[int, ..
     if shape is None:
         side = math.isqrt(n_features)
         shape = (side, side)
-    if len(shape) not in (2, 3) or math.prod(shape) != n_features:
+    sizes = SequenceOf(Interval(int, 1, None), "", 2, 3)
+    if not sizes.allows(shape) or math.prod(shape) != n_features:
         raise ValueError(
-            f"Rows of {n_features} features are no images of shape {tuple(shape)}. "
-            "Say which: image_shape=(height, width)."
+            f"Rows of {n_features} features are no images of shape {shape}. Say which: "
+            "image_shape=(height, width)."
+        )
+    if len(shape) == 3 and shape[2] not in (1, 3, 4):
+        raise ValueError(
+            "What can be drawn has 1, 3 (red, green, blue) or 4 channels. Got "
+            f"image_shape={shape}."
         )
     return tuple(shape[:2] if len(shape) == 3 and shape[2] == 1 else shape)

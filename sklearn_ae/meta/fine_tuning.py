@@ -95,6 +95,7 @@ class StackModule(nn.Module):
 
     settled: bool = True
     watched: str = "loss"
+    fast: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -201,6 +202,7 @@ class SoftmaxModule(nn.Module):
 
     settled: bool = True
     watched: str = "error_rate"
+    fast: tuple[str, ...] = ()
     origin: Tensor
 
     def __init__(
@@ -386,13 +388,15 @@ def _describe_anew(layers: Sequence[BaseAutoencoder], X: Any, seed: int) -> None
         def over(function: Any, layer: Any = layer, below: Any = below) -> Any:
             return layer._stream(function, below)
 
-        layer.__dict__.update(layer._describe(layer.module_, over))
+        layer.__dict__.update(layer._describe(layer.module_, over, False))
         below = codes_of(layer, below, held=False)
         some = codes_of(layer, some, held=True)
         layer._optimizer_state = None  # of steps from other weights
         full = layer._code_moments[2].ndim == 2
         layer._code_moments = density.code_moments(n_rows, some, full)
         layer._density = density.fitted(layer.density, some, seed)
+        if layer._density is None:  # nothing holds codes to a prior any more
+            layer._density = density.gaussian(layer._code_moments)
 
 
 def codes_of(

@@ -59,7 +59,8 @@ class MixturePrior(Prior):
 
     The circle is in the first two components; each Gaussian is longer outwards than
     along it, where neighbours are six standard deviations apart. In the other
-    components all are N(0, 0.3²). A single component has means on a line, from −1 to 1.
+    components all are N(0, 0.3²), as is a single one. A code of one component has means
+    on a line, from −1 to 1.
     """
 
     outwards = 0.3
@@ -69,12 +70,14 @@ class MixturePrior(Prior):
         any_part = torch.randint(
             self.n_parts, shape, generator=generator, device=device
         )
-        part = torch.where(part < 0, any_part, part)
         z = self.outwards * _normal((n, self.n_components), generator)
+        if self.n_parts == 1:
+            return z
+        part = torch.where(part < 0, any_part, part).to(z.dtype)
         if self.n_components == 1:
-            step = 2.0 / max(self.n_parts - 1, 1)
-            mean = -1.0 + step * part if self.n_parts > 1 else torch.zeros_like(part)
-            return mean[:, None] + z * min(1.0, step / 6 / self.outwards)
+            step = 2.0 / (self.n_parts - 1)
+            along = min(1.0, step / 6 / self.outwards)
+            return (step * part - 1.0)[:, None] + along * z
         step = 2.0 * math.pi / self.n_parts
         angle, along = step * part, min(1.0, step / 6 / self.outwards)
         outwards, sideways = 1.0 + z[:, 0], along * z[:, 1]

@@ -70,7 +70,7 @@ class Reconstruction:
         self.output: Callable[[Tensor], Tensor] = get_activation(output_activation)
 
     def nats(self, a: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Return −log p(target | a) per row, up to a constant, of shape (batch,).
+        """Return −log p(target | a) per row, up to a constant, of shape (..., batch).
 
         Parameters
         ----------
@@ -151,6 +151,13 @@ class AbsoluteError(Reconstruction):
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
         error = (self.output(a) - target).abs()
         return error if units == 1.0 else error * units
+
+    def log_likelihood(
+        self, a: Tensor, target: Tensor, log_scale: Tensor | None = None
+    ) -> Tensor:
+        log_scale = a.new_zeros(()) if log_scale is None else log_scale
+        nats = self.nats(a, target.expand_as(a)) * (-log_scale).exp()
+        return -nats - target.shape[1] * (log_scale + math.log(2.0))
 
 
 class LogLoss(Reconstruction):
