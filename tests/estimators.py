@@ -6,23 +6,29 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, clone
+from sklearn.linear_model import LinearRegression
+from sklearn.mixture import GaussianMixture
 
 import sklearn_ae
 from sklearn_ae import (
     L1,
     L2,
+    AdversarialAutoencoder,
     Autoencoder,
     ContractiveAutoencoder,
     ConvolutionalAutoencoder,
     DenoisingAutoencoder,
     GaussianNoise,
+    ImportanceWeightedAutoencoder,
     KSparseAutoencoder,
     Masking,
     SparseAutoencoder,
     StackedAutoencoderClassifier,
     StackedAutoencoderPretrainer,
+    VariationalAutoencoder,
 )
 from sklearn_ae.engine.base import BaseAutoencoder
+from sklearn_ae.engine.params import Params
 
 #: Whole configurations, as users get them: these pass every check with every default.
 #: The other methods' defaults are those in `FAST` but for hundreds of epochs, which
@@ -64,6 +70,14 @@ FAST = {
     "Autoencoder-stopping": Autoencoder(
         max_iter=3, early_stopping=True, validation_fraction=0.2
     ),
+    "Autoencoder-smooth": Autoencoder(max_iter=3, code_penalty="l2"),
+    "AdversarialAutoencoder": AdversarialAutoencoder(max_iter=3),
+    "AdversarialAutoencoder-mixture": AdversarialAutoencoder(
+        max_iter=3, prior="mixture", discriminator_layer_sizes=(), dtype="float64"
+    ),
+    "AdversarialAutoencoder-uniform": AdversarialAutoencoder(
+        max_iter=3, prior="uniform", solver="sgd", discriminator_layer_sizes=(8,)
+    ),
     "ContractiveAutoencoder": ContractiveAutoencoder(max_iter=3),
     "ContractiveAutoencoder-deep": ContractiveAutoencoder(
         max_iter=3, hidden_layer_sizes=(8,), jacobian="hutchinson", tied_weights=False
@@ -82,6 +96,14 @@ FAST = {
     "DenoisingAutoencoder": DenoisingAutoencoder(max_iter=3),
     "DenoisingAutoencoder-emphasis": DenoisingAutoencoder(
         max_iter=3, noise="masking", emphasis=0.8, dtype="float64"
+    ),
+    "ImportanceWeightedAutoencoder": ImportanceWeightedAutoencoder(max_iter=3),
+    "ImportanceWeightedAutoencoder-small": ImportanceWeightedAutoencoder(
+        max_iter=3,
+        n_importance_samples=3,
+        noise_scale=0.5,
+        hidden_layer_sizes=(8,),
+        dtype="float64",
     ),
     "KSparseAutoencoder": KSparseAutoencoder(max_iter=3),
     "KSparseAutoencoder-free": KSparseAutoencoder(
@@ -117,6 +139,19 @@ FAST = {
         alpha=1e-2,
         max_iter=10,
     ),
+    "VariationalAutoencoder": VariationalAutoencoder(max_iter=3),
+    "VariationalAutoencoder-tied": VariationalAutoencoder(
+        max_iter=3, tied_weights=True, hidden_layer_sizes=(8,), beta=2.0, kl_warmup=0.5
+    ),
+    "VariationalAutoencoder-density": VariationalAutoencoder(
+        max_iter=3,
+        hidden_layer_sizes=(8,),
+        density=GaussianMixture(2),
+        dtype="float64",
+    ),
+    "VariationalAutoencoder-fixed": VariationalAutoencoder(
+        max_iter=3, noise_scale=0.5, hidden_layer_sizes=(), solver="sgd", alpha=1e-3
+    ),
 }
 
 #: Those with one network, and those that also have codes.
@@ -131,14 +166,17 @@ CORE = {
         "Autoencoder-float64",
         "Autoencoder-linear",
         "Autoencoder-tied",
+        "AdversarialAutoencoder",
         "ContractiveAutoencoder",
         "ConvolutionalAutoencoder",
         "DenoisingAutoencoder",
+        "ImportanceWeightedAutoencoder-small",
         "KSparseAutoencoder",
         "SparseAutoencoder",
         "StackedAutoencoderPretrainer",
         "StackedAutoencoderPretrainer-class",
         "StackedAutoencoderClassifier",
+        "VariationalAutoencoder",
     )
 }
 
@@ -213,11 +251,32 @@ BAD_VALUES = {
     "pretrainer": [3, "stacked", Autoencoder(), StackedAutoencoderPretrainer, [STACK]],
     "pretrain": BAD_FLAG,
     "class_weight": [3, "balance", [1.0, 2.0], True],
+    "density": ["gaussian", 3, True, GaussianMixture, LinearRegression(), Autoencoder],
+    "code_penalty": ["nonsense", 3, True, L2(), "L2"],
+    "code_penalty_weight": [*BAD_NUMBER, True],
+    "beta": [*BAD_NUMBER, True],
+    "likelihood": [*BAD_NAME, "normal", "log_loss"],
+    "noise_scale": [*BAD_NUMBER, 0, 0.0, "learned", True],
+    "dynamic_binarization": BAD_FLAG,
+    "kl_warmup": [*BAD_NUMBER, 1.5, 10, True],
+    "n_importance_samples": BAD_COUNT,
+    "prior": [*BAD_NAME, "normal", np.zeros((3, 2)), ["gaussian"]],
+    "n_mixture_components": [0, -1, 2.0, "a", True],
+    "discriminator_layer_sizes": [
+        (0,),
+        (("a", 7),),
+        (8, -1),
+        (8, 2.0),
+        8,
+        "8",
+        None,
+        (True,),
+    ],
 }
 
 
-def public_classes(kind=object):
-    """Return the public classes derived from `kind`."""
+def public_classes(kind=Params):
+    """Return the public classes derived from `kind`: with parameters, by default."""
     members = [getattr(sklearn_ae, name) for name in sklearn_ae.__all__]
     return [m for m in members if inspect.isclass(m) and issubclass(m, kind)]
 

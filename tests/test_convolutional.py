@@ -2,13 +2,20 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from sklearn_ae import ConvolutionalAutoencoder
+from sklearn_ae import (
+    AdversarialAutoencoder,
+    Autoencoder,
+    ConvolutionalAutoencoder,
+    ImportanceWeightedAutoencoder,
+    VariationalAutoencoder,
+)
 from sklearn_ae.parts.convolution import (
     ConvolutionalDecoder,
     ConvolutionalEncoder,
@@ -408,3 +415,156 @@ def test_dropout_in_both_halves():
         torch.testing.assert_close(outputs[0], outputs[1])
         assert not torch.equal(outputs[0], outputs[2])
         torch.testing.assert_close(half(given), half(given))
+
+
+# -- the same networks in other methods -------------------------------------------
+
+METHODS = [
+    Autoencoder,
+    VariationalAutoencoder,
+    ImportanceWeightedAutoencoder,
+    AdversarialAutoencoder,
+]
+methods = pytest.mark.parametrize("method", METHODS)
+
+
+def of_images(method, **params):
+    given = {"image_shape": (6, 5, 2), "channels": (3, 4), "hidden_layer_sizes": (4,)}
+    if "n_importance_samples" in method().get_params():
+        given["n_importance_samples"] = 3
+    return method(2, **{**given, "max_iter": 2, "random_state": 0, **params})
+
+
+@methods
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"unpooling": "repeat", "tied_weights": True, "dropout": 0.1},
+        {"hidden_layer_sizes": (), "kernel_size": 2, "dtype": "float64"},
+        {"image_shape": (6, 10), "alpha": 1e-3},
+        {"image_shape": (1, 60), "channels": (2, 2, 2, 2), "solver": "sgd"},
+    ],
+)
+def test_other_methods_are_convolutional(method, settings):
+    X = images()
+    model = of_images(method, **settings).fit(X)
+    module = model.module_
+    assert type(module.encoder) is ConvolutionalEncoder
+    assert type(module.decoder) is ConvolutionalDecoder
+    assert model.transform(X).shape == (12, 2)
+    assert model.reconstruct(X).shape == model.interpolate(X[:12], X)[:, 0].shape
+    assert model.sample(2, random_state=0).shape == (2, 60)
+    assert model.jacobian_norm(X).shape == model.score_samples(X).shape == (12,)
+    restored = model.inverse_transform(model.transform(X))
+    np.testing.assert_allclose(restored, model.reconstruct(X), rtol=1e-4, atol=1e-5)
+    for name in ("components_", "mean_"):
+        assert not hasattr(model, name)
+
+
+@methods
+def test_without_a_shape_the_order_of_features_means_nothing(method):
+    X = images()
+    model = of_images(method, image_shape=None, channels=(7,), kernel_size=1).fit(X)
+    assert not isinstance(model.module_.encoder, ConvolutionalEncoder)
+    plain = of_images(method, image_shape=None).fit(X)
+    np.testing.assert_array_equal(model.transform(X), plain.transform(X))
+
+
+def test_plain_autoencoder_of_images_is_the_convolutional_one():
+    """With "deconv", of which the code is all that the decoder knows."""
+    X = images()
+    settings = {"learning_rate_init": 0.01, "max_iter": 3}
+    ours, theirs = (
+        of_images(method, **settings).fit(X)
+        for method in (Autoencoder, ConvolutionalAutoencoder)
+    )
+    np.testing.assert_allclose(ours.transform(X), theirs.transform(X), rtol=1e-4)
+
+
+@methods
+@pytest.mark.parametrize("how", ["fit", "partial_fit"])
+def test_sparse_rows_are_no_images(method, how):
+    """And they are again taken without a shape."""
+    X, sparse = images(), sp.csr_array(images())
+    model = of_images(method)
+    wording = "Sparse data was passed for X, but dense data is required"
+    with pytest.raises(TypeError, match=wording):
+        getattr(model, how)(sparse)
+    assert not hasattr(model, "n_features_in_")
+    with pytest.raises(TypeError, match=wording):
+        model.fit(X).transform(sparse)
+    assert not model.__sklearn_tags__().input_tags.sparse
+    model.set_params(image_shape=None)
+    assert model.__sklearn_tags__().input_tags.sparse
+    assert getattr(clone(model), how)(sparse).transform(sparse).shape == (12, 2)
+
+
+@methods
+def test_a_shape_that_is_set_after_fit_is_for_the_next(method):
+    """What a fitted model takes is what it was fitted with."""
+    X, sparse = images(), sp.csr_array(images())
+    plain = of_images(method, image_shape=None, standardize=False).fit(sparse)
+    expected = plain.transform(sparse)
+    plain.set_params(image_shape=(6, 5, 2))
+    np.testing.assert_array_equal(plain.transform(sparse), expected)
+    model = of_images(method, standardize=False).fit(X).set_params(image_shape=None)
+    with pytest.raises(TypeError, match="Sparse data was passed"):
+        model.transform(sparse)
+
+
+@methods
+@pytest.mark.parametrize("how", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"image_shape": (28, 28)}, r"holds 784 numbers, but X has 60 features"),
+        ({"image_shape": (6, 5)}, r"holds 30 numbers, but X has 60 features"),
+        ({"tied_weights": True}, "tied_weights=True cannot be had with unpooling="),
+        ({"kernel_size": 1}, "unpooling='deconv' needs kernel_size=2 or more"),
+    ],
+)
+def test_what_other_methods_refuse(method, how, settings, message):
+    model = of_images(method, **settings)
+    with pytest.raises(ValueError, match=message):
+        getattr(model, how)(images())
+    assert not hasattr(model, "n_features_in_")
+
+
+@methods
+def test_switches_are_of_the_convolutional_one_alone(method):
+    with pytest.raises(ValueError, match=r"The 'unpooling' parameter of .* Got 'swit"):
+        of_images(method, unpooling="switches").fit(images())
+
+
+@pytest.mark.parametrize("method", [Autoencoder, AdversarialAutoencoder])
+def test_no_linear_path_through_images(method):
+    message = r"linear_path=True cannot be had with image_shape=\(6, 5, 2\)"
+    with pytest.raises(ValueError, match=message):
+        of_images(method, linear_path=True).fit(images())
+    assert of_images(method, linear_path="auto").fit(images()).n_iter_ == 2
+
+
+@methods
+def test_images_in_a_warm_start(method):
+    X = images()
+    model = of_images(method, warm_start=True).fit(X)
+    assert model.fit(X).n_iter_ == 4
+    for other in (
+        {"image_shape": None},
+        {"image_shape": (5, 6, 2)},
+        {"kernel_size": 5},
+    ):
+        with pytest.raises(ValueError, match="cannot go on with another architecture"):
+            clone(model).fit(X).set_params(**other).fit(X)
+
+
+@pytest.mark.parametrize("method", [VariationalAutoencoder, AdversarialAutoencoder])
+def test_other_methods_learn_images(method):
+    X = images(200, (4, 4, 1))
+    settings = {"channels": (8,), "hidden_layer_sizes": (), "learning_rate_init": 0.03}
+    if method is VariationalAutoencoder:
+        settings["noise_scale"] = 0.3  # of this, codes are worth their nats at once
+    model = of_images(method, image_shape=(4, 4), max_iter=25, **settings)
+    model.set_params(batch_size=40).fit(X)
+    assert np.square(X - model.reconstruct(X)).mean() < 0.8 * X.var(axis=0).mean()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import laplace, norm, poisson
+from scipy.stats import bernoulli, laplace, norm, poisson
 from sklearn.metrics import log_loss
 
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
@@ -76,6 +76,56 @@ def test_densities():
             x_, kind.output(b).numpy()
         )
         np.testing.assert_allclose(ours, theirs.sum(axis=1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [None, 0.3])
+def test_log_likelihood_has_its_constant(scale):
+    """log p itself, of several pre-activations for each target."""
+    log_scale = None if scale is None else torch.tensor(scale).double().log()
+    log_p = {
+        "squared_error": lambda x, m: norm.logpdf(x, m, scale or 1.0),
+        "absolute_error": lambda x, m: laplace.logpdf(x, m, scale or 1.0),
+        "log_loss": lambda x, m: bernoulli.logpmf(x, m),
+        "poisson": lambda x, m: poisson.logpmf(x, m),
+    }
+    assert log_p.keys() == RECONSTRUCTIONS.keys()
+    for loss, of_entries in log_p.items():
+        kind = RECONSTRUCTIONS[loss]()
+        _, x = draw(loss)
+        x = x.round() if loss == "log_loss" else x
+        a = torch.stack([draw(loss, seed=seed)[0] for seed in range(3)])
+        found = kind.log_likelihood(a, x, log_scale)
+        expected = of_entries(x.numpy(), kind.output(a).numpy()).sum(axis=2)
+        assert found.shape == (3, 6)
+        np.testing.assert_allclose(found, expected, rtol=1e-6, err_msg=loss)
+
+
+def test_log_likelihood_of_shares_is_a_cross_entropy():
+    """Of x between 0 and 1, as of its binary draws in the mean."""
+    kind = RECONSTRUCTIONS["log_loss"]()
+    a, x = draw("log_loss")
+    expected = -kind.nats(a, x)
+    torch.testing.assert_close(kind.log_likelihood(a[None], x)[0], expected)
+
+
+def test_log_likelihood_of_extreme_logits():
+    a = torch.tensor([[[1000.0, -1000.0]]], requires_grad=True)
+    log_p = RECONSTRUCTIONS["log_loss"]().log_likelihood(a, torch.tensor([[0.0, 1.0]]))
+    log_p.sum().backward()
+    assert log_p.tolist() == [[-2000.0]]
+    assert a.grad.tolist() == [[[-1.0, 1.0]]]
+
+
+@outputs
+@pytest.mark.parametrize("n_draws", [1, 3])
+def test_gradient_of_the_log_likelihood(loss, output, n_draws):
+    kind = RECONSTRUCTIONS[loss](output)
+    a, x = draw(loss)
+    a = torch.stack([a] * n_draws).requires_grad_()
+    scale = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda a, s: kind.log_likelihood(a, x, s), (a, scale)
+    )
 
 
 def test_log_loss_is_scikit_learns():

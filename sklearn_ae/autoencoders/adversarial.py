@@ -89,8 +89,8 @@ class AdversarialModule(AutoencoderModule):
     Parameters
     ----------
     prior : str or callable
-    n_parts : int
-        Of a mixture; each may be that of a class.
+    n_mixture_components : int
+        Each may be that of a class.
     discriminator_layer_sizes : sequence of int
     generator, dtype, **rest
         Of `AutoencoderModule`.
@@ -100,7 +100,7 @@ class AdversarialModule(AutoencoderModule):
         self,
         *,
         prior: str | Callable[..., Any],
-        n_parts: int,
+        n_mixture_components: int,
         discriminator_layer_sizes: Sequence[int],
         generator: torch.Generator,
         dtype: torch.dtype,
@@ -108,12 +108,12 @@ class AdversarialModule(AutoencoderModule):
     ) -> None:
         super().__init__(generator=generator, dtype=dtype, **rest)
         self.prior = (
-            PRIORS[prior](self.n_components, n_parts)
+            PRIORS[prior](self.n_components, n_mixture_components)
             if isinstance(prior, str)
             else CallablePrior(prior, self.n_components)
         )
         # beside the code it sees which part of a mixture it is to belong to, if known
-        self.n_marks = n_parts + 1 if prior == "mixture" else 0
+        self.n_marks = n_mixture_components + 1 if prior == "mixture" else 0
         sizes = [self.n_components + self.n_marks, *discriminator_layer_sizes, 1]
         self.discriminator = MLPEncoder(sizes, "relu", 0.0, generator, dtype)
 
@@ -261,7 +261,11 @@ class AdversarialAutoencoder(ImageAutoencoder):
     _module_class = AdversarialModule
     _net_class = AdversarialNet
     _seen_classes: ClassVar[Any] = None
-    _fixed: ClassVar[tuple[str, ...]] = (*ImageAutoencoder._fixed, "prior", "n_parts")
+    _fixed: ClassVar[tuple[str, ...]] = (
+        *ImageAutoencoder._fixed,
+        "prior",
+        "n_mixture_components",
+    )
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -289,7 +293,11 @@ class AdversarialAutoencoder(ImageAutoencoder):
                 f"y has {len(classes)} classes, each of which takes a part of the "
                 f"mixture. Got n_mixture_components={n_parts}."
             )
-        return labels, {"_seen_classes": classes}, {"n_parts": int(n_parts)}
+        return (
+            labels,
+            {"_seen_classes": classes},
+            {"n_mixture_components": int(n_parts)},
+        )
 
     def _places(
         self,
@@ -324,7 +332,7 @@ class AdversarialAutoencoder(ImageAutoencoder):
         return {
             **super()._module_config(n_features),
             "prior": self.prior,
-            "n_parts": int(self.n_mixture_components or N_PARTS),
+            "n_mixture_components": int(self.n_mixture_components or N_PARTS),
             "discriminator_layer_sizes": tuple(
                 map(int, self.discriminator_layer_sizes)
             ),

@@ -89,10 +89,6 @@ class ComposedAutoencoder(BaseAutoencoder):
         """Return what makes the networks convolutional, where they are."""
         return {}
 
-    def _objective(self, loss: str) -> str:
-        """Return the parameter and its value that made `loss` the loss."""
-        return f"loss={loss!r}"
-
     def _check_values(self, X: Any, loss: str) -> None:
         kind = RECONSTRUCTIONS[loss]
         if kind.lowest is None:

@@ -90,6 +90,10 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         """Return the keyword arguments to build the module from, all plain values."""
         raise NotImplementedError
 
+    def _objective(self, loss: str) -> str:
+        """Return the parameter and its value that made `loss` the loss."""
+        return f"loss={loss!r}"
+
     def _labels(
         self, X: Any, y: Any, resume: bool
     ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:

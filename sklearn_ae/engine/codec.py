@@ -345,10 +345,11 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         check_is_fitted(self, "module_")
         check_count("n", "interpolate", n, 2)
-        if np.shape(x_a) != np.shape(x_b):
+        first, last = (getattr(x, "shape", None) or np.shape(x) for x in (x_a, x_b))
+        if first != last:
             raise ValueError(
                 "x_a and x_b must be of one shape, two rows or as many pairs of them. "
-                f"Got {np.shape(x_a)} and {np.shape(x_b)}."
+                f"Got {first} and {last}."
             )
         one = np.ndim(x_a) == 1
         if one:

@@ -414,10 +414,21 @@ def _take_over(
     except RuntimeError as error:
         raise ValueError(
             "Training cannot go on with another architecture or objective than it "
-            "began with: n_components, hidden_layer_sizes, standardize, tied_weights, "
-            f"linear_path, {', '.join(earlier._fixed)} must stay as they were. Use fit "
-            "with warm_start=False."
+            f"began with, and this one has another {_difference(config, earlier)}. "
+            "Use fit with warm_start=False."
         ) from error
+
+
+def _difference(config: Mapping[str, Any], earlier: Any) -> str:
+    """Return the names of what an earlier fit had otherwise."""
+    before, others = earlier._config, []
+    for name, value in config.items():
+        numbers = isinstance(value, float) and isinstance(before.get(name), float)
+        free = numbers or name in ("penalties", "corruption")
+        if not free and value != before.get(name):
+            others.append(earlier._objective(value) if name == "loss" else name)
+    others += ["standardize"] * (bool(earlier.standardize) != earlier._standardize)
+    return ", ".join(others) or "number of features"
 
 
 def _stopping_rule(estimator: Any) -> list[tuple[str, BestWeights]]:
