@@ -109,14 +109,15 @@ for model in models:
     print(f"{type(model).__name__:24s}" + "{:8.2f}{:14.2f}{:8.2f}".format(*results))
 
 # %%
-# Ten Gaussians on the codes of a plain autoencoder draw the best digits. It is they who
-# do it: one Gaussian draws far worse, and without the penalty on the codes the figure
-# is the same here, within what the seed changes. The variational one draws the worst,
-# since its codes are not quite N(0, 1); a mixture mends that, as its ``density=`` can.
-# Only for the adversarial one its prior does better than what is fitted to its codes.
-# That has a price: with half of the components, and pulled to the prior all the time,
-# it restores digits far worse than the others. With eight components the label says
-# less of the digit, unless it is trained for longer.
+# Ten Gaussians on the codes draw the best digits of the plain autoencoder and of the
+# variational one. It is they who do it: one Gaussian draws far worse, and without the
+# penalty on the codes the plain one's figure is the same here, within what the seed
+# changes. From its own prior the variational one draws the worst of all, since its
+# codes are not quite N(0, 1); a mixture mends that, as its ``density=`` can. For the
+# adversarial one its prior does as well as what is fitted to its codes. That has a
+# price: with half of the components, and pulled to the prior all the time, it restores
+# digits far worse than the others. With eight components the label says less of the
+# digit, unless it is trained for longer.
 
 for model in models:
     error = np.mean((X_test - model.reconstruct(X_test)) ** 2)
@@ -143,9 +144,9 @@ show(ax, np.concatenate([rows[:16] for rows in by_label]), labels)
 # -------------------------
 # ``interpolate`` decodes the codes on the straight way between those of two rows. Mixed
 # pixels are both digits at once, half way. So is much of what the plain autoencoder
-# makes of it, whose linear path mixes as PCA does. The variational one goes by way of a
-# three, the adversarial one by way of an eight: digits throughout, and not quite those
-# at the ends.
+# makes of it, whose linear path mixes as PCA does. The variational one has a sharp
+# stroke on all of its way, of which one end bends round; the adversarial one hardly
+# knows this seven, and begins with a blur.
 
 start, end = X_test[y_test == 7][0], X_test[y_test == 9][0]
 share = np.linspace(0.0, 1.0, 12)[:, None]
