@@ -86,7 +86,7 @@ def bounds(quick: bool, seed: int) -> list[dict[str, Any]]:
 
 def long(quick: bool, seed: int) -> list[dict[str, Any]]:
     """How far a longer run goes."""
-    return [bound(1, 200, quick, seed)]
+    return [bound(1, 100, quick, seed)]
 
 
 # -- codes against a prior ---------------------------------------------------------
@@ -207,7 +207,7 @@ def draws(quick: bool, seed: int) -> list[dict[str, Any]]:
     settings: dict[str, Any] = {
         "hidden_layer_sizes": (256, 128),
         "activation": "relu",
-        "max_iter": 2 if quick else 60,
+        "max_iter": 2 if quick else 30,
         "random_state": seed,
     }
     mixture = GaussianMixture(10)
