@@ -31,12 +31,12 @@ from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.engine.bridge import Batch, from_tensor, make_generator, to_tensor
 from sklearn_ae.engine.labels import labelled_rows
 from sklearn_ae.engine.net import AutoencoderNet
+from sklearn_ae.engine.parameters import WIDTHS
 from sklearn_ae.engine.params import (
     Implements,
     Interval,
     Nothing,
     OneOf,
-    SequenceOf,
 )
 from sklearn_ae.parts.networks import MLPEncoder
 from sklearn_ae.parts.priors import PRIORS, Prior
@@ -252,11 +252,7 @@ class AdversarialAutoencoder(ImageAutoencoder):
     _valid: ClassVar = {
         "prior": [OneOf(*PRIORS), Implements("__call__")],
         "n_mixture_components": [Interval(int, 1, None), Nothing()],
-        "discriminator_layer_sizes": [
-            SequenceOf(
-                Interval(int, 1, None), "a tuple or list of ints in the range [1, inf)"
-            )
-        ],
+        "discriminator_layer_sizes": [WIDTHS],
     }
     _module_class = AdversarialModule
     _net_class = AdversarialNet

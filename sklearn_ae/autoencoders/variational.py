@@ -515,7 +515,7 @@ class ImportanceWeightedAutoencoder(VariationalAutoencoder):
 
     in nats per sample. q need not fit the posterior as closely as that of a
     `VariationalAutoencoder`, so codes say more of a row. A step costs k decoded
-    batches.
+    batches, in time and in memory.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from sklearn_ae.engine.params import (
     positional,
 )
 
-__all__ = ["ACTIVATION_NAMES", "SharedParameters", "TrainingParameters"]
+__all__ = ["ACTIVATION_NAMES", "WIDTHS", "SharedParameters", "TrainingParameters"]
 
 ACTIVATION_NAMES = (
     "identity",
@@ -29,6 +29,12 @@ ACTIVATION_NAMES = (
     "tanh",
     "softplus",
     "gelu",
+)
+
+
+#: Of the layers of a network.
+WIDTHS = SequenceOf(
+    Interval(int, 1, None), "a tuple or list of ints in the range [1, inf)"
 )
 
 
@@ -196,11 +202,7 @@ class SharedParameters(TrainingParameters):
 
     _valid: ClassVar = {
         "n_components": [Interval(int, 1, None)],
-        "hidden_layer_sizes": [
-            SequenceOf(
-                Interval(int, 1, None), "a tuple or list of ints in the range [1, inf)"
-            )
-        ],
+        "hidden_layer_sizes": [WIDTHS],
         "activation": [OneOf(*ACTIVATION_NAMES)],
         "code_activation": [OneOf(*ACTIVATION_NAMES)],
         "output_activation": [OneOf("auto", "exp", *ACTIVATION_NAMES)],
