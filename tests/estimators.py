@@ -262,6 +262,7 @@ BAD_VALUES = {
     "n_importance_samples": BAD_COUNT,
     "prior": [*BAD_NAME, "normal", np.zeros((3, 2)), ["gaussian"]],
     "n_mixture_components": [0, -1, 2.0, "a", True],
+    "adversarial_rate": [*BAD_NUMBER, 0, 0.0, True],
     "discriminator_layer_sizes": [
         (0,),
         (("a", 7),),

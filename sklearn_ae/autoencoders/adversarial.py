@@ -92,6 +92,8 @@ class AdversarialModule(AutoencoderModule):
     n_mixture_components : int
         Each may be that of a class.
     discriminator_layer_sizes : sequence of int
+    adversarial_rate : float
+        Of the encoder's step against the discriminator, beside the other rates.
     generator, dtype, **rest
         Of `AutoencoderModule`.
     """
@@ -102,11 +104,13 @@ class AdversarialModule(AutoencoderModule):
         prior: str | Callable[..., Any],
         n_mixture_components: int,
         discriminator_layer_sizes: Sequence[int],
+        adversarial_rate: float,
         generator: torch.Generator,
         dtype: torch.dtype,
         **rest: Any,
     ) -> None:
         super().__init__(generator=generator, dtype=dtype, **rest)
+        self.adversarial_rate = adversarial_rate
         self.prior = (
             PRIORS[prior](self.n_components, n_mixture_components)
             if isinstance(prior, str)
@@ -158,9 +162,10 @@ class AdversarialNet(AutoencoderNet):
 
     def further_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         rate = self.lr if isinstance(self.optimizer_, torch.optim.AdamW) else 1e-3
+        rates = {"discriminator": rate, "encoder": self.module_.adversarial_rate * rate}
         return {
             part: torch.optim.Adam(self.rival(part), rate, (0.5, 0.999), fused=True)
-            for part in ("discriminator", "encoder")
+            for part, rate in rates.items()
         }
 
     def rival(self, part: str) -> list[Tensor]:
@@ -215,6 +220,10 @@ class AdversarialAutoencoder(ImageAutoencoder):
         their codes look like has no part in it.
     discriminator_layer_sizes : tuple of int, default=(256, 256)
         Widths of the discriminator's hidden layers, which are rectified.
+    adversarial_rate : float, default=1.0
+        Learning rate of the encoder's step against the discriminator, as a multiple of
+        the others'. Where steps are many, a lower one (0.3) lets the discriminator
+        follow, and rows be restored better.
 
     Attributes
     ----------
@@ -248,11 +257,13 @@ class AdversarialAutoencoder(ImageAutoencoder):
     prior: Any = "gaussian"
     n_mixture_components: int | None = None
     discriminator_layer_sizes: tuple[int, ...] = (256, 256)
+    adversarial_rate: float = 1.0
 
     _valid: ClassVar = {
         "prior": [OneOf(*PRIORS), Implements("__call__")],
         "n_mixture_components": [Interval(int, 1, None), Nothing()],
         "discriminator_layer_sizes": [WIDTHS],
+        "adversarial_rate": [Interval(float, 0, None, "neither")],
     }
     _module_class = AdversarialModule
     _net_class = AdversarialNet
@@ -329,6 +340,7 @@ class AdversarialAutoencoder(ImageAutoencoder):
             **super()._module_config(n_features),
             "prior": self.prior,
             "n_mixture_components": int(self.n_mixture_components or N_PARTS),
+            "adversarial_rate": float(self.adversarial_rate),
             "discriminator_layer_sizes": tuple(
                 map(int, self.discriminator_layer_sizes)
             ),
