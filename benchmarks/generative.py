@@ -126,11 +126,7 @@ def adversarial(quick: bool, seed: int) -> list[dict[str, Any]]:
     rows = []
     for k, prior in ((8, "gaussian"), (8, "uniform"), (2, "mixture")):
         ours = AdversarialAutoencoder(
-            k,
-            prior=prior,
-            discriminator_layer_sizes=(500, 500),
-            adversarial_rate=0.3,
-            **settings,
+            k, prior=prior, discriminator_layer_sizes=(500, 500), **settings
         ).fit(X)
         plain = Autoencoder(k, linear_path=False, **settings).fit(X)
         # numbers for itself: what the prior is at best told apart from itself

@@ -222,8 +222,8 @@ class AdversarialAutoencoder(ImageAutoencoder):
         Widths of the discriminator's hidden layers, which are rectified.
     adversarial_rate : float, default=1.0
         Learning rate of the encoder's step against the discriminator, as a multiple of
-        the others'. Where steps are many, a lower one (0.3) lets the discriminator
-        follow, and rows be restored better.
+        the others'. With a lower one rows are restored better, and codes take longer to
+        look like draws of the prior.
 
     Attributes
     ----------
