@@ -38,6 +38,7 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
+    "parallel": 2,
 }
 
 html_theme = "pydata_sphinx_theme"
