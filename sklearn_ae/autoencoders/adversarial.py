@@ -292,19 +292,16 @@ class AdversarialAutoencoder(ImageAutoencoder):
             if len(known):
                 check_classification_targets(known)
                 classes, labels = self._places(known, rows, classes, X.shape[0])
-        n_parts = self.n_mixture_components
-        if n_parts is None:
-            n_parts = N_PARTS if classes is None else len(classes)
-        if classes is not None and len(classes) > n_parts:
+        if classes is None:
+            return None, {"_seen_classes": None}, {}
+        n_parts = int(self.n_mixture_components or len(classes))
+        if len(classes) > n_parts:
             raise ValueError(
                 f"y has {len(classes)} classes, each of which takes a part of the "
                 f"mixture. Got n_mixture_components={n_parts}."
             )
-        return (
-            labels,
-            {"_seen_classes": classes},
-            {"n_mixture_components": int(n_parts)},
-        )
+        parts = {"n_mixture_components": n_parts}
+        return labels, {"_seen_classes": classes}, parts
 
     def _places(
         self,

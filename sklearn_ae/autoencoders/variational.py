@@ -486,21 +486,6 @@ class VariationalAutoencoder(ImageAutoencoder):
 
         return self._apply(bounds, X)
 
-    def sample(self, n_samples: int = 1, random_state: Any = None) -> NDArray[Any]:
-        """Decode draws from the prior N(0, 1), or from `density_` with a `density`.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-        random_state : int, RandomState or None, default=None
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features)
-            Means of p(x|z), in the units of the training data.
-        """
-        return super().sample(n_samples, random_state)
-
     def _prior_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
         return rng.standard_normal((n, self.n_components_))
 

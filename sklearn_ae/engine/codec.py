@@ -12,11 +12,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn import get_config
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import (
-    Tags,
-    check_array,
-    check_random_state,
-)
+from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
@@ -285,7 +281,9 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return float(np.mean(scores, dtype=np.float64)) if len(scores) else np.nan
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> NDArray[Any]:
-        """Decode draws from `density_`, which was fitted to the training codes.
+        """Decode draws of codes, from the method's prior or else from `density_`.
+
+        With a `density` they are from what that has become, prior or not.
 
         Parameters
         ----------

@@ -55,6 +55,10 @@ class Reconstruction:
     highest: ClassVar[float | None] = None
     #: −log p is this times `error`, with the network's units.
     nats_per_error: ClassVar[float] = 1.0
+    #: Where p has a scale: the power of it that divides the error, and the logarithm of
+    #: what, times the scale, p is divided by.
+    scale_power: ClassVar[float | None] = None
+    log_constant: ClassVar[float] = 0.0
 
     def __init__(self, output_activation: str = "auto") -> None:
         if output_activation == "auto":
@@ -95,7 +99,12 @@ class Reconstruction:
         log_scale : Tensor of shape () or None
             Logarithm of the scale of p, where it has one; None is a scale of 1.
         """
-        return -self.nats(a, target.expand_as(a))
+        nats = self.nats(a, target.expand_as(a))
+        if self.scale_power is None:
+            return -nats
+        log_scale = a.new_zeros(()) if log_scale is None else log_scale
+        nats = nats * (-self.scale_power * log_scale).exp()
+        return -nats - target.shape[1] * (log_scale + self.log_constant)
 
     def mean_nats(
         self, a: Tensor, target: Tensor, weight: Tensor | None = None
@@ -119,6 +128,7 @@ class SquaredError(Reconstruction):
     """½‖x − x̂‖² in nats; an entry's error is (x − x̂)²."""
 
     name, natural_output, nats_per_error = "squared_error", "identity", 0.5
+    scale_power, log_constant = 2.0, 0.5 * math.log(2.0 * math.pi)
 
     def mean_nats(
         self, a: Tensor, target: Tensor, weight: Tensor | None = None
@@ -135,29 +145,16 @@ class SquaredError(Reconstruction):
             return ((self.output(a) - target) * units).square()
         return F.mse_loss(self.output(a), target, reduction="none")
 
-    def log_likelihood(
-        self, a: Tensor, target: Tensor, log_scale: Tensor | None = None
-    ) -> Tensor:
-        log_scale = a.new_zeros(()) if log_scale is None else log_scale
-        nats = self.nats(a, target.expand_as(a)) * (-2.0 * log_scale).exp()
-        return -nats - target.shape[1] * (log_scale + 0.5 * math.log(2.0 * math.pi))
-
 
 class AbsoluteError(Reconstruction):
     """Σ|x − x̂|, in nats and as an entry's error."""
 
     name, natural_output = "absolute_error", "identity"
+    scale_power, log_constant = 1.0, math.log(2.0)
 
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
         error = (self.output(a) - target).abs()
         return error if units == 1.0 else error * units
-
-    def log_likelihood(
-        self, a: Tensor, target: Tensor, log_scale: Tensor | None = None
-    ) -> Tensor:
-        log_scale = a.new_zeros(()) if log_scale is None else log_scale
-        nats = self.nats(a, target.expand_as(a)) * (-log_scale).exp()
-        return -nats - target.shape[1] * (log_scale + math.log(2.0))
 
 
 class LogLoss(Reconstruction):
