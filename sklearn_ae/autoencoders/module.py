@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sklearn_ae.engine.bridge import Batch, to_tensor
+from sklearn_ae.engine.bridge import Batch, Rows, to_tensor
 from sklearn_ae.engine.start import LinearStart
 from sklearn_ae.parts.activations import get_activation
 from sklearn_ae.parts.convolution import ConvolutionalDecoder, ConvolutionalEncoder
@@ -161,6 +161,9 @@ class AutoencoderModule(nn.Module):
         self.encoder.begin_at(encoder, scale, code_trust)
         self.decoder.begin_at(decoder, trust)
         self.spread.fill_(start.spread)
+
+    def begin_with(self, rows: Rows) -> None:
+        """Take from the rows what has to be known of them."""
 
     #: Whether the objective stays what it is until the end of training.
     settled: bool = True

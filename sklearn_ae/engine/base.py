@@ -14,6 +14,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.engine import persistence, training
+from sklearn_ae.engine.bridge import Units
 from sklearn_ae.engine.codec import Codec
 from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.parameters import SharedParameters
@@ -36,6 +37,7 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
     - ``errors(batch, units, per_feature, z)``: each row's mean (or each entry's)
       reconstruction error in the units of the data;
     - ``begin_at(start)``: take over a `LinearStart`, where it has a linear path;
+    - ``begin_with(rows)``: look at the `Rows` to learn from, before the first step;
     - ``begin_epoch(progress)``: set what changes in the course of training, and
       ``settled``: whether it has come to its end;
     - ``watched``: by what held-out rows choose among weights, "loss" or a name;
@@ -103,6 +105,17 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         what `_module_config` is to be completed with.
         """
         return None, {}, {}
+
+    def _units_for(
+        self, X: Any, subset: NDArray[np.intp] | None, config: Mapping[str, Any]
+    ) -> Units:
+        """Return the network's units for the rows of X, without a linear path.
+
+        `subset` numbers the rows to learn them from, all by default; `config` is what
+        the module is built from.
+        """
+        centred = config["loss"] in ("squared_error", "absolute_error")
+        return Units.of(X, subset) if self.standardize and centred else Units()
 
     def _describe(
         self, module: Any, over: training.Over, continued: bool

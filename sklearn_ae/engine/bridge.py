@@ -147,6 +147,10 @@ class Units:
         scale = float(np.sqrt(second_moment.mean()))
         return cls(mean, scale if np.isfinite(scale) and scale > 1e-150 else 1.0)
 
+    def view(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Return dense rows of X as what is shifted and scaled: as they are."""
+        return rows
+
     def to_data(self, rows: Tensor) -> Tensor:
         """Map dense rows (batch, n_features) back to the units of X."""
         if self.scale != 1.0:
@@ -316,7 +320,7 @@ class _Reader:
             if self.units.shift is None:
                 return self._read_csr(X).to(self.device)
             X = X.toarray()  # rows of what was fitted dense, a batch of them
-        X = np.ascontiguousarray(X)
+        X = np.ascontiguousarray(self.units.view(X))
         if X.dtype not in (np.float32, np.float64):
             X = X.astype(np.float64 if X.dtype.itemsize > 2 else np.float32)
         elif not X.flags.writeable:  # torch warns of memory it must not write to

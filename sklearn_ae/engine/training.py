@@ -124,14 +124,15 @@ def train(
             units = start.units
             module.begin_at(start)
         else:
-            standardizes = estimator.standardize and config["loss"] in _CENTRED_LOSSES
-            units = Units.of(X, train_rows) if standardizes else Units()
+            units = estimator._units_for(X, train_rows, config)
 
         def rows_of(subset: NDArray[np.intp] | None) -> Rows:
             known = labels if labels is None or subset is None else labels[subset]
             return Rows(X, units, dtype, device, subset, has_missing, known)
 
         rows = rows_of(train_rows)
+        if not resume:
+            module.begin_with(rows)
         net = make_net(
             estimator,
             module,
@@ -200,9 +201,6 @@ def train(
         "_n_trainings": n_trainings,
         "_optimizer_state": (net.optimizer_moments() if keep_optimizer else None),
     }
-
-
-_CENTRED_LOSSES = ("squared_error", "absolute_error")
 
 
 def make_net(
