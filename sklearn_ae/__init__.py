@@ -5,8 +5,11 @@ from sklearn_ae.autoencoders.autoencoder import Autoencoder
 from sklearn_ae.autoencoders.contractive import ContractiveAutoencoder
 from sklearn_ae.autoencoders.convolutional import ConvolutionalAutoencoder
 from sklearn_ae.autoencoders.denoising import DenoisingAutoencoder
+from sklearn_ae.autoencoders.embedding import EmbeddingAutoencoder
+from sklearn_ae.autoencoders.generalized import GeneralizedAutoencoder
 from sklearn_ae.autoencoders.k_sparse import KSparseAutoencoder
 from sklearn_ae.autoencoders.sparse import SparseAutoencoder
+from sklearn_ae.autoencoders.split_brain import SplitBrainAutoencoder
 from sklearn_ae.autoencoders.variational import (
     ImportanceWeightedAutoencoder,
     VariationalAutoencoder,
@@ -30,13 +33,16 @@ __all__ = [
     "ConvolutionalAutoencoder",
     "DecodedGridDisplay",
     "DenoisingAutoencoder",
+    "EmbeddingAutoencoder",
     "GaussianNoise",
+    "GeneralizedAutoencoder",
     "ImportanceWeightedAutoencoder",
     "KLSparsity",
     "KSparseAutoencoder",
     "Masking",
     "SaltAndPepper",
     "SparseAutoencoder",
+    "SplitBrainAutoencoder",
     "StackedAutoencoderClassifier",
     "StackedAutoencoderPretrainer",
     "VariationalAutoencoder",

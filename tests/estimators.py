@@ -18,11 +18,14 @@ from sklearn_ae import (
     ContractiveAutoencoder,
     ConvolutionalAutoencoder,
     DenoisingAutoencoder,
+    EmbeddingAutoencoder,
     GaussianNoise,
+    GeneralizedAutoencoder,
     ImportanceWeightedAutoencoder,
     KSparseAutoencoder,
     Masking,
     SparseAutoencoder,
+    SplitBrainAutoencoder,
     StackedAutoencoderClassifier,
     StackedAutoencoderPretrainer,
     VariationalAutoencoder,
@@ -97,6 +100,30 @@ FAST = {
     "DenoisingAutoencoder-emphasis": DenoisingAutoencoder(
         max_iter=3, noise="masking", emphasis=0.8, dtype="float64"
     ),
+    "EmbeddingAutoencoder": EmbeddingAutoencoder(max_iter=3),
+    "EmbeddingAutoencoder-mds": EmbeddingAutoencoder(
+        max_iter=3,
+        embedding="mds",
+        code_activation="sigmoid",
+        sparsity_weight=0.1,
+        dtype="float64",
+    ),
+    "EmbeddingAutoencoder-margin": EmbeddingAutoencoder(
+        max_iter=3, embedding="margin", batch_size=7, hidden_layer_sizes=(8,)
+    ),
+    "GeneralizedAutoencoder": GeneralizedAutoencoder(max_iter=3),
+    "GeneralizedAutoencoder-class": GeneralizedAutoencoder(
+        max_iter=3, relation="class", dtype="float64"
+    ),
+    "GeneralizedAutoencoder-isomap": GeneralizedAutoencoder(
+        max_iter=4, relation="isomap", n_rounds=2, n_landmarks=8
+    ),
+    "GeneralizedAutoencoder-lle": GeneralizedAutoencoder(
+        max_iter=4, relation="lle", n_rounds=2, linear_path=False, batch_size=9
+    ),
+    "GeneralizedAutoencoder-mfa": GeneralizedAutoencoder(
+        max_iter=3, relation="mfa", n_neighbors=2, self_weight=0.1
+    ),
     "ImportanceWeightedAutoencoder": ImportanceWeightedAutoencoder(max_iter=3),
     "ImportanceWeightedAutoencoder-small": ImportanceWeightedAutoencoder(
         max_iter=3,
@@ -111,6 +138,13 @@ FAST = {
     ),
     "SparseAutoencoder": SparseAutoencoder(max_iter=3),
     "SparseAutoencoder-l1": SparseAutoencoder(max_iter=3, penalty="l1"),
+    "SplitBrainAutoencoder": SplitBrainAutoencoder(max_iter=3),
+    "SplitBrainAutoencoder-classification": SplitBrainAutoencoder(
+        max_iter=3, target="classification", n_bins=4, dropout=0.2, dtype="float64"
+    ),
+    "SplitBrainAutoencoder-affine": SplitBrainAutoencoder(
+        max_iter=3, hidden_layer_sizes=(), loss="absolute_error", alpha=1e-3
+    ),
     "StackedAutoencoderPretrainer": StackedAutoencoderPretrainer(max_iter=3).set_params(
         estimator__max_iter=3
     ),
@@ -170,9 +204,13 @@ CORE = {
         "ContractiveAutoencoder",
         "ConvolutionalAutoencoder",
         "DenoisingAutoencoder",
+        "EmbeddingAutoencoder",
+        "GeneralizedAutoencoder",
+        "GeneralizedAutoencoder-class",
         "ImportanceWeightedAutoencoder-small",
         "KSparseAutoencoder",
         "SparseAutoencoder",
+        "SplitBrainAutoencoder",
         "StackedAutoencoderPretrainer",
         "StackedAutoencoderPretrainer-class",
         "StackedAutoencoderClassifier",
@@ -259,7 +297,21 @@ BAD_VALUES = {
     "noise_scale": [*BAD_NUMBER, 0, 0.0, "learned", True],
     "dynamic_binarization": BAD_FLAG,
     "kl_warmup": [*BAD_NUMBER, 1.5, 10, True],
+    "split": [*BAD_NAME, "half", ([0], []), ([0.5], [1]), ([0], [-1]), [0, 1], [[0]]],
+    "target": [*BAD_NAME, "regresion"],
+    "n_bins": [*BAD_COUNT, 1],
     "n_importance_samples": BAD_COUNT,
+    "relation": [*BAD_NAME, "pca", "Isomap"],
+    "n_neighbors": BAD_COUNT,
+    "n_impostors": BAD_COUNT,
+    "bandwidth": [*BAD_NUMBER, 0, 0.0, "mean", True],
+    "n_landmarks": BAD_COUNT,
+    "self_weight": [*BAD_NUMBER, True],
+    "n_rounds": BAD_COUNT,
+    "embedding": [*BAD_NAME, "isomap"],
+    "embedding_weight": [*BAD_NUMBER, True],
+    "reconstruction_weight": [*BAD_NUMBER, True],
+    "margin": [*BAD_NUMBER, 0, 0.0, True],
     "prior": [*BAD_NAME, "normal", np.zeros((3, 2)), ["gaussian"]],
     "n_mixture_components": [0, -1, 2.0, "a", True],
     "adversarial_rate": [*BAD_NUMBER, 0, 0.0, True],

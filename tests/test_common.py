@@ -77,6 +77,8 @@ pytestmark = pytest.mark.filterwarnings(
     # scikit-learn's checks fit on a frame and transform an array, or the reverse
     "ignore:X does not have valid feature names:UserWarning",
     "ignore:X has feature names:UserWarning",
+    # and on clusters far from each other
+    "ignore:The graph of neighbours has:UserWarning",
 )
 
 

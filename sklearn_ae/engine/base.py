@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,8 +13,8 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ae.engine import persistence, training
-from sklearn_ae.engine.bridge import Units
+from sklearn_ae.engine import making, persistence, training
+from sklearn_ae.engine.bridge import Relations, Rows, Units
 from sklearn_ae.engine.codec import Codec
 from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.parameters import SharedParameters
@@ -105,6 +105,30 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         what `_module_config` is to be completed with.
         """
         return None, {}, {}
+
+    def _restores_its_input(self, config: Mapping[str, Any]) -> bool:
+        """Tell whether rows are restored from just what they are to be restored to."""
+        return config.get("corruption") is None
+
+    def _relate(
+        self,
+        X: Any,
+        labels: NDArray[np.intp] | None,
+        codes: NDArray[Any] | None,
+        seed: int,
+    ) -> Callable[[Rows, bool], Relations] | None:
+        """Return what relates rows to each other, for a method that does.
+
+        `labels` are what `_labels` read; `codes` are those of X, in all rounds but the
+        first (see `_n_rounds`). What is returned is called with the `Rows` to be handed
+        out, and whether they are held out of training.
+        """
+        return None
+
+    @property
+    def _n_rounds(self) -> int:
+        """How often in a training rows are related: at its beginning, and then anew."""
+        return 1
 
     def _units_for(
         self, X: Any, subset: NDArray[np.intp] | None, config: Mapping[str, Any]
@@ -232,7 +256,7 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         """The skorch net around `module_`; after loading it is made anew."""
         check_is_fitted(self, "module_")
         if "_net" not in vars(self):
-            self._net = training.make_net(
+            self._net = making.make_net(
                 self,
                 self.module_,
                 torch.device(self.device_),

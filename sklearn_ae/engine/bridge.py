@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from sklearn_ae.engine.inputs import is_sparse, row_chunks
 __all__ = [
     "CACHE_BYTES",
     "Batch",
+    "Pairs",
+    "Relations",
     "Rows",
     "Units",
     "apply",
@@ -46,6 +48,25 @@ with warnings.catch_warnings():
     )
 
 
+class Pairs(NamedTuple):
+    """Which rows of a batch are neighbours of each other.
+
+    Attributes
+    ----------
+    first, second : Tensor of int of shape (n_pairs,)
+        Places in the batch.
+    weight : Tensor of shape (n_pairs,)
+        How much each pair counts; 1 on average over all pairs.
+    near : Tensor of bool of shape (batch, batch)
+        Among the rows that are to be reconstructed: which are the same, or neighbours.
+    """
+
+    first: Tensor
+    second: Tensor
+    weight: Tensor
+    near: Tensor
+
+
 class Batch(NamedTuple):
     """What a module's ``loss`` is given.
 
@@ -59,9 +80,13 @@ class Batch(NamedTuple):
         Where values are missing: 1 for what was observed and 0 for what was not, which
         is 0 in `x` and `target` too.
     weight : Tensor of shape (batch,) or None
-        How much each row counts; the mean over all rows, not over the batch, is 1.
+        How much each row counts; the mean over all rows, not over the batch, is 1
+        unless a method says otherwise.
     label : Tensor of int of shape (batch,) or None
         The number of each row's class.
+    pairs : Pairs or None
+        Where neighbours are trained together: who is one of whom. There may be more
+        rows in `x` then than in `target`, at its end.
     """
 
     x: Tensor
@@ -69,6 +94,14 @@ class Batch(NamedTuple):
     observed: Tensor | None = None
     weight: Tensor | None = None
     label: Tensor | None = None
+    pairs: Pairs | None = None
+
+
+class Relations(Protocol):
+    """What completes a batch with what its rows are related to."""
+
+    def complete(self, batch: Batch, index: Tensor) -> Batch:
+        """Return the batch, whose rows are numbered by `index`, with more in it."""
 
 
 # -- device, dtype, randomness ----------------------------------------------------
@@ -247,6 +280,7 @@ class Rows:
         )
         if self.weight is not None:
             self.weight /= self.weight.mean()
+        self.relations: Relations | None = None
         self.cached: Tensor | None = None
         size = self.n_rows * X.shape[1] * dtype.itemsize
         if not is_sparse(X) and size <= CACHE_BYTES:
@@ -261,11 +295,13 @@ class Rows:
 
     def batch(self, index: Tensor) -> Batch:
         """Return the rows numbered by `index`, a tensor of int64 on the CPU."""
+        return self._as_batch(self.tensor(index), index)
+
+    def tensor(self, index: Tensor) -> Tensor:
+        """Return the rows numbered by `index`, in the network's units."""
         if self.cached is not None:
-            x = self.cached.index_select(0, index.to(self.device))
-        else:
-            x = self._convert(index.numpy())
-        return self._as_batch(x, index)
+            return self.cached.index_select(0, index.to(self.device))
+        return self._convert(index.numpy())
 
     def everything(self) -> Batch:
         """Return all rows as one batch."""
@@ -275,6 +311,11 @@ class Rows:
         return self.batch(order)
 
     def _as_batch(self, x: Tensor, index: Tensor) -> Batch:
+        batch = self._alone(x, index)
+        relations = self.relations
+        return batch if relations is None else relations.complete(batch, index)
+
+    def _alone(self, x: Tensor, index: Tensor) -> Batch:
         observed = None
         if self.has_missing:
             missing = x.isnan()

@@ -6,8 +6,6 @@ so a training that fails or is interrupted leaves the earlier fit whole.
 
 from __future__ import annotations
 
-import copy
-import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -19,7 +17,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_ae.engine import bridge, density, inputs, state
 from sklearn_ae.engine.bridge import Batch, Rows, Units
-from sklearn_ae.engine.net import AutoencoderNet, BestWeights, EpochHook
+from sklearn_ae.engine.making import make_net
+from sklearn_ae.engine.net import AutoencoderNet, EpochHook
 from sklearn_ae.engine.start import linear_start
 from sklearn_ae.engine.threads import suited_threads
 
@@ -29,8 +28,8 @@ __all__ = [
     "compute_dtype",
     "epoch_hook",
     "history",
-    "make_net",
     "next_seed",
+    "rounds",
     "run",
     "some_rows",
     "split",
@@ -44,8 +43,6 @@ Over = Callable[[Callable[[torch.Tensor], torch.Tensor]], Iterator[Any]]
 #: Rows from whose codes a Gaussian for ``sample`` is estimated, at most; and rows to
 #: whose codes a density of the user's is fitted.
 GAUSSIAN_ROWS, DENSITY_ROWS = 2000, 20000
-#: How many times faster a module's ``fast`` parameters learn, by "adam".
-FAST = 10.0
 #: Rows whose reconstruction is tried before a fit is called one, at most.
 PROBE_ROWS = 256
 
@@ -119,7 +116,7 @@ def train(
             units = estimator._units
             _take_over(module, config, estimator)
         elif config.get("linear_path"):
-            clean = config.get("corruption") is None
+            clean = estimator._restores_its_input(config)
             start = linear_start(X, module.n_components, draw, train_rows, clean)
             units = start.units
             module.begin_at(start)
@@ -148,6 +145,20 @@ def train(
         )
         rows_valid = None if valid_rows is None else rows_of(valid_rows)
 
+        def relate(codes: NDArray[Any] | None = None) -> None:
+            relations = estimator._relate(X, labels, codes, draw)
+            if relations is not None:
+                rows.relations = relations(rows, False)
+                if rows_valid is not None:
+                    rows_valid.relations = relations(rows_valid, True)
+
+        def relate_anew() -> None:
+            encode, width = net.module_.encode, net.module_.width
+            relate(bridge.apply(encode, X, units, dtype, device, width))
+
+        if steps:
+            relate()
+
         def fitted() -> dict[str, Any]:
             return {
                 "module_": net.module_,
@@ -161,7 +172,10 @@ def train(
         earlier = estimator._optimizer_state if resume else None
         if earlier and estimator._solver != solver:
             earlier = None
-        hook = epoch_hook(estimator, context, X, y, fitted)
+        hook = [
+            *epoch_hook(estimator, context, X, y, fitted),
+            *rounds(estimator._n_rounds, relate_anew),
+        ]
         n_bytes = sum(p.nbytes for p in module.parameters())
         if steps:
             run(net, rows, rows_valid, hook=hook, moments=earlier)
@@ -201,130 +215,6 @@ def train(
         "_n_trainings": n_trainings,
         "_optimizer_state": (net.optimizer_moments() if keep_optimizer else None),
     }
-
-
-def make_net(
-    estimator: Any,
-    module: Any,
-    device: torch.device,
-    *,
-    kind: type[AutoencoderNet] = AutoencoderNet,
-    n_rows: int,
-    n_seen: int,
-    n_features: int,
-    linear_path: bool,
-    streaming: bool,
-    streams: list[int],
-    mixed: bool,
-) -> AutoencoderNet:
-    """Return the skorch net that trains `module` as the estimator's parameters say."""
-    full_batch = estimator.solver == "lbfgs"
-    one_cycle = not streaming and not full_batch
-    one_cycle = one_cycle and estimator.learning_rate == "one_cycle"
-    shuffle, noise = streams
-    optimizer: dict[str, Any] = {
-        "adam": {"optimizer": torch.optim.AdamW, "optimizer__fused": True},
-        "sgd": {
-            "optimizer": torch.optim.SGD,
-            "optimizer__fused": True,
-            "optimizer__momentum": 0.9,
-            "optimizer__nesterov": True,
-        },
-        "lbfgs": {
-            "optimizer": torch.optim.LBFGS,
-            "optimizer__max_iter": 1,  # an epoch is one of its iterations,
-            "optimizer__max_eval": 26,  # with up to 25 steps of its line search
-            "optimizer__tolerance_grad": 1e-10,
-            "optimizer__tolerance_change": 0.0,
-            "optimizer__history_size": 20,
-            "optimizer__line_search_fn": "strong_wolfe",
-        },
-    }[estimator.solver]
-    rate = _resolve_learning_rate(estimator, n_features, linear_path, one_cycle)
-    if not full_batch:
-        decay = _resolve_weight_decay(estimator, n_seen, n_features, linear_path)
-        optimizer["optimizer__weight_decay"] = 0.0
-        groups, fast = [("*.kernel", {"weight_decay": decay})], module.fast
-        if estimator.solver == "adam":
-            groups += [(name, {"lr": FAST * rate}) for name in fast]
-        optimizer["optimizer__param_groups"] = groups
-    stopping = [] if streaming else _stopping_rule(estimator)
-    return kind(
-        module,
-        **optimizer,
-        lr=rate,
-        schedule="one_cycle" if one_cycle else "constant",
-        max_epochs=(
-            1
-            if streaming
-            else _resolve_max_iter(estimator, n_rows, n_features, linear_path)
-        ),
-        batch_size=n_rows if full_batch else _resolve_batch_size(estimator, n_rows),
-        shuffle_generator=(
-            bridge.make_generator(shuffle, torch.device("cpu"))
-            if estimator.shuffle and not full_batch
-            else None
-        ),
-        noise_generator=bridge.make_generator(noise, device),
-        autocast=torch.bfloat16 if mixed else None,
-        callbacks=[*copy.deepcopy(estimator.callbacks or []), *stopping],
-        verbose=int(estimator.verbose),
-        device=str(device),
-    )
-
-
-# -- parameters that are "auto" ---------------------------------------------------
-
-
-def _resolve_batch_size(estimator: Any, n_rows: int) -> int:
-    """About 256 rows, in batches of equal size."""
-    if estimator.batch_size != "auto":
-        return min(int(estimator.batch_size), n_rows)
-    n_batches = max(1, round(n_rows / 256))
-    return math.ceil(n_rows / n_batches)
-
-
-def _resolve_max_iter(
-    estimator: Any, n_rows: int, n_features: int, linear_path: bool
-) -> int:
-    """Up to 64 epochs of bounded work along the linear path, else about 100."""
-    if estimator.max_iter != "auto":
-        return int(estimator.max_iter)
-    if estimator.solver == "lbfgs":
-        return 500
-    n_batches = math.ceil(n_rows / _resolve_batch_size(estimator, n_rows))
-    if not linear_path:  # from random weights, 2000 to 10000 steps
-        least, most = math.ceil(2000 / n_batches), math.ceil(10000 / n_batches)
-        return min(400, max(least, min(100, most)))
-    most_steps = max(100, min(max(400, 7 * n_features), 2_000_000 // n_features))
-    return min(40 if n_batches == 1 else 64, math.ceil(most_steps / n_batches))
-
-
-def _resolve_learning_rate(
-    estimator: Any, n_features: int, linear_path: bool, one_cycle: bool
-) -> float:
-    if estimator.solver == "lbfgs":
-        return 1.0
-    if estimator.learning_rate_init != "auto":
-        return float(estimator.learning_rate_init)
-    if estimator.solver == "sgd" or not one_cycle:
-        return min(1e-3, 10.0 / n_features) if linear_path else 1e-3
-    if linear_path:
-        return min(1e-2, 10.0 / n_features)
-    return float(estimator._peak_learning_rate)
-
-
-def _resolve_weight_decay(
-    estimator: Any, n_rows: int, n_features: int, linear_path: bool
-) -> float:
-    """Shrink the correction to PCA the more, the fewer rows there are per feature."""
-    if estimator.solver != "adam":
-        return 0.0
-    if estimator.weight_decay != "auto":
-        return float(estimator.weight_decay)
-    if not linear_path:
-        return 0.0
-    return min(10.0, 20.0 * (n_features + 20) / n_rows)
 
 
 # -- the steps of a training ------------------------------------------------------
@@ -429,27 +319,6 @@ def _difference(config: Mapping[str, Any], earlier: Any) -> str:
     return ", ".join(others) or "number of features"
 
 
-def _stopping_rule(estimator: Any) -> list[tuple[str, BestWeights]]:
-    """Return what ends training before `max_iter`, where anything does.
-
-    A one-cycle schedule is made for its number of epochs: only held-out rows may cut
-    it short.
-    """
-    if estimator.early_stopping:
-        monitor = "valid"
-    elif estimator.learning_rate == "constant" or estimator.solver == "lbfgs":
-        monitor = "train"
-    else:
-        return []
-    rule = BestWeights(
-        monitor,
-        estimator.tol,
-        estimator.n_iter_no_change,
-        restore=bool(estimator.early_stopping),
-    )
-    return [("stopping", rule)]
-
-
 def _warn_unless_converged(net: AutoencoderNet) -> None:
     stopping = dict(net.callbacks_).get("stopping")
     cut_short = len(net.history) < net.max_epochs
@@ -482,6 +351,33 @@ def epoch_hook(
         return bool(stop)
 
     return [("sklearn_callbacks", EpochHook(begin, end))]
+
+
+def rounds(
+    n_rounds: int, relate_anew: Callable[[], None]
+) -> list[tuple[str, EpochHook]]:
+    """Return what relates the rows anew, so often in a training, if it is to happen.
+
+    The objective is another in each round: held-out rows choose among the weights of
+    the last one.
+    """
+    if n_rounds == 1:
+        return []
+    done = 0
+
+    def begin(net: AutoencoderNet) -> None:
+        nonlocal done
+        epoch = len(net.history) - 1 - net._first_epoch
+        due = epoch * n_rounds // net.max_epochs
+        net.module_.settled = due == n_rounds - 1
+        if due > done:
+            done = due
+            relate_anew()
+            stopping = dict(net.callbacks_).get("stopping")
+            if stopping is not None:
+                stopping.on_train_begin(net)
+
+    return [("rounds", EpochHook(begin, lambda net: False))]
 
 
 def history(

@@ -328,7 +328,7 @@ def fine_tune(
             units = _code_units(layers, X, labels, draw)
             module = SoftmaxModule(module, units, len(labels.classes), generator)
         train, valid = map(rows, parts)
-        net = training.make_net(
+        net = making.make_net(
             estimator,
             module.to(device),
             device,

@@ -91,7 +91,7 @@ class Dense(nn.Module):
     ) -> None:
         super().__init__()
         shape = (n_in, n_out) if encodes else (n_out, n_in)
-        self.kernel = initial(shape, gain / math.sqrt(n_in), generator, dtype)
+        self.kernel = initial(shape, gain / math.sqrt(max(n_in, 1)), generator, dtype)
         self.bias = nn.Parameter(torch.zeros(n_out, dtype=dtype, device="cpu"))
         self.encodes = encodes
 

@@ -1,0 +1,261 @@
+r"""Embedding with autoencoder regularisation (Yu et al. 2013).
+
+.. math:: \min_{f, g}\ \lambda \sum_{i, j} \ell(z_i, z_j, \varphi_{ij})
+          + \gamma\, \mathbb{E}\,[-\log p(x \mid g(z))] + \beta \sum_j
+          \mathrm{KL}(\rho \| \hat\rho_j) + \frac{\alpha}{2} \sum \|W\|^2,
+          \qquad z = f(x)
+
+========== ===================================================== ======================
+embedding  ℓ(z_i, z_j, φ_ij)                                     φ_ij
+========== ===================================================== ======================
+laplacian  φ_ij ‖z_i − z_j‖²                                     exp(−‖x_i − x_j‖² / t)
+mds        (‖z_i − z_j‖ − φ_ij)²                                 ‖x_i − x_j‖
+margin     ‖z_i − z_j‖², or max(0, l − ‖z_i − z_j‖²) for others  whether neighbours
+========== ===================================================== ======================
+
+Sums over pairs are means here, each kind of pair by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sklearn_ae.autoencoders import relations
+from sklearn_ae.autoencoders.composed import ComposedAutoencoder
+from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.engine.bridge import Batch, Relations, Rows
+from sklearn_ae.engine.params import Interval, OneOf
+from sklearn_ae.engine.related import Neighbours
+from sklearn_ae.parts.penalties import KLSparsity, Penalty
+from sklearn_ae.parts.sparse import dense
+
+__all__ = ["EmbeddingAutoencoder", "EmbeddingModule"]
+
+#: Rows that are compared with each other at once, at most.
+MAX_COMPARED = 4096
+
+
+class EmbeddingModule(AutoencoderModule):
+    """Restores rows, and places their codes by what is known of pairs.
+
+    Parameters
+    ----------
+    embedding : {"laplacian", "mds", "margin"}
+    embedding_weight, reconstruction_weight, margin : float
+    **rest
+        Of `AutoencoderModule`.
+    """
+
+    def __init__(
+        self,
+        *,
+        embedding: str,
+        embedding_weight: float,
+        reconstruction_weight: float,
+        margin: float,
+        dtype: torch.dtype,
+        **rest: Any,
+    ) -> None:
+        super().__init__(dtype=dtype, **rest)
+        self.embedding = embedding
+        self.embeds, self.reconstructs = embedding_weight > 0, reconstruction_weight > 0
+        for name, number in (
+            ("embedding_weight", embedding_weight),
+            ("reconstruction_weight", reconstruction_weight),
+            ("margin", margin),
+        ):
+            self.hyper.register_buffer(name, torch.tensor(number, dtype=dtype))
+
+    def loss(
+        self, batch: Batch, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        z = self.encode(batch.x, generator)
+        n_rows = batch.target.shape[0]
+        own, terms = z[:n_rows], {}
+        if self.reconstructs:
+            nats = self.reconstruction(own, batch.target, generator)
+            terms["reconstruction"] = self.hyper.reconstruction_weight * nats
+        if self.embeds:
+            pairs = getattr(self, self.embedding)(z, batch)
+            terms["embedding"] = self.hyper.embedding_weight * pairs
+        return {**terms, **self.regularisers(batch.target, own, generator)}
+
+    def laplacian(self, z: Tensor, batch: Batch) -> Tensor:
+        """Return the mean of φ_ij ‖z_i − z_j‖² over pairs of neighbours."""
+        first, second, weight, _ = batch.pairs
+        return (weight * (z[first] - z[second]).square().sum(1)).mean()
+
+    def mds(self, z: Tensor, batch: Batch) -> Tensor:
+        """Return the mean of (‖z_i − z_j‖ − ‖x_i − x_j‖)² over pairs of rows."""
+        with torch.no_grad():
+            x = dense(batch.x)
+            wanted = torch.cdist(x, x)
+        n_rows = len(z)
+        if n_rows < 2:
+            return z.sum() * 0.0
+        first, second = torch.triu_indices(n_rows, n_rows, 1, device=z.device)
+        return (F.pdist(z.to(wanted.dtype)) - wanted[first, second]).square().mean()
+
+    def margin(self, z: Tensor, batch: Batch) -> Tensor:
+        """Return the mean of ‖z_i − z_j‖² over pairs of neighbours, and others' too.
+
+        That is of max(0, l − ‖z_i − z_j‖²) over pairs of rows that are none.
+        """
+        first, second, _, near = batch.pairs
+        drawn = (z[first] - z[second]).square().sum(1).mean()
+        own = z[: batch.target.shape[0]]
+        squares = own.square().sum(1)
+        squares = squares[:, None] + squares - 2.0 * own @ own.T
+        apart = torch.relu(self.hyper.margin - squares).masked_fill(near, 0.0)
+        return drawn + apart.sum() / (~near).sum().clamp_min(1)
+
+
+class EmbeddingAutoencoder(ComposedAutoencoder):
+    r"""Autoencoder whose codes are placed by what is known of pairs of rows.
+
+    Minimises
+
+    .. math:: \lambda\, \mathbb{E}_{ij}\, \ell(z_i, z_j, \varphi_{ij})
+              + \gamma\, \mathbb{E}\,[-\log p(x \mid g(z))]
+
+    in nats per sample, with distances in the network's units (see `standardize`). It is
+    an embedding that the autoencoder regularises: the encoder is a function, so new
+    rows are placed by `transform`, and the decoder keeps codes from collapsing.
+
+    - "laplacian": codes of neighbours are near each other, by a heat kernel, as in
+      Laplacian eigenmaps: ℓ = φ_ij ‖z_i − z_j‖².
+    - "mds": codes are as far from each other as rows are, as in metric
+      multidimensional scaling: ℓ = (‖z_i − z_j‖ − ‖x_i − x_j‖)².
+    - "margin": codes of neighbours are near each other, ℓ = ‖z_i − z_j‖², all others a
+      margin l apart, ℓ = max(0, l − ‖z_i − z_j‖²); each a mean of its own.
+
+    A batch of all rows has all pairs. A smaller one has all pairs of its own rows for
+    "mds" and for others than neighbours, and one neighbour of each row, drawn anew each
+    time.
+
+    Parameters
+    ----------
+    embedding : {"laplacian", "mds", "margin"}, default="laplacian"
+        What is wanted of pairs.
+    embedding_weight : float, default=1.0
+        λ; 0 is the plain autoencoder.
+    reconstruction_weight : float, default=1.0
+        γ; with 0 the decoder learns nothing, and "laplacian" puts all codes at one
+        place.
+    n_neighbors : int, default=5
+        Of each row; not used by "mds".
+    bandwidth : float or "auto", default="auto"
+        t of the heat kernel exp(−d²/t), in squared units of X; "auto" is the mean of
+        squared distances between neighbours.
+    margin : float, default=1.0
+        l, a squared distance between codes.
+    sparsity_weight : float, default=0.0
+        β, of the KL sparsity of the code, which has to be a sigmoid then.
+    sparsity : float, default=0.05
+        ρ, the mean of a unit that is wanted.
+
+    See Also
+    --------
+    GeneralizedAutoencoder : Restores related rows in place of the row itself.
+    sklearn.manifold.SpectralEmbedding : Laplacian eigenmaps.
+    sklearn.manifold.MDS : Without a map for new rows.
+
+    References
+    ----------
+    Yu, W. et al. Embedding with autoencoder regularization. ECML PKDD 2013.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.metrics import euclidean_distances
+    >>> from sklearn_ae import EmbeddingAutoencoder
+    >>> X = load_iris().data
+    >>> model = EmbeddingAutoencoder(2, embedding="mds", random_state=0).fit(X)
+    >>> far, wanted = euclidean_distances(model.transform(X)), euclidean_distances(X)
+    """
+
+    embedding: str = "laplacian"
+    embedding_weight: float = 1.0
+    reconstruction_weight: float = 1.0
+    n_neighbors: int = 5
+    bandwidth: float | str = "auto"
+    margin: float = 1.0
+    sparsity_weight: float = 0.0
+    sparsity: float = 0.05
+
+    _valid: ClassVar = {
+        "embedding": [OneOf("laplacian", "mds", "margin")],
+        "embedding_weight": [Interval(float, 0, None)],
+        "reconstruction_weight": [Interval(float, 0, None)],
+        "n_neighbors": [Interval(int, 1, None)],
+        "bandwidth": [Interval(float, 0, None, "neither"), OneOf("auto")],
+        "margin": [Interval(float, 0, None, "neither")],
+        "sparsity_weight": [Interval(float, 0, None)],
+        "sparsity": [Interval(float, 0, 1, "neither")],
+    }
+    _module_class = EmbeddingModule
+    _fixed: ClassVar[tuple[str, ...]] = (*ComposedAutoencoder._fixed, "embedding")
+
+    def _penalties(self) -> list[tuple[str, Penalty]]:
+        if self.sparsity_weight == 0:
+            return []
+        penalty = KLSparsity(sparsity=self.sparsity, weight=self.sparsity_weight)
+        return [("sparsity", penalty)]
+
+    def _module_config(self, n_features: int) -> dict[str, Any]:
+        return {
+            **super()._module_config(n_features),
+            "embedding": self.embedding,
+            "embedding_weight": float(self.embedding_weight),
+            "reconstruction_weight": float(self.reconstruction_weight),
+            "margin": float(self.margin),
+        }
+
+    def _labels(
+        self, X: Any, y: Any, resume: bool
+    ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:
+        n_rows = X.shape[0]
+        if self.embedding != "mds":
+            relations.check_enough(n_rows, self.n_neighbors)
+        if self.embedding != "laplacian":
+            at_once = self.batch_size
+            if self.solver == "lbfgs":
+                at_once = n_rows
+            if at_once != "auto" and min(at_once, n_rows) > MAX_COMPARED:
+                raise ValueError(
+                    f"embedding={self.embedding!r} compares all rows of a batch with "
+                    f"each other, at most {MAX_COMPARED}. Got batches of "
+                    f"{min(at_once, n_rows)} rows: lower batch_size, with another "
+                    "solver than 'lbfgs'."
+                )
+        return None, {}, {}
+
+    def _relate(
+        self,
+        X: Any,
+        labels: NDArray[np.intp] | None,
+        codes: NDArray[Any] | None,
+        seed: int,
+    ) -> Callable[[Rows, bool], Relations] | None:
+        if self.embedding == "mds" or self.embedding_weight == 0:
+            return None
+
+        def neighbours(rows: Rows, held_out: bool) -> Relations:
+            F = X if rows.subset is None else X[rows.subset]
+            k = int(self.n_neighbors)
+            if held_out:  # few, whose neighbours are farther
+                k = min(k, len(rows) - 1)
+            else:
+                relations.check_enough(len(rows), k, "rows to train on")
+            distances, indices = relations.nearest(F, k)
+            weights = relations.heat(distances, self.bandwidth)
+            return Neighbours(rows, indices, weights, None if held_out else seed)
+
+        return neighbours

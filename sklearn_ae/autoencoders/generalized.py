@@ -1,0 +1,347 @@
+r"""Generalized autoencoders: a row's code restores its relatives (Wang et al. 2014).
+
+.. math:: \min_{f, g}\ \sum_i \sum_{j \in \Omega_i} s_{ij} \|x_j - \hat x_i\|^2,
+          \qquad \hat x_i = g(f(x_i))
+
+============= ============================================ ==========================
+relation      Ω_i                                          s_ij
+============= ============================================ ==========================
+identity      i itself                                     1
+class         its class                                    1 / size of the class
+laplacian     its nearest neighbours                       exp(−‖x_i − x_j‖² / t)
+lle           neighbours and co-neighbours                 (M + Mᵀ − MᵀM)_ij
+isomap        landmarks                                    (−HΛH / 2)_ij
+mfa           nearest of its class, nearest of the others  +1, −1
+============= ============================================ ==========================
+
+With S_i = Σ_j s_ij and x̄_i = Σ_j s_ij x_j / S_i, a row's sum is S_i ‖x̂_i − x̄_i‖² and a
+constant: the batch hands out x̄_i as the target and S_i as the weight. Where S_i is zero
+or less it is S_i ‖x̂_i‖² − 2 x̂_i·Σ_j s_ij x_j, which is bounded only if x̂ is: either the
+output is a sigmoid then, or s_ii is raised (the constant shift of Roth et al. 2003).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import Tags
+from torch import Tensor
+
+from sklearn_ae.autoencoders import relations
+from sklearn_ae.autoencoders.composed import ComposedAutoencoder
+from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.engine.bridge import Batch, Relations, Rows, Units
+from sklearn_ae.engine.inputs import value_range
+from sklearn_ae.engine.labels import Labels
+from sklearn_ae.engine.params import Interval, OneOf
+from sklearn_ae.engine.related import Relation, Targets
+from sklearn_ae.parts.sparse import dense, sparse_squared_error
+
+__all__ = ["GeneralizedAutoencoder", "GeneralizedModule"]
+
+RELATIONS = ("identity", "class", "isomap", "lle", "laplacian", "mfa")
+SUPERVISED = ("class", "mfa")
+
+
+class GeneralizedModule(AutoencoderModule):
+    """Restores each row's relatives.
+
+    Parameters
+    ----------
+    attracts : bool
+        Whether all S_i are positive, so that there is an x̄_i to be restored.
+    **rest
+        Of `AutoencoderModule`.
+    """
+
+    def __init__(self, *, attracts: bool, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.attracts = attracts
+
+    def loss(
+        self, batch: Batch, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        if batch.weight is None:  # a row is related to itself
+            return super().loss(batch, generator)
+        z = self.encode(batch.x, generator)
+        relatives = self.relatives(z, batch.target, batch.weight, generator)
+        rest = self.regularisers(batch.x, z, generator)
+        return {"reconstruction": relatives.mean(), **rest}
+
+    def relatives(
+        self,
+        z: Tensor,
+        target: Tensor,
+        total: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return Σ_j s_ij (−log p(x_j | x̂_i)) of each row, up to a constant.
+
+        `total` is S; `target` is x̄, or Σ_j s_ij x_j where rows are also repelled.
+        """
+        if self.attracts and target.layout == torch.sparse_csr and self.exact_sparse:
+            h = self.decoder.features(z, generator)
+            readout = self.decoder.readout()
+            return 0.5 * total * sparse_squared_error(target, h, *readout)
+        a, target = self.decoder(z, generator), dense(target)
+        if self.attracts:
+            return total * self.likelihood.nats(a, target)
+        restored = self.likelihood.output(a)
+        return 0.5 * total * restored.square().sum(1) - (restored * target).sum(1)
+
+
+class GeneralizedAutoencoder(ComposedAutoencoder):
+    r"""Autoencoder that restores from each row those that it is related to.
+
+    Minimises
+
+    .. math:: \mathbb{E}_i \sum_{j \in \Omega_i} s_{ij} [-\log p(x_j \mid g(f(x_i)))]
+              \;\big/\; \mathbb{E}_i \sum_{j} |s_{ij}|
+
+    in nats per sample, up to a constant. What is alike in the sense of the relation
+    comes to lie together; and new rows are encoded without neighbours or labels.
+
+    - "identity": a row and itself: the plain autoencoder, nonlinear PCA.
+    - "class": the rows of its class, as in LDA. Needs y.
+    - "laplacian": its nearest neighbours, by a heat kernel, as Laplacian eigenmaps.
+    - "lle": neighbours, by the weights that restore rows from them, as in locally
+      linear embedding.
+    - "isomap": by the Gram matrix of geodesic distances, which attracts and repels.
+    - "mfa": attracted by neighbours of its class, repelled by those of others, as in
+      marginal Fisher analysis. Needs y.
+
+    In "isomap", and in "mfa" with `n_neighbors` not above `n_impostors`, a row is
+    repelled as much as it is attracted: there is no least value unless a row is also
+    related to itself (`self_weight`), or the output is bounded, as in the paper. With
+    ``output_activation="sigmoid"`` X has to be in [0, 1], and `standardize` has no
+    effect. In y, −1 is no label; such rows are related to themselves alone.
+
+    Parameters
+    ----------
+    relation : str, default="laplacian"
+        "identity", "class", "isomap", "lle", "laplacian" or "mfa".
+    n_neighbors : int, default=5
+        Of a row; with "mfa" of its class. It has no effect on "identity" and "class".
+    n_impostors : int, default=2
+        Nearest rows of other classes, for "mfa".
+    bandwidth : float or "auto", default="auto"
+        t of the heat kernel exp(−d²/t), in squared units of X; "auto" is the mean of
+        squared distances between neighbours.
+    n_landmarks : int, default=200
+        Rows whose geodesic distances to all rows "isomap" knows, drawn at random; with
+        as many as X has it is exact. They take n_samples × n_landmarks numbers.
+    self_weight : float or "auto", default="auto"
+        s_ii, what is added for the row itself; the others' weights have a sum of 1, on
+        average and without their signs. "auto" is 0 where there is a least value, or
+        `output_activation` is chosen. Else it is for "isomap" what makes the Gram
+        matrix positive semi-definite (about 0.1), and for "mfa" the share of impostors
+        among neighbours.
+    n_rounds : int, default=1
+        Rounds that training is divided into. From the second on, neighbours, weights
+        and distances are those of the codes. "identity" and "class" have one.
+    loss : {"squared_error", "log_loss", "poisson"}, default="squared_error"
+        −log p, as elsewhere; squared error where the output has to be bounded.
+
+    See Also
+    --------
+    EmbeddingAutoencoder : Restores rows, and puts neighbours' codes together.
+    sklearn.manifold.Isomap : A row's code is looked up, not computed.
+
+    Notes
+    -----
+    Relations are those within the rows that one call of `fit` or `partial_fit` is
+    given; held-out rows (`early_stopping`) are related to all of these. `score` is
+    minus the error of restoring a row itself, with any relation.
+
+    References
+    ----------
+    Wang, W. et al. Generalized autoencoder: a neural network framework for
+    dimensionality reduction. CVPR Workshops 2014.
+
+    Roth, V. et al. Optimal cluster preserving embedding of nonmetric proximity data.
+    IEEE Transactions on Pattern Analysis and Machine Intelligence 25, 2003.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from sklearn_ae import GeneralizedAutoencoder
+    >>> X, X_test, y, y_test = train_test_split(
+    ...     *load_digits(return_X_y=True), random_state=0)
+    >>> model = GeneralizedAutoencoder(
+    ...     5, relation="class", max_iter=20, random_state=0).fit(X, y)
+    >>> nearest = KNeighborsClassifier(1).fit(model.transform(X), y)
+    >>> bool(nearest.score(model.transform(X_test), y_test) > 0.9)
+    True
+    """
+
+    relation: str = "laplacian"
+    n_neighbors: int = 5
+    n_impostors: int = 2
+    bandwidth: float | str = "auto"
+    n_landmarks: int = 200
+    self_weight: float | str = "auto"
+    n_rounds: int = 1
+
+    _valid: ClassVar = {
+        "relation": [OneOf(*RELATIONS)],
+        "n_neighbors": [Interval(int, 1, None)],
+        "n_impostors": [Interval(int, 1, None)],
+        "bandwidth": [Interval(float, 0, None, "neither"), OneOf("auto")],
+        "n_landmarks": [Interval(int, 1, None)],
+        "self_weight": [Interval(float, 0, None), OneOf("auto")],
+        "n_rounds": [Interval(int, 1, None)],
+        "loss": [OneOf("squared_error", "log_loss", "poisson")],
+    }
+    _module_class = GeneralizedModule
+    _has_linear_path: ClassVar[bool] = True
+    _fixed: ClassVar[tuple[str, ...]] = (*ComposedAutoencoder._fixed, "attracts")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = self.relation in SUPERVISED
+        return tags
+
+    @property
+    def _attraction(self) -> float:
+        """How much more each row is attracted than repelled, in all by others."""
+        if self.relation == "mfa":
+            k, k_other = self.n_neighbors, self.n_impostors
+            return (k - k_other) / (k + k_other)
+        return 0.0 if self.relation == "isomap" else 1.0
+
+    @property
+    def _is_shifted(self) -> bool:
+        """Whether a row is related to itself so that there is a least value."""
+        chosen = self.self_weight != "auto" or self.output_activation != "auto"
+        return self._attraction <= 0 and not chosen
+
+    @property
+    def _attracts(self) -> bool:
+        """Whether all S_i are positive."""
+        own = 0.0 if isinstance(self.self_weight, str) else self.self_weight
+        return self._is_shifted or self._attraction + own > 0
+
+    def _module_config(self, n_features: int) -> dict[str, Any]:
+        return {**super()._module_config(n_features), "attracts": self._attracts}
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        if self._attracts:
+            return
+        what = f"relation={self.relation!r}"
+        if self.relation == "mfa":
+            what += (
+                f" with n_neighbors={self.n_neighbors}, which is not above "
+                f"n_impostors={self.n_impostors},"
+            )
+        bounded = self.output_activation in ("sigmoid", "logistic")
+        if not bounded or self.loss != "squared_error":
+            raise ValueError(
+                f"{what} has no least value with self_weight={self.self_weight!r}, "
+                f"output_activation={self.output_activation!r} and loss={self.loss!r}: "
+                "a row is repelled as much as attracted. Leave the first two 'auto', "
+                "give a self_weight, or take a sigmoid output and squared error."
+            )
+
+    def _check_values(self, X: Any, loss: str) -> None:
+        super()._check_values(X, loss)
+        if not self._attracts:
+            low, high = value_range(X)
+            if low < 0 or high > 1:
+                raise ValueError(
+                    f"relation={self.relation!r} restores values in [0, 1] here, by "
+                    "a sigmoid. Scale X, for example with MinMaxScaler. Got X with "
+                    f"values in [{low:g}, {high:g}]."
+                )
+
+    def _units_for(
+        self, X: Any, subset: NDArray[np.intp] | None, config: Mapping[str, Any]
+    ) -> Units:
+        if not self._attracts:
+            return Units()
+        return super()._units_for(X, subset, config)
+
+    def _restores_its_input(self, config: Mapping[str, Any]) -> bool:
+        return self.relation == "identity" and super()._restores_its_input(config)
+
+    def _labels(
+        self, X: Any, y: Any, resume: bool
+    ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:
+        n_rows, k = X.shape[0], self.n_neighbors
+        if self.relation in ("isomap", "lle", "laplacian"):
+            relations.check_enough(n_rows, k)
+        if self.relation not in SUPERVISED:
+            return None, {}, {}
+        known = Labels.of(y, X, self)
+        labels = np.full(n_rows, -1)
+        labels[known.rows] = known.places
+        if self.relation == "mfa":
+            sizes = np.bincount(known.places)
+            smallest = known.classes[sizes.argmin()]
+            relations.check_enough(sizes.min(), k, f"rows of class {smallest!r}")
+            others = len(known.rows) - sizes.max()
+            if self.n_impostors > others:
+                raise ValueError(
+                    f"n_impostors={self.n_impostors} needs as many rows of other "
+                    f"classes. Of others than {known.classes[sizes.argmax()]!r} there "
+                    f"are {others}."
+                )
+        return labels, {}, {}
+
+    @property
+    def _n_rounds(self) -> int:
+        return 1 if self.relation in ("identity", "class") else int(self.n_rounds)
+
+    def _relate(
+        self,
+        X: Any,
+        labels: NDArray[np.intp] | None,
+        codes: NDArray[Any] | None,
+        seed: int,
+    ) -> Callable[[Rows, bool], Relations] | None:
+        if self.relation == "identity":
+            return None
+        weights, sources = self._weights(X, labels, X if codes is None else codes, seed)
+        total = weights.sum(axis=1)
+        if self._attracts:
+            weights = weights.multiply(1.0 / total[:, None]).tocsr()
+        relation = Relation(weights, sources, total)
+        return lambda rows, held_out: Targets(rows, relation)
+
+    def _weights(
+        self, X: Any, labels: NDArray[np.intp] | None, F: Any, seed: int
+    ) -> tuple[Any, Any]:
+        """Return s, of shape (n_rows, n_sources), and the sources.
+
+        Rows are related as rows of `F` are, which is X or their codes.
+        """
+        k, own = int(self.n_neighbors), self.self_weight
+        sources, shift = X, 0.0
+        if self.relation == "class":
+            weights, mean = relations.class_weights(labels)
+            sources = mean @ X
+        elif self.relation == "lle":
+            weights = relations.lle_weights(F, k)
+        elif self.relation == "mfa":
+            k_other = int(self.n_impostors)
+            weights, shift = relations.margin_weights(F, labels, k, k_other), k_other
+        elif self.relation == "laplacian":
+            distances, indices = relations.nearest(F, k)
+            heat = relations.heat(distances, self.bandwidth)
+            weights = relations.as_graph(indices, heat, X.shape[0])
+        else:
+            n_landmarks = min(int(self.n_landmarks), X.shape[0])
+            gram, landmarks = relations.landmark_gram(F, k, n_landmarks, seed)
+            every = np.broadcast_to(np.arange(n_landmarks), gram.shape)
+            weights = relations.as_graph(every, gram, n_landmarks)
+            sources, shift = X[landmarks], -np.linalg.eigvalsh(gram[landmarks])[0]
+        scale = abs(weights).sum() / X.shape[0]
+        if isinstance(own, str):
+            own = shift / scale if self._is_shifted else 0.0
+        return relations.with_itself(weights / scale, sources, X, own)

@@ -1,0 +1,202 @@
+r"""Which rows are related, and how strongly: graphs for methods that learn from them.
+
+The relations of generalized autoencoders (Wang et al. 2014): for each row i a set Ω_i
+of others, and weights s_ij. Neighbours are scikit-learn's, geodesics scipy's. All is
+sparse, or of the size n × landmarks.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components, dijkstra
+from sklearn.neighbors import NearestNeighbors
+
+from sklearn_ae.engine.inputs import is_sparse, row_chunks
+
+__all__ = [
+    "check_enough",
+    "class_weights",
+    "heat",
+    "landmark_gram",
+    "lle_weights",
+    "margin_weights",
+    "nearest",
+    "with_itself",
+]
+
+#: The way between two rows at one place: a sparse graph has no way of length 0.
+_NO_WAY = np.finfo(np.float64).tiny
+
+Graph = tuple[NDArray[np.float64], NDArray[np.intp]]
+
+
+def check_enough(n_rows: int, n_neighbors: int, of: str = "n_samples") -> None:
+    """Raise ValueError where rows do not have so many others."""
+    if n_neighbors >= n_rows:
+        raise ValueError(
+            f"n_neighbors={n_neighbors} needs more rows than that, for a row is no "
+            f"neighbour of its own. Got {of} = {n_rows}."
+        )
+
+
+def nearest(F: Any, k: int, among: Any = None) -> Graph:
+    """Return distances to and numbers of the `k` nearest, each (n_rows, k).
+
+    They are other rows of `F`, or rows of `among`.
+    """
+    index = NearestNeighbors(n_neighbors=k).fit(F if among is None else among)
+    return index.kneighbors(None if among is None else F)
+
+
+def heat(distances: NDArray[np.float64], bandwidth: float | str) -> NDArray[np.float64]:
+    """Return exp(−d²/t); "auto" is the mean of d² for t."""
+    squares = np.square(distances)
+    t = squares.mean() if isinstance(bandwidth, str) else float(bandwidth)
+    return np.exp(-squares / t) if t > 0 else np.ones_like(squares)
+
+
+def as_graph(
+    indices: NDArray[np.intp], weights: NDArray[np.float64], n_columns: int
+) -> sp.csr_array:
+    """Return CSR (n_rows, n_columns) with `weights` at `indices`, both (n_rows, k)."""
+    n_rows, k = indices.shape
+    starts = np.arange(0, n_rows * k + 1, k)
+    return sp.csr_array((weights.ravel(), indices.ravel(), starts), (n_rows, n_columns))
+
+
+def with_itself(
+    weights: sp.csr_array, sources: Any, X: Any, own: float
+) -> tuple[sp.csr_array, Any]:
+    """Return weights and sources with `own` added for each row itself."""
+    if own == 0.0:
+        return weights, sources
+    diagonal = own * sp.eye_array(X.shape[0], format="csr")
+    if sources is X:
+        return weights + diagonal, X
+    stack = sp.vstack if is_sparse(X) else np.concatenate
+    return sp.hstack([weights, diagonal], format="csr"), stack([sources, X])
+
+
+def class_weights(labels: NDArray[np.intp]) -> tuple[sp.csr_array, sp.csr_array]:
+    """Return whose each row is, (n_rows, n_groups), and each group's mean of rows.
+
+    Groups are the classes, and every row without a label (−1) by itself.
+    """
+    groups = np.array(labels)
+    alone = np.flatnonzero(labels < 0)
+    groups[alone] = labels.max() + 1 + np.arange(len(alone))
+    present, groups = np.unique(groups, return_inverse=True)
+    n_rows = len(labels)
+    member = sp.csr_array(
+        (np.ones(n_rows), groups, np.arange(n_rows + 1)), (n_rows, len(present))
+    )
+    mean = sp.csr_array(member.T / member.sum(axis=0)[:, None])
+    return member, mean
+
+
+def lle_weights(F: Any, k: int, reg: float = 1e-3) -> sp.csr_array:
+    """Return (M + Mᵀ − MᵀM)_ij off the diagonal, (n_rows, n_rows).
+
+    M restores each row from its neighbours: barycentric weights, which sum to one.
+    """
+    n_rows = F.shape[0]
+    _, indices = nearest(F, k)
+    weights = np.empty(indices.shape)
+    for start, stop in row_chunks(n_rows, max(k * F.shape[1], k * k)):
+        chosen = indices[start:stop]
+        rows, others = F[start:stop], F[chosen.ravel()]
+        if is_sparse(F):
+            rows, others = rows.toarray(), others.toarray()
+        around = others.reshape(*chosen.shape, -1) - np.asarray(rows, float)[:, None]
+        gram = around @ around.transpose(0, 2, 1)
+        trace = np.trace(gram, axis1=1, axis2=2)[:, None]
+        diagonal = np.arange(k)  # as scikit-learn's LocallyLinearEmbedding has it
+        gram[:, diagonal, diagonal] += np.where(trace > 0, reg * trace, reg)
+        found = np.linalg.solve(gram, np.ones((len(chosen), k, 1)))[:, :, 0]
+        weights[start:stop] = found / found.sum(axis=1, keepdims=True)
+    M = as_graph(indices, weights, n_rows)
+    related = sp.coo_array(M + M.T - M.T @ M)
+    off = related.row != related.col
+    entries = (related.data[off], (related.row[off], related.col[off]))
+    return sp.csr_array(entries, related.shape)
+
+
+def landmark_gram(
+    F: Any, k: int, n_landmarks: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return −HΛH/2 between rows and landmarks, and which rows these are.
+
+    Λ holds squared geodesic distances; H takes away the mean over the landmarks. With
+    as many landmarks as rows it is Isomap's Gram matrix.
+    """
+    n_rows = F.shape[0]
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.permutation(n_rows)[:n_landmarks])
+    distances, indices = nearest(F, k)
+    ways = as_graph(indices, np.maximum(distances, _NO_WAY), n_rows)
+    graph = _connected(F, ways)
+    squares = np.square(dijkstra(graph, directed=False, indices=chosen)).T
+    squares -= squares[chosen].mean(axis=0)
+    squares -= squares.mean(axis=1, keepdims=True)
+    return -0.5 * squares, chosen
+
+
+def _connected(F: Any, graph: sp.csr_array) -> sp.csr_array:
+    """Return the graph with each of its parts joined to the nearest other one."""
+    n_parts, part = connected_components(graph, directed=False)
+    if n_parts > 1:
+        warnings.warn(
+            f"The graph of neighbours has {n_parts} parts that are not connected: each "
+            "is joined to the one nearest to it. Raise n_neighbors to avoid this.",
+            UserWarning,
+            stacklevel=2,
+        )
+    while n_parts > 1:
+        links = []
+        for number in range(n_parts):
+            inside = np.flatnonzero(part == number)
+            outside = np.flatnonzero(part != number)
+            distance, place = nearest(F[inside], 1, among=F[outside])
+            closest = int(distance[:, 0].argmin())
+            link = (inside[closest], outside[place[closest, 0]], distance[closest, 0])
+            links.append(link)
+        first, second, lengths = map(np.array, zip(*links))
+        new = (np.maximum(lengths, _NO_WAY), (first, second))
+        graph = graph + sp.csr_array(new, graph.shape)
+        n_parts, part = connected_components(graph, directed=False)
+    return graph
+
+
+def margin_weights(
+    F: Any, labels: NDArray[np.intp], k_same: int, k_other: int
+) -> sp.csr_array:
+    """Return +1 for the nearest of a row's class, −1 for the nearest of the others.
+
+    A row without a label (−1) is related to itself alone, with 1.
+    """
+    n_rows = len(labels)
+    firsts, seconds, signs = [], [], []
+    for label in np.unique(labels):
+        inside = np.flatnonzero(labels == label)
+        if label < 0:
+            firsts.append(inside)
+            seconds.append(inside)
+            signs.append(np.ones(len(inside)))
+            continue
+        outside = np.flatnonzero((labels >= 0) & (labels != label))
+        _, same = nearest(F[inside], k_same)
+        _, other = nearest(F[inside], k_other, among=F[outside])
+        for found, sign in ((inside[same], 1.0), (outside[other], -1.0)):
+            firsts.append(np.repeat(inside, found.shape[1]))
+            seconds.append(found.ravel())
+            signs.append(np.full(found.size, sign))
+    entries = (
+        np.concatenate(signs),
+        (np.concatenate(firsts), np.concatenate(seconds)),
+    )
+    return sp.csr_array(entries, (n_rows, n_rows))

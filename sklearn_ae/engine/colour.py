@@ -1,0 +1,98 @@
+"""The units of colour images: the network sees lightness and colour, not RGB."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sklearn_ae.engine.bridge import Units, from_tensor, to_tensor
+from sklearn_ae.engine.inputs import LazyRows, value_range
+
+__all__ = ["LabUnits"]
+
+
+@dataclass(frozen=True)
+class LabUnits(Units):
+    """The map from rows of RGB images to what the network sees of their Lab.
+
+    A row is a flat image with the channels last. Red, green and blue (sRGB) become
+    lightness L, and a and b (CIE Lab, D65), from which `shift` and `scale` are taken.
+
+    Parameters
+    ----------
+    shift, scale
+        Of Lab.
+    top : float
+        The value that stands for full intensity of red, green or blue.
+    """
+
+    top: float = 1.0
+
+    @classmethod
+    def of_images(
+        cls, X: NDArray[Any], subset: NDArray[np.intp] | None, standardize: bool
+    ) -> LabUnits:
+        """Find the range of `X`, and centre and scale its Lab where that is asked for.
+
+        Raises
+        ------
+        ValueError
+            If values are neither in [0, 1] nor in [0, 255].
+        ImportError
+            If scikit-image is not installed.
+        """
+        low, high = value_range(X)
+        if low < 0.0 or high > 255.0:
+            raise ValueError(
+                "split='channels' takes RGB images with values in [0, 1] or in "
+                f"[0, 255]. Got X with values in [{low:g}, {high:g}]."
+            )
+        raw = cls(top=1.0 if high <= 1.0 else 255.0)
+        if not standardize:
+            _skimage()
+            return raw
+        lab = Units.of(LazyRows(raw.view, X, X.shape[1], np.float64), subset)
+        return cls(lab.shift, lab.scale, raw.top)
+
+    def view(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Return the Lab of rows (n_rows, n_features) of RGB.
+
+        Raises
+        ------
+        ValueError
+            If values are out of the range that the units are for.
+        """
+        low, high = value_range(rows)
+        if low < 0.0 or high > self.top:
+            raise ValueError(
+                f"This fit is of RGB images with values in [0, {self.top:g}]. Got X "
+                f"with values in [{low:g}, {high:g}]."
+            )
+        kind: Any = np.float32 if rows.dtype == np.float32 else np.float64
+        images = rows.astype(kind).reshape(len(rows), -1, 3) / self.top
+        lab: NDArray[Any] = _skimage().rgb2lab(images)
+        return lab.reshape(rows.shape)
+
+    def to_data(self, rows: Tensor) -> Tensor:
+        """Map rows of the network's units to RGB, clipped to what can be shown."""
+        lab = from_tensor(super().to_data(rows)).reshape(len(rows), -1, 3)
+        lightness = lab[..., 0].clip(0.0, 100.0)
+        # of a blue beyond Z = 0 scikit-image warns, and clips it as we do
+        bluest = 200.0 * (1.0 - 1e-6) * (lightness + 16.0) / 116.0
+        lab[..., 0], lab[..., 2] = lightness, np.minimum(lab[..., 2], bluest)
+        rgb = _skimage().lab2rgb(lab).reshape(rows.shape) * self.top
+        return to_tensor(rgb, rows.dtype).to(rows.device)
+
+
+def _skimage() -> Any:
+    try:
+        import skimage.color
+    except ImportError as error:
+        raise ImportError(
+            "split='channels' needs scikit-image: pip install 'sklearn_ae[images]'."
+        ) from error
+    return skimage.color

@@ -1,0 +1,162 @@
+"""From an estimator's parameters to the net that trains its module.
+
+What "auto" means for batches, epochs, learning rate and decay is said here.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+
+from sklearn_ae.engine import bridge
+from sklearn_ae.engine.net import AutoencoderNet, BestWeights
+
+__all__ = ["make_net"]
+
+#: How many times faster a module's ``fast`` parameters learn, by "adam".
+FAST = 10.0
+
+
+def make_net(
+    estimator: Any,
+    module: Any,
+    device: torch.device,
+    *,
+    kind: type[AutoencoderNet] = AutoencoderNet,
+    n_rows: int,
+    n_seen: int,
+    n_features: int,
+    linear_path: bool,
+    streaming: bool,
+    streams: list[int],
+    mixed: bool,
+) -> AutoencoderNet:
+    """Return the skorch net that trains `module` as the estimator's parameters say."""
+    full_batch = estimator.solver == "lbfgs"
+    one_cycle = not streaming and not full_batch
+    one_cycle = one_cycle and estimator.learning_rate == "one_cycle"
+    shuffle, noise = streams
+    optimizer: dict[str, Any] = {
+        "adam": {"optimizer": torch.optim.AdamW, "optimizer__fused": True},
+        "sgd": {
+            "optimizer": torch.optim.SGD,
+            "optimizer__fused": True,
+            "optimizer__momentum": 0.9,
+            "optimizer__nesterov": True,
+        },
+        "lbfgs": {
+            "optimizer": torch.optim.LBFGS,
+            "optimizer__max_iter": 1,  # an epoch is one of its iterations,
+            "optimizer__max_eval": 26,  # with up to 25 steps of its line search
+            "optimizer__tolerance_grad": 1e-10,
+            "optimizer__tolerance_change": 0.0,
+            "optimizer__history_size": 20,
+            "optimizer__line_search_fn": "strong_wolfe",
+        },
+    }[estimator.solver]
+    rate = _resolve_learning_rate(estimator, n_features, linear_path, one_cycle)
+    if not full_batch:
+        decay = _resolve_weight_decay(estimator, n_seen, n_features, linear_path)
+        optimizer["optimizer__weight_decay"] = 0.0
+        groups, fast = [("*.kernel", {"weight_decay": decay})], module.fast
+        if estimator.solver == "adam":
+            groups += [(name, {"lr": FAST * rate}) for name in fast]
+        optimizer["optimizer__param_groups"] = groups
+    stopping = [] if streaming else _stopping_rule(estimator)
+    return kind(
+        module,
+        **optimizer,
+        lr=rate,
+        schedule="one_cycle" if one_cycle else "constant",
+        max_epochs=(
+            1
+            if streaming
+            else _resolve_max_iter(estimator, n_rows, n_features, linear_path)
+        ),
+        batch_size=n_rows if full_batch else _resolve_batch_size(estimator, n_rows),
+        shuffle_generator=(
+            bridge.make_generator(shuffle, torch.device("cpu"))
+            if estimator.shuffle and not full_batch
+            else None
+        ),
+        noise_generator=bridge.make_generator(noise, device),
+        autocast=torch.bfloat16 if mixed else None,
+        callbacks=[*copy.deepcopy(estimator.callbacks or []), *stopping],
+        verbose=int(estimator.verbose),
+        device=str(device),
+    )
+
+
+def _resolve_batch_size(estimator: Any, n_rows: int) -> int:
+    """About 256 rows, in batches of equal size."""
+    if estimator.batch_size != "auto":
+        return min(int(estimator.batch_size), n_rows)
+    n_batches = max(1, round(n_rows / 256))
+    return math.ceil(n_rows / n_batches)
+
+
+def _resolve_max_iter(
+    estimator: Any, n_rows: int, n_features: int, linear_path: bool
+) -> int:
+    """Up to 64 epochs of bounded work along the linear path, else about 100."""
+    if estimator.max_iter != "auto":
+        return int(estimator.max_iter)
+    if estimator.solver == "lbfgs":
+        return 500
+    n_batches = math.ceil(n_rows / _resolve_batch_size(estimator, n_rows))
+    if not linear_path:  # from random weights, 2000 to 10000 steps
+        least, most = math.ceil(2000 / n_batches), math.ceil(10000 / n_batches)
+        return min(400, max(least, min(100, most)))
+    most_steps = max(100, min(max(400, 7 * n_features), 2_000_000 // n_features))
+    return min(40 if n_batches == 1 else 64, math.ceil(most_steps / n_batches))
+
+
+def _resolve_learning_rate(
+    estimator: Any, n_features: int, linear_path: bool, one_cycle: bool
+) -> float:
+    if estimator.solver == "lbfgs":
+        return 1.0
+    if estimator.learning_rate_init != "auto":
+        return float(estimator.learning_rate_init)
+    if estimator.solver == "sgd" or not one_cycle:
+        return min(1e-3, 10.0 / n_features) if linear_path else 1e-3
+    if linear_path:
+        return min(1e-2, 10.0 / n_features)
+    return float(estimator._peak_learning_rate)
+
+
+def _resolve_weight_decay(
+    estimator: Any, n_rows: int, n_features: int, linear_path: bool
+) -> float:
+    """Shrink the correction to PCA the more, the fewer rows there are per feature."""
+    if estimator.solver != "adam":
+        return 0.0
+    if estimator.weight_decay != "auto":
+        return float(estimator.weight_decay)
+    if not linear_path:
+        return 0.0
+    return min(10.0, 20.0 * (n_features + 20) / n_rows)
+
+
+def _stopping_rule(estimator: Any) -> list[tuple[str, BestWeights]]:
+    """Return what ends training before `max_iter`, where anything does.
+
+    A one-cycle schedule is made for its number of epochs: only held-out rows may cut
+    it short.
+    """
+    if estimator.early_stopping:
+        monitor = "valid"
+    elif estimator.learning_rate == "constant" or estimator.solver == "lbfgs":
+        monitor = "train"
+    else:
+        return []
+    rule = BestWeights(
+        monitor,
+        estimator.tol,
+        estimator.n_iter_no_change,
+        restore=bool(estimator.early_stopping),
+    )
+    return [("stopping", rule)]

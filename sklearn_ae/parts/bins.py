@@ -1,0 +1,74 @@
+"""Regression as classification: each number is one of a few bins of its feature."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Bins"]
+
+
+class Bins(nn.Module):
+    r"""−log softmax(a)_{b(x)} of the bin that x is in; x̂ is the mean of the bins.
+
+    .. math:: \hat x_j = \sum_b c_{jb}\, \mathrm{softmax}(a_j)_b
+
+    where :math:`c_{jb}` is the mean of the rows in a feature's bin b. It answers what
+    `sklearn_ae.parts.reconstruction.Reconstruction` does.
+
+    Parameters
+    ----------
+    n_features, n_bins : int
+    dtype : torch.dtype
+    """
+
+    edges: Tensor
+    centres: Tensor
+    #: No nonlinearity of each number by itself.
+    output_activation = "expectation"
+
+    def __init__(self, n_features: int, n_bins: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        blank = torch.zeros(n_features, n_bins, dtype=dtype, device="cpu")
+        self.register_buffer("edges", blank[:, 1:].clone())
+        self.register_buffer("centres", blank)
+
+    def learn(self, x: Tensor) -> None:
+        """Take edges and centres from rows (n_rows, n_features).
+
+        Each bin holds as many of a feature's rows as any other, where these differ.
+        """
+        n_bins = self.centres.shape[1]
+        ordered = x.T.sort(1).values
+        places = torch.arange(1, n_bins, device=x.device) * len(x) / n_bins
+        self.edges.copy_(ordered[:, places.long()])
+        bins = self.of(x).T
+        counts = torch.zeros_like(self.centres).scatter_add_(
+            1, bins, torch.ones_like(ordered)
+        )
+        sums = torch.zeros_like(self.centres).scatter_add_(1, bins, x.T)
+        empty = ordered.mean(1, keepdim=True)
+        self.centres.copy_(torch.where(counts > 0, sums / counts, empty))
+
+    def of(self, x: Tensor) -> Tensor:
+        """Return the bins (batch, n_features) that rows are in, as whole numbers."""
+        # contiguous, without which torch warns and makes a copy itself
+        return torch.searchsorted(self.edges, x.T.contiguous(), right=True).T
+
+    def output(self, a: Tensor) -> Tensor:
+        """Return x̂ (batch, n_features) of logits (batch, n_features, n_bins)."""
+        return (a.softmax(-1) * self.centres).sum(-1)
+
+    def mean_nats(
+        self, a: Tensor, target: Tensor, weight: Tensor | None = None
+    ) -> Tensor:
+        """Return the cross-entropy, summed over features, of the mean row."""
+        which = self.of(target).flatten()  # with the bins last in memory: faster so
+        nats = F.cross_entropy(a.flatten(0, 1), which, reduction="none")
+        nats = nats.unflatten(0, target.shape)
+        return (nats if weight is None else nats * weight).sum(1).mean()
+
+    def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
+        """Return (x − x̂)² of each entry, of shape (batch, n_features)."""
+        return ((self.output(a) - target) * units).square()

@@ -1,0 +1,120 @@
+"""Networks side by side, each of which sees one part of the features.
+
+Two parts (x₁, x₂) are given by the numbers of their features. The first network encodes
+x₁ and its decoder gives x₂; the second does the reverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_ae.parts.networks import Encoder
+
+__all__ = ["CrossDecoder", "SplitEncoder"]
+
+Parts = tuple[Sequence[int], Sequence[int]]
+
+
+class SplitEncoder(Encoder):
+    """z = (f₁(x₁), f₂(x₂)): the codes of both parts, one after the other.
+
+    Parameters
+    ----------
+    networks : sequence of Encoder
+        f₁ and f₂.
+    parts : (sequence of int, sequence of int)
+    """
+
+    def __init__(self, networks: Sequence[Encoder], parts: Parts) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        for i, part in enumerate(parts):
+            self.register_buffer(f"part_{i}", _numbers(part), persistent=False)
+
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        parts: Any = (self.part_0, self.part_1)
+        seen = (x.index_select(1, part) for part in parts)
+        pairs = zip(self.networks, seen, strict=True)
+        return torch.cat([network(part, generator) for network, part in pairs], 1)
+
+    def weights(self) -> list[Tensor]:
+        networks: Any = self.networks
+        return [weight for network in networks for weight in network.weights()]
+
+    @property
+    def width(self) -> int:
+        networks: Any = self.networks
+        return sum(network.width for network in networks)
+
+    @property
+    def n_products(self) -> int:
+        networks: Any = self.networks
+        return sum(network.n_products for network in networks)
+
+
+class CrossDecoder(nn.Module):
+    """x̂₂ = g₁(z₁) and x̂₁ = g₂(z₂), put together in the order of the features.
+
+    Parameters
+    ----------
+    networks : sequence of Module
+        g₁, which gives the second part, and g₂, which gives the first.
+    sizes : (int, int)
+        Of z₁ and z₂.
+    parts : (sequence of int, sequence of int)
+    n_values : int
+        How many numbers it gives for each feature; they lie side by side.
+    """
+
+    order: Tensor
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        sizes: tuple[int, int],
+        parts: Parts,
+        n_values: int = 1,
+    ) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.sizes, self.n_values = list(sizes), n_values
+        order = _numbers([*parts[0], *parts[1]]).argsort()
+        self.register_buffer("order", order, persistent=False)
+
+    def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return (batch, n_features), or (batch, n_features, n_values) if several."""
+        codes = z.split(self.sizes, 1)
+        pairs = zip(self.networks, codes, strict=True)
+        given = [network(code, generator) for network, code in pairs]
+        if self.n_values > 1:
+            given = [a.unflatten(1, (-1, self.n_values)) for a in given]
+        return torch.cat(given[::-1], 1).index_select(1, self.order)
+
+    def features(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return what the output layers read, of dense networks."""
+        networks: Any = self.networks
+        pairs = zip(networks, z.split(self.sizes, 1), strict=True)
+        return torch.cat([g.features(code, generator) for g, code in pairs], 1)
+
+    def readout(self) -> tuple[Tensor, Tensor]:
+        """Return the output layers' weight (n_features, width) and bias, as of one."""
+        networks: Any = self.networks
+        (first, bias), (second, other) = (g.readout() for g in networks)
+        weight = torch.block_diag(first, second).split([len(first), len(second)])
+        return (
+            torch.cat(weight[::-1]).index_select(0, self.order),
+            torch.cat([other, bias]).index_select(0, self.order),
+        )
+
+    def weights(self) -> list[Tensor]:
+        """Return the weight matrices, without biases."""
+        networks: Any = self.networks
+        return [weight for network in networks for weight in network.weights()]
+
+
+def _numbers(features: Sequence[int]) -> Tensor:
+    return torch.tensor(features, dtype=torch.int64, device="cpu")
