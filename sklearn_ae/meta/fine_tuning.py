@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from sklearn_ae.engine import bridge, density, inputs, training
+from sklearn_ae.engine import bridge, density, inputs, making, training
 from sklearn_ae.engine.base import BaseAutoencoder
 from sklearn_ae.engine.bridge import Batch, Rows, Units
 from sklearn_ae.engine.labels import Labels
