@@ -1,26 +1,283 @@
 """Codes that are learned from what belongs together, by what they are good for.
 
-Sections: split_brain (Zhang et al. 2017, on CIFAR-10: a linear classifier of the codes
-of lightness and colour, of either alone, and of a plain autoencoder of the same size).
+Sections: codes (generalized autoencoders, faces and MNIST: 1-NN error of supervised
+codes, beside PCA's, LDA's and a plain autoencoder's), trust (how far neighbours of new
+rows' codes are neighbours of theirs, beside scikit-learn's manifold learning),
+embedding (1-NN error on MNIST and text, beside what is regularised), split_brain (Zhang
+et al. 2017, on CIFAR-10: a linear classifier of the codes of lightness and colour, of
+either alone, and of a plain autoencoder of the same size).
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import statistics
 import time
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import common
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import clone
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
+from sklearn.manifold import (
+    MDS,
+    Isomap,
+    LocallyLinearEmbedding,
+    SpectralEmbedding,
+    trustworthiness,
+)
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_ae import ConvolutionalAutoencoder, SplitBrainAutoencoder
+from sklearn_ae import (
+    Autoencoder,
+    ConvolutionalAutoencoder,
+    EmbeddingAutoencoder,
+    GeneralizedAutoencoder,
+    SplitBrainAutoencoder,
+)
+
+Split = tuple[Any, np.ndarray, Any, np.ndarray]
+
+# -- data --------------------------------------------------------------------------
+
+
+def faces(seed: int, quick: bool) -> Split:
+    """Return five images of each of 40 people to train on, and the other five."""
+    with np.load(common.data_file("orl_32x32.npz"), allow_pickle=False) as arrays:
+        X, y = (arrays["X"] / 255).astype(np.float32), arrays["y"]
+    rng = np.random.default_rng(seed)
+    of_person = [rng.permutation(np.flatnonzero(y == who)) for who in np.unique(y)]
+    train = np.concatenate([rows[:5] for rows in of_person])
+    test = np.concatenate([rows[5:] for rows in of_person])
+    return X[train], y[train], X[test], y[test]
+
+
+def mnist(seed: int, quick: bool, n_train: int = 10000, n_test: int = 2000) -> Split:
+    """Return so many of MNIST's rows to train on, and of its own test rows."""
+    with np.load(common.data_file("mnist.npz"), allow_pickle=False) as arrays:
+        parts = [arrays[name] for name in ("X_train", "y_train", "X_test", "y_test")]
+    rng = np.random.default_rng(seed)
+    if quick:
+        n_train, n_test = 500, 200
+    train, test = (
+        rng.permutation(len(rows))[:n]
+        for rows, n in ((parts[1], n_train), (parts[3], n_test))
+    )
+    X, X_test = ((parts[i][rows] / 255) for i, rows in ((0, train), (2, test)))
+    X, X_test = X.astype(np.float32), X_test.astype(np.float32)
+    return X, parts[1][train], X_test, parts[3][test]
+
+
+def text(seed: int, quick: bool, n_train: int = 4000, n_test: int = 2000) -> Split:
+    """Return tf-idf of posts of 20 newsgroups: earlier ones to train on, later ones."""
+    name = "newsgroups20_counts.npz"
+    with np.load(common.data_file(name), allow_pickle=False) as arrays:
+        counts, labels = [], []
+        for part in ("train", "test"):
+            entries = [
+                arrays[f"{part}_{what}"] for what in ("data", "indices", "indptr")
+            ]
+            rows = sp.csr_array(tuple(entries), shape=arrays[f"{part}_shape"])
+            counts.append(rows.astype(np.float32))
+            labels.append(arrays[f"y_{part}"])
+    rng, parts = np.random.default_rng(seed), []
+    if quick:
+        n_train, n_test = 300, 200
+    for rows, y, n in zip(counts, labels, (n_train, n_test), strict=True):
+        chosen = rng.permutation(np.flatnonzero(np.diff(rows.indptr)))[:n]
+        parts += [rows[chosen], y[chosen]]
+    tfidf = TfidfTransformer(sublinear_tf=True).fit(parts[0])
+    parts[0], parts[2] = (sp.csr_array(tfidf.transform(rows)) for rows in parts[::2])
+    return tuple(parts)
+
+
+def error(z: np.ndarray, y: np.ndarray, z_test: np.ndarray, y_test: np.ndarray) -> Any:
+    """Return the error, in per cent, of the nearest neighbour's label."""
+    return 100 - 100 * KNeighborsClassifier(1).fit(z, y).score(z_test, y_test)
+
+
+def means(results: dict[Any, list[float]], name: str) -> list[dict[str, Any]]:
+    """Return one row for each key, a tuple of facts, with the mean and the range."""
+    return [
+        {
+            **dict(facts),
+            name: statistics.mean(values),
+            "from .. to": f"{min(values):.1f} .. {max(values):.1f}",
+        }
+        for facts, values in results.items()
+    ]
+
+
+# -- codes of what belongs together ------------------------------------------------
+
+
+def codes(quick: bool, rounds: int) -> list[dict[str, Any]]:
+    """1-NN error of new rows, of codes that know labels and of codes that do not."""
+    results: dict[Any, list[float]] = {}
+    epochs = {"max_iter": 1} if quick else {}
+    related = functools.partial(GeneralizedAutoencoder, **epochs)
+    cases = [("faces", faces, 10), ("faces", faces, 39), ("MNIST", mnist, 9)]
+    for (data, load, k), seed in itertools.product(cases, range(rounds)):
+        X, y, X_test, y_test = load(seed, quick)
+        makes: dict[str, Any] = {
+            "PCA": PCA(k, random_state=0),
+            "LDA": LinearDiscriminantAnalysis(n_components=k),
+            "Autoencoder": Autoencoder(k, random_state=seed, **epochs),
+            "class": related(k, relation="class", random_state=seed),
+            "mfa": related(k, relation="mfa", n_neighbors=4, random_state=seed),
+            "mfa, as many impostors": related(
+                k, relation="mfa", n_neighbors=4, n_impostors=4, random_state=seed
+            ),
+            "class, 512 units": related(
+                k,
+                relation="class",
+                hidden_layer_sizes=(512,),
+                linear_path=False,
+                weight_decay=3.0,
+                random_state=seed,
+            ),
+            "mfa, 512 units, as many impostors": related(
+                k,
+                relation="mfa",
+                n_neighbors=4,
+                n_impostors=4,
+                hidden_layer_sizes=(512,),
+                linear_path=False,
+                weight_decay=3.0,
+                random_state=seed,
+            ),
+        }
+        for name, model in makes.items():
+            model.fit(X, y)
+            result = error(model.transform(X), y, model.transform(X_test), y_test)
+            facts = (("data", data), ("components", k), ("codes", name))
+            results.setdefault(facts, []).append(result)
+            print(data, k, name, seed, round(result, 2), flush=True)
+    return means(results, "1-NN error, %")
+
+
+# -- neighbours of new rows --------------------------------------------------------
+
+
+def trust(quick: bool, rounds: int) -> list[dict[str, Any]]:
+    """Trustworthiness (5 neighbours) of new rows' codes, times 100."""
+    results: dict[Any, list[float]] = {}
+    epochs = {"max_iter": 2} if quick else {}
+    fewer = functools.partial(mnist, n_train=4000)
+    cases = [
+        (data, load, k)
+        for data, load in (("faces", faces), ("MNIST", fewer))
+        for k in (2, 8)
+    ]
+    n = 5
+
+    def own_map(model: Any, X: Any, X_test: Any) -> Any:
+        return model.fit(X).transform(X_test)
+
+    def by_regression(model: Any, X: Any, X_test: Any) -> Any:
+        return KNeighborsRegressor(n).fit(X, model.fit_transform(X)).predict(X_test)
+
+    for (data, load, k), seed in itertools.product(cases, range(rounds)):
+        X, _, X_test, _ = load(seed, quick)
+        related = functools.partial(
+            GeneralizedAutoencoder, k, n_neighbors=n, random_state=seed, **epochs
+        )
+        makes: dict[str, tuple[Callable[..., Any], Any]] = {
+            "PCA": (own_map, PCA(k, random_state=0)),
+            "Isomap": (own_map, Isomap(n_components=k, n_neighbors=n)),
+            "LocallyLinearEmbedding": (
+                own_map,
+                LocallyLinearEmbedding(n_components=k, n_neighbors=n, random_state=0),
+            ),
+            "SpectralEmbedding, 5-NN regression": (
+                by_regression,
+                SpectralEmbedding(
+                    k, affinity="nearest_neighbors", n_neighbors=n, random_state=0
+                ),
+            ),
+            "Autoencoder": (own_map, Autoencoder(k, random_state=seed, **epochs)),
+            **{
+                name: (own_map, related(relation=name))
+                for name in ("isomap", "lle", "laplacian")
+            },
+        }
+        for name, (place, model) in makes.items():
+            with warnings.catch_warnings():  # of graphs in several parts
+                warnings.simplefilter("ignore")
+                placed = place(model, X, X_test)
+            result = 100 * trustworthiness(X_test, placed, n_neighbors=5)
+            facts = (("data", data), ("components", k), ("codes", name))
+            results.setdefault(facts, []).append(result)
+            print(data, k, name, seed, round(result, 2), flush=True)
+    return means(results, "trustworthiness, %")
+
+
+# -- embeddings that an autoencoder regularises ------------------------------------
+
+
+def embedding(quick: bool, rounds: int) -> list[dict[str, Any]]:
+    """1-NN error: of new rows, and where all rows are there to be embedded."""
+    results: dict[Any, list[float]] = {}
+    epochs = {"max_iter": 1} if quick else {}
+    few = functools.partial(mnist, n_train=2000, n_test=1000)
+    more = functools.partial(mnist, n_train=4000)
+
+    def cases() -> Iterator[tuple[str, Callable[..., Split], bool, dict[str, Any]]]:
+        wide = {"hidden_layer_sizes": (512, 128), "linear_path": False}
+        yield "MNIST, 4000 rows", more, False, {}
+        yield "MNIST, 4000 rows, 512-128 units", more, False, wide
+        yield "MNIST, 2000 rows", few, True, {}
+        yield "20 newsgroups", text, False, {}
+
+    k, n = 10, 5
+    for (data, load, small, network), seed in itertools.product(cases(), range(rounds)):
+        X, y, X_test, y_test = load(seed, quick)
+        stack = sp.vstack if sp.issparse(X) else np.concatenate
+        together = stack([X, X_test])
+        net = {"random_state": seed, **network, **epochs}
+        linear = TruncatedSVD if sp.issparse(X) else PCA
+        spectral = SpectralEmbedding(
+            k, affinity="nearest_neighbors", n_neighbors=n, random_state=0
+        )
+        embed = functools.partial(EmbeddingAutoencoder, k, n_neighbors=n, **net)
+        makes: dict[str, Any] = {
+            linear.__name__: linear(k, random_state=0),
+            "Autoencoder": Autoencoder(k, **net),
+            "SpectralEmbedding": spectral,
+        }
+        if small:
+            scaling = {"n_init": 1, "init": "classical_mds", "max_iter": 100}
+            makes["MDS"] = MDS(k, random_state=0, **scaling)
+            makes["embedding: mds"] = embed(embedding="mds")
+        for name in ("laplacian", "margin"):
+            makes[f"embedding: {name}"] = embed(embedding=name)
+        for name, model in makes.items():
+            facts = (("data", data), ("codes", name))
+            if hasattr(model, "transform"):
+                z, z_test = model.fit(X).transform(X), model.transform(X_test)
+                result = error(z, y, z_test, y_test)
+                key = (*facts, ("embedded", "training rows"))
+                results.setdefault(key, []).append(result)
+                print(data, name, seed, "new rows", round(result, 2), flush=True)
+            with warnings.catch_warnings():  # of graphs in several parts
+                warnings.simplefilter("ignore")
+                z = model.fit_transform(together)
+            result = error(z[: len(y)], y, z[len(y) :], y_test)
+            key = (*facts, ("embedded", "all rows"))
+            results.setdefault(key, []).append(result)
+            print(data, name, seed, "all rows", round(result, 2), flush=True)
+    return means(results, "1-NN error, %")
+
 
 # -- parts that predict each other -------------------------------------------------
 
@@ -102,9 +359,19 @@ def split_brain(quick: bool, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
-SECTIONS = {"split_brain": split_brain}
+SECTIONS = {
+    "codes": codes,
+    "trust": trust,
+    "embedding": embedding,
+    "split_brain": split_brain,
+}
 #: What the figures of a section are of.
-DATA = {"split_brain": "CIFAR-10, 2533 rows to train on and 1267 to test on"}
+DATA = {
+    "codes": "ORL faces, 200 and 200 rows; MNIST, 10000 and 2000 rows",
+    "trust": "ORL faces, 200 and 200 rows; MNIST, 4000 and 2000 rows",
+    "embedding": "MNIST, and 2000 or 1000 other rows; tf-idf, 4000 and 2000 rows",
+    "split_brain": "CIFAR-10, 2533 rows to train on and 1267 to test on",
+}
 
 
 def main() -> None:

@@ -305,7 +305,7 @@ BAD_VALUES = {
     "n_neighbors": BAD_COUNT,
     "n_impostors": BAD_COUNT,
     "bandwidth": [*BAD_NUMBER, 0, 0.0, "mean", True],
-    "n_landmarks": BAD_COUNT,
+    "n_landmarks": [*BAD_COUNT, 1],
     "self_weight": [*BAD_NUMBER, True],
     "n_rounds": BAD_COUNT,
     "embedding": [*BAD_NAME, "isomap"],

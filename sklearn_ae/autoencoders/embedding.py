@@ -83,7 +83,8 @@ class EmbeddingModule(AutoencoderModule):
             nats = self.reconstruction(own, batch.target, generator)
             terms["reconstruction"] = self.hyper.reconstruction_weight * nats
         if self.embeds:
-            pairs = getattr(self, self.embedding)(z, batch)
+            apart = self.embedding == "mds" or batch.pairs is not None
+            pairs = getattr(self, self.embedding)(z, batch) if apart else 0.0 * z.sum()
             terms["embedding"] = self.hyper.embedding_weight * pairs
         return {**terms, **self.regularisers(batch.target, own, generator)}
 
@@ -144,7 +145,7 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
     ----------
     embedding : {"laplacian", "mds", "margin"}, default="laplacian"
         What is wanted of pairs.
-    embedding_weight : float, default=1.0
+    embedding_weight : float, default=10.0
         λ; 0 is the plain autoencoder.
     reconstruction_weight : float, default=1.0
         γ; with 0 the decoder learns nothing, and "laplacian" puts all codes at one
@@ -182,7 +183,7 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
     """
 
     embedding: str = "laplacian"
-    embedding_weight: float = 1.0
+    embedding_weight: float = 10.0
     reconstruction_weight: float = 1.0
     n_neighbors: int = 5
     bandwidth: float | str = "auto"
@@ -203,6 +204,17 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
     _module_class = EmbeddingModule
     _fixed: ClassVar[tuple[str, ...]] = (*ComposedAutoencoder._fixed, "embedding")
 
+    def _check_params(self) -> None:
+        super()._check_params()
+        if self.embedding_weight == 0 and self.reconstruction_weight == 0:
+            raise ValueError(
+                "embedding_weight=0 and reconstruction_weight=0 leave nothing to learn."
+            )
+
+    @property
+    def _has_linear_path(self) -> bool:  # PCA's codes are whitened: not as far apart
+        return self.embedding != "mds"
+
     def _penalties(self) -> list[tuple[str, Penalty]]:
         if self.sparsity_weight == 0:
             return []
@@ -222,7 +234,7 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
         self, X: Any, y: Any, resume: bool
     ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:
         n_rows = X.shape[0]
-        if self.embedding != "mds":
+        if self.embedding != "mds" and self.embedding_weight > 0:
             relations.check_enough(n_rows, self.n_neighbors)
         if self.embedding != "laplacian":
             at_once = self.batch_size
@@ -243,19 +255,24 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
         labels: NDArray[np.intp] | None,
         codes: NDArray[Any] | None,
         seed: int,
-    ) -> Callable[[Rows, bool], Relations] | None:
+    ) -> Callable[[Rows, bool], Relations | None] | None:
         if self.embedding == "mds" or self.embedding_weight == 0:
             return None
 
-        def neighbours(rows: Rows, held_out: bool) -> Relations:
+        def neighbours(rows: Rows, held_out: bool) -> Relations | None:
             F = X if rows.subset is None else X[rows.subset]
             k = int(self.n_neighbors)
             if held_out:  # few, whose neighbours are farther
                 k = min(k, len(rows) - 1)
+                if k == 0:
+                    return None
             else:
                 relations.check_enough(len(rows), k, "rows to train on")
             distances, indices = relations.nearest(F, k)
             weights = relations.heat(distances, self.bandwidth)
-            return Neighbours(rows, indices, weights, None if held_out else seed)
+            drawn_by = None if held_out else seed
+            return Neighbours(
+                rows, indices, weights, drawn_by, self.embedding == "margin"
+            )
 
         return neighbours

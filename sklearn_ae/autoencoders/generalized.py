@@ -45,6 +45,8 @@ __all__ = ["GeneralizedAutoencoder", "GeneralizedModule"]
 
 RELATIONS = ("identity", "class", "isomap", "lle", "laplacian", "mfa")
 SUPERVISED = ("class", "mfa")
+#: With negative weights among theirs.
+REPELLING = ("isomap", "lle", "mfa")
 
 
 class GeneralizedModule(AutoencoderModule):
@@ -137,14 +139,15 @@ class GeneralizedAutoencoder(ComposedAutoencoder):
     self_weight : float or "auto", default="auto"
         s_ii, what is added for the row itself; the others' weights have a sum of 1, on
         average and without their signs. "auto" is 0 where there is a least value, or
-        `output_activation` is chosen. Else it is for "isomap" what makes the Gram
-        matrix positive semi-definite (about 0.1), and for "mfa" the share of impostors
-        among neighbours.
+        `output_activation` is chosen. Else it is 0.1 for "isomap" (about what makes the
+        Gram matrix positive semi-definite), and the share of impostors among neighbours
+        for "mfa".
     n_rounds : int, default=1
         Rounds that training is divided into. From the second on, neighbours, weights
         and distances are those of the codes. "identity" and "class" have one.
     loss : {"squared_error", "log_loss", "poisson"}, default="squared_error"
-        −log p, as elsewhere; squared error where the output has to be bounded.
+        −log p, as elsewhere; squared error with "isomap", "lle" and "mfa", some of
+        whose weights are negative.
 
     See Also
     --------
@@ -193,7 +196,7 @@ class GeneralizedAutoencoder(ComposedAutoencoder):
         "n_neighbors": [Interval(int, 1, None)],
         "n_impostors": [Interval(int, 1, None)],
         "bandwidth": [Interval(float, 0, None, "neither"), OneOf("auto")],
-        "n_landmarks": [Interval(int, 1, None)],
+        "n_landmarks": [Interval(int, 2, None)],
         "self_weight": [Interval(float, 0, None), OneOf("auto")],
         "n_rounds": [Interval(int, 1, None)],
         "loss": [OneOf("squared_error", "log_loss", "poisson")],
@@ -209,44 +212,51 @@ class GeneralizedAutoencoder(ComposedAutoencoder):
 
     @property
     def _attraction(self) -> float:
-        """How much more each row is attracted than repelled, in all by others."""
+        """How much more others attract a row than repel it, in all."""
         if self.relation == "mfa":
             k, k_other = self.n_neighbors, self.n_impostors
             return (k - k_other) / (k + k_other)
         return 0.0 if self.relation == "isomap" else 1.0
 
     @property
-    def _is_shifted(self) -> bool:
-        """Whether a row is related to itself so that there is a least value."""
-        chosen = self.self_weight != "auto" or self.output_activation != "auto"
-        return self._attraction <= 0 and not chosen
+    def _own(self) -> float:
+        """What `self_weight` is."""
+        if self.self_weight != "auto":
+            return float(self.self_weight)
+        if self._attraction > 0 or self.output_activation != "auto":
+            return 0.0
+        k, k_other = self.n_neighbors, self.n_impostors
+        return 0.1 if self.relation == "isomap" else k_other / (k + k_other)
 
     @property
     def _attracts(self) -> bool:
         """Whether all S_i are positive."""
-        own = 0.0 if isinstance(self.self_weight, str) else self.self_weight
-        return self._is_shifted or self._attraction + own > 0
+        return self._attraction + self._own > 0
 
     def _module_config(self, n_features: int) -> dict[str, Any]:
         return {**super()._module_config(n_features), "attracts": self._attracts}
 
     def _check_params(self) -> None:
         super()._check_params()
+        what = f"relation={self.relation!r}"
+        if self.relation in REPELLING and self.loss != "squared_error":
+            raise ValueError(
+                f"{what} has negative weights, with which no other loss than "
+                f"'squared_error' has a least value. Got loss={self.loss!r}."
+            )
         if self._attracts:
             return
-        what = f"relation={self.relation!r}"
         if self.relation == "mfa":
             what += (
                 f" with n_neighbors={self.n_neighbors}, which is not above "
                 f"n_impostors={self.n_impostors},"
             )
-        bounded = self.output_activation in ("sigmoid", "logistic")
-        if not bounded or self.loss != "squared_error":
+        if self.output_activation not in ("sigmoid", "logistic"):
             raise ValueError(
-                f"{what} has no least value with self_weight={self.self_weight!r}, "
-                f"output_activation={self.output_activation!r} and loss={self.loss!r}: "
-                "a row is repelled as much as attracted. Leave the first two 'auto', "
-                "give a self_weight, or take a sigmoid output and squared error."
+                f"{what} has no least value with self_weight={self.self_weight!r} and "
+                f"output_activation={self.output_activation!r}: a row is repelled as "
+                "much as it is attracted. Leave both 'auto', give a self_weight, or "
+                "take output_activation='sigmoid'."
             )
 
     def _check_values(self, X: Any, loss: str) -> None:
@@ -283,14 +293,15 @@ class GeneralizedAutoencoder(ComposedAutoencoder):
         labels[known.rows] = known.places
         if self.relation == "mfa":
             sizes = np.bincount(known.places)
-            smallest = known.classes[sizes.argmin()]
+            names = known.classes.tolist()
+            smallest = names[sizes.argmin()]
             relations.check_enough(sizes.min(), k, f"rows of class {smallest!r}")
             others = len(known.rows) - sizes.max()
             if self.n_impostors > others:
                 raise ValueError(
                     f"n_impostors={self.n_impostors} needs as many rows of other "
-                    f"classes. Of others than {known.classes[sizes.argmax()]!r} there "
-                    f"are {others}."
+                    f"classes. Of others than {names[sizes.argmax()]!r} there are "
+                    f"{others}."
                 )
         return labels, {}, {}
 
@@ -308,10 +319,14 @@ class GeneralizedAutoencoder(ComposedAutoencoder):
         if self.relation == "identity":
             return None
         weights, sources = self._weights(X, labels, X if codes is None else codes, seed)
-        total = weights.sum(axis=1)
+        alone = np.zeros(X.shape[0], bool) if labels is None else labels < 0
+        weights = weights / (abs(weights).sum() / (~alone).sum() or 1.0)
+        own = self._own + alone
+        total = weights.sum(axis=1) + own
         if self._attracts:
             weights = weights.multiply(1.0 / total[:, None]).tocsr()
-        relation = Relation(weights, sources, total)
+            own = own / total
+        relation = Relation(weights, sources, own, total)
         return lambda rows, held_out: Targets(rows, relation)
 
     def _weights(
@@ -321,27 +336,19 @@ class GeneralizedAutoencoder(ComposedAutoencoder):
 
         Rows are related as rows of `F` are, which is X or their codes.
         """
-        k, own = int(self.n_neighbors), self.self_weight
-        sources, shift = X, 0.0
+        k, n_rows = int(self.n_neighbors), X.shape[0]
         if self.relation == "class":
-            weights, mean = relations.class_weights(labels)
-            sources = mean @ X
-        elif self.relation == "lle":
-            weights = relations.lle_weights(F, k)
-        elif self.relation == "mfa":
-            k_other = int(self.n_impostors)
-            weights, shift = relations.margin_weights(F, labels, k, k_other), k_other
-        elif self.relation == "laplacian":
+            member = relations.members(labels)
+            return member, relations.class_means(X, member)
+        if self.relation == "lle":
+            return relations.lle_weights(F, k), X
+        if self.relation == "mfa":
+            return relations.margin_weights(F, labels, k, int(self.n_impostors)), X
+        if self.relation == "laplacian":
             distances, indices = relations.nearest(F, k)
-            heat = relations.heat(distances, self.bandwidth)
-            weights = relations.as_graph(indices, heat, X.shape[0])
-        else:
-            n_landmarks = min(int(self.n_landmarks), X.shape[0])
-            gram, landmarks = relations.landmark_gram(F, k, n_landmarks, seed)
-            every = np.broadcast_to(np.arange(n_landmarks), gram.shape)
-            weights = relations.as_graph(every, gram, n_landmarks)
-            sources, shift = X[landmarks], -np.linalg.eigvalsh(gram[landmarks])[0]
-        scale = abs(weights).sum() / X.shape[0]
-        if isinstance(own, str):
-            own = shift / scale if self._is_shifted else 0.0
-        return relations.with_itself(weights / scale, sources, X, own)
+            weights = relations.heat(distances, self.bandwidth)
+            return relations.as_graph(indices, weights, n_rows), X
+        n_landmarks = min(int(self.n_landmarks), n_rows)
+        gram, landmarks = relations.landmark_gram(F, k, n_landmarks, seed)
+        every = np.broadcast_to(np.arange(n_landmarks), gram.shape)
+        return relations.as_graph(every, gram, n_landmarks), X[landmarks]

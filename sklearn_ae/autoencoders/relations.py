@@ -20,15 +20,17 @@ from sklearn_ae.engine.inputs import is_sparse, row_chunks
 
 __all__ = [
     "check_enough",
-    "class_weights",
+    "class_means",
     "heat",
     "landmark_gram",
     "lle_weights",
     "margin_weights",
+    "members",
     "nearest",
-    "with_itself",
 ]
 
+#: The weight of a row's nearest neighbour, at least.
+_FAINT = 1e-30
 #: The way between two rows at one place: a sparse graph has no way of length 0.
 _NO_WAY = np.finfo(np.float64).tiny
 
@@ -54,10 +56,16 @@ def nearest(F: Any, k: int, among: Any = None) -> Graph:
 
 
 def heat(distances: NDArray[np.float64], bandwidth: float | str) -> NDArray[np.float64]:
-    """Return exp(−d²/t); "auto" is the mean of d² for t."""
+    """Return exp(−d²/t) for (n_rows, k) distances; "auto" is the mean of d² for t.
+
+    Where all of a row's are as good as zero, they are small and in proportion.
+    """
     squares = np.square(distances)
     t = squares.mean() if isinstance(bandwidth, str) else float(bandwidth)
-    return np.exp(-squares / t) if t > 0 else np.ones_like(squares)
+    if t == 0:
+        return np.ones_like(squares)
+    least = squares.min(axis=1, keepdims=True)
+    return np.exp((least - squares) / t) * np.maximum(np.exp(-least / t), _FAINT)
 
 
 def as_graph(
@@ -69,34 +77,23 @@ def as_graph(
     return sp.csr_array((weights.ravel(), indices.ravel(), starts), (n_rows, n_columns))
 
 
-def with_itself(
-    weights: sp.csr_array, sources: Any, X: Any, own: float
-) -> tuple[sp.csr_array, Any]:
-    """Return weights and sources with `own` added for each row itself."""
-    if own == 0.0:
-        return weights, sources
-    diagonal = own * sp.eye_array(X.shape[0], format="csr")
-    if sources is X:
-        return weights + diagonal, X
-    stack = sp.vstack if is_sparse(X) else np.concatenate
-    return sp.hstack([weights, diagonal], format="csr"), stack([sources, X])
+def members(labels: NDArray[np.intp]) -> sp.csr_array:
+    """Return whose class each row is of, (n_rows, n_classes); nobody's with −1."""
+    rows = np.flatnonzero(labels >= 0)
+    _, places = np.unique(labels[rows], return_inverse=True)
+    shape = (len(labels), places.max() + 1)
+    return sp.csr_array((np.ones(len(rows)), (rows, places)), shape)
 
 
-def class_weights(labels: NDArray[np.intp]) -> tuple[sp.csr_array, sp.csr_array]:
-    """Return whose each row is, (n_rows, n_groups), and each group's mean of rows.
-
-    Groups are the classes, and every row without a label (−1) by itself.
-    """
-    groups = np.array(labels)
-    alone = np.flatnonzero(labels < 0)
-    groups[alone] = labels.max() + 1 + np.arange(len(alone))
-    present, groups = np.unique(groups, return_inverse=True)
-    n_rows = len(labels)
-    member = sp.csr_array(
-        (np.ones(n_rows), groups, np.arange(n_rows + 1)), (n_rows, len(present))
-    )
-    mean = sp.csr_array(member.T / member.sum(axis=0)[:, None])
-    return member, mean
+def class_means(X: Any, member: sp.csr_array) -> Any:
+    """Return the mean row of each class, (n_classes, n_features)."""
+    weights = sp.csr_array(member.T / member.sum(axis=0)[:, None])
+    if is_sparse(X):
+        return weights @ X
+    means = np.zeros((weights.shape[0], X.shape[1]))
+    for start, stop in row_chunks(*X.shape):  # scipy would make a copy of X
+        means += weights[:, start:stop] @ X[start:stop]
+    return means
 
 
 def lle_weights(F: Any, k: int, reg: float = 1e-3) -> sp.csr_array:
@@ -177,17 +174,12 @@ def margin_weights(
 ) -> sp.csr_array:
     """Return +1 for the nearest of a row's class, −1 for the nearest of the others.
 
-    A row without a label (−1) is related to itself alone, with 1.
+    A row without a label (−1) has none.
     """
     n_rows = len(labels)
     firsts, seconds, signs = [], [], []
-    for label in np.unique(labels):
+    for label in np.unique(labels[labels >= 0]):
         inside = np.flatnonzero(labels == label)
-        if label < 0:
-            firsts.append(inside)
-            seconds.append(inside)
-            signs.append(np.ones(len(inside)))
-            continue
         outside = np.flatnonzero((labels >= 0) & (labels != label))
         _, same = nearest(F[inside], k_same)
         _, other = nearest(F[inside], k_other, among=F[outside])
@@ -195,8 +187,5 @@ def margin_weights(
             firsts.append(np.repeat(inside, found.shape[1]))
             seconds.append(found.ravel())
             signs.append(np.full(found.size, sign))
-    entries = (
-        np.concatenate(signs),
-        (np.concatenate(firsts), np.concatenate(seconds)),
-    )
-    return sp.csr_array(entries, (n_rows, n_rows))
+    pairs = (np.concatenate(firsts), np.concatenate(seconds))
+    return sp.csr_array((np.concatenate(signs), pairs), (n_rows, n_rows))

@@ -116,7 +116,7 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         labels: NDArray[np.intp] | None,
         codes: NDArray[Any] | None,
         seed: int,
-    ) -> Callable[[Rows, bool], Relations] | None:
+    ) -> Callable[[Rows, bool], Relations | None] | None:
         """Return what relates rows to each other, for a method that does.
 
         `labels` are what `_labels` read; `codes` are those of X, in all rounds but the

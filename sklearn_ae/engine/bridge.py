@@ -57,14 +57,14 @@ class Pairs(NamedTuple):
         Places in the batch.
     weight : Tensor of shape (n_pairs,)
         How much each pair counts; 1 on average over all pairs.
-    near : Tensor of bool of shape (batch, batch)
+    near : Tensor of bool of shape (batch, batch) or None
         Among the rows that are to be reconstructed: which are the same, or neighbours.
     """
 
     first: Tensor
     second: Tensor
     weight: Tensor
-    near: Tensor
+    near: Tensor | None
 
 
 class Batch(NamedTuple):

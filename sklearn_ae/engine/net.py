@@ -211,7 +211,7 @@ class AutoencoderNet(NeuralNet):
                 self.history.new_batch()
                 self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch)
-            sizes.append(batch.x.shape[0])
+            sizes.append(batch.target.shape[0])
             losses.append(keep(step["loss"]))
             terms.append({name: keep(term) for name, term in step["terms"].items()})
             if "judged" in step:
@@ -424,7 +424,7 @@ class BestWeights(Callback):
         rows = net.rows_valid
         if self.monitor == "valid" and rows is not None:
             steps = [
-                (batch.x.shape[0], net.validation_step(batch)["judged"])
+                (batch.target.shape[0], net.validation_step(batch)["judged"])
                 for batch in net.get_iterator(rows)
             ]
             total = sum(size * float(judged) for size, judged in steps)

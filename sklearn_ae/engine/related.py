@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sklearn_ae.engine.bridge import Batch, Pairs, Rows
-from sklearn_ae.engine.inputs import row_chunks
+from sklearn_ae.engine.inputs import is_sparse, row_chunks
 
 __all__ = ["Neighbours", "Relation", "Targets"]
 
@@ -26,15 +26,17 @@ class Relation(NamedTuple):
     Attributes
     ----------
     weights : CSR array of shape (n_rows, n_sources)
-        Targets are ``weights @ sources``.
+        Targets are ``weights @ sources + own[:, None] * X``.
     sources : ndarray or CSR array of shape (n_sources, n_features)
         Rows, in the units of X.
+    own : ndarray of shape (n_rows,)
     total : ndarray of shape (n_rows,)
         How much each row counts.
     """
 
     weights: sp.csr_array
     sources: Any
+    own: NDArray[np.float64]
     total: NDArray[np.float64]
 
 
@@ -50,8 +52,9 @@ class Targets:
     """
 
     def __init__(self, rows: Rows, relation: Relation) -> None:
-        self.read, self.device = rows.read, rows.device
-        chosen: Any = slice(None) if rows.subset is None else rows.subset
+        self.read, self.device, self.X = rows.read, rows.device, rows.X
+        chosen = np.arange(rows.X.shape[0]) if rows.subset is None else rows.subset
+        self.numbers, self.own = chosen, relation.own[chosen]
         self.weights, self.sources = relation.weights[chosen], relation.sources
         self.total = torch.tensor(
             relation.total[chosen], dtype=rows.dtype, device=rows.device
@@ -79,7 +82,11 @@ class Targets:
         few = sp.csr_array(
             (weights.data, places, weights.indptr), (len(index), len(needed))
         )
-        return self.read(few @ self.sources[needed])
+        target, own = few @ self.sources[needed], self.own[index, None]
+        if own.any():
+            rows = self.X[self.numbers[index]]
+            target = target + (rows.multiply(own) if is_sparse(rows) else rows * own)
+        return self.read(target)
 
 
 class Neighbours:
@@ -98,6 +105,8 @@ class Neighbours:
         How much each pair counts.
     seed : int or None
         Draws the neighbours; None takes the nearest, the first.
+    tells_near : bool
+        Whether to tell of all pairs of a batch's rows if they are neighbours.
     """
 
     def __init__(
@@ -106,9 +115,11 @@ class Neighbours:
         indices: NDArray[np.intp],
         weights: NDArray[np.float64],
         seed: int | None,
+        tells_near: bool,
     ) -> None:
         self.rows, self.indices = rows, indices
         self.weights = torch.tensor(weights / weights.mean(), dtype=rows.dtype)
+        self.tells_near = tells_near
         self.rng = None if seed is None else np.random.default_rng(seed)
 
     def complete(self, batch: Batch, index: Tensor) -> Batch:
@@ -119,8 +130,11 @@ class Neighbours:
         place[own] = np.arange(n)
         inside = place[self.indices[own]]  # where each one's neighbours are, if here
         first, column = np.nonzero(inside >= 0)
-        near = torch.eye(n, dtype=torch.bool)
-        near[first, inside[first, column]] = True
+        near = None
+        if self.tells_near:
+            near = torch.eye(n, dtype=torch.bool)
+            near[first, inside[first, column]] = True
+            near = (near | near.T).to(self.rows.device)
         x = batch.x
         if n == n_rows:
             second, weight = inside.ravel(), self.weights[index].ravel()
@@ -132,6 +146,8 @@ class Neighbours:
             weight = self.weights[index, torch.tensor(drawn)]
             neighbour = torch.tensor(self.indices[own, drawn])
             x = self.rows.tensor(torch.cat([index, neighbour]))
-        pairs = Pairs(torch.tensor(first), torch.tensor(second), weight, near | near.T)
-        device = self.rows.device
-        return batch._replace(x=x, pairs=Pairs(*(part.to(device) for part in pairs)))
+        i, j, w = (
+            part.to(self.rows.device)
+            for part in (torch.tensor(first), torch.tensor(second), weight)
+        )
+        return batch._replace(x=x, pairs=Pairs(i, j, w, near))

@@ -315,6 +315,8 @@ def _difference(config: Mapping[str, Any], earlier: Any) -> str:
         free = numbers or name in ("penalties", "corruption")
         if not free and value != before.get(name):
             others.append(earlier._objective(value) if name == "loss" else name)
+    known = earlier.get_params(deep=False)
+    others = [name for name in others if "=" in name or name in known] or others
     others += ["standardize"] * (bool(earlier.standardize) != earlier._standardize)
     return ", ".join(others) or "number of features"
 

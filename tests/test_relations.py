@@ -1,0 +1,257 @@
+"""Graphs of rows: each relation against scikit-learn's and scipy's own parts."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.sparse.csgraph import shortest_path
+from scipy.spatial.distance import cdist
+from sklearn.manifold import Isomap
+from sklearn.manifold._locally_linear import barycenter_kneighbors_graph
+from sklearn.neighbors import kneighbors_graph
+
+from sklearn_ae.autoencoders import relations
+
+
+def rows(n=40, d=4, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, d))
+
+
+def kinds(F):
+    """Return the same rows in other containers."""
+    return {
+        "float64": F,
+        "float32": F.astype(np.float32),
+        "fortran": np.asfortranarray(F),
+        "csr": sp.csr_array(F),
+    }
+
+
+def far_apart(n_parts=3, n=8, d=2):
+    """Return clusters on a line, each at twice the distance of the one before it."""
+    places = 100.0 * np.power(2.0, np.arange(n_parts))
+    F = rows(n * n_parts, d)
+    F[:, 0] += np.repeat(places, n)
+    return F
+
+
+# -- neighbours ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", kinds(rows()))
+def test_nearest_are_those_of_brute_force(kind):
+    F = rows()
+    distances, indices = relations.nearest(kinds(F)[kind], 3)
+    direct = cdist(F, F)
+    np.fill_diagonal(direct, np.inf)
+    np.testing.assert_array_equal(indices, direct.argsort(axis=1)[:, :3])
+    expected = np.sort(direct, axis=1)[:, :3]
+    np.testing.assert_allclose(distances, expected, rtol=1e-5)
+
+
+def test_nearest_among_others_may_be_at_the_same_place():
+    F = rows()
+    distances, indices = relations.nearest(F[:5], 2, among=F)
+    np.testing.assert_array_equal(indices[:, 0], np.arange(5))
+    assert (distances[:, 0] == 0).all() and (distances[:, 1] > 0).all()
+
+
+def test_row_is_no_neighbour_of_its_own_even_among_its_likes():
+    F = np.repeat(rows(5), 4, axis=0)
+    distances, indices = relations.nearest(F, 3)
+    assert (distances == 0).all()
+    assert (indices != np.arange(len(F))[:, None]).all()
+    assert (indices // 4 == np.arange(len(F))[:, None] // 4).all()
+
+
+@pytest.mark.parametrize(("n", "k"), [(5, 5), (5, 6), (1, 1)])
+def test_too_few_rows(n, k):
+    with pytest.raises(ValueError, match=rf"n_neighbors={k} needs more rows.* = {n}"):
+        relations.check_enough(n, k)
+    relations.check_enough(k + 1, k)
+
+
+# -- laplacian -------------------------------------------------------------------
+
+
+def test_heat_kernel():
+    distances = np.array([[0.0, 1.0], [2.0, 3.0]])
+    squares = np.square(distances)
+    np.testing.assert_allclose(relations.heat(distances, 2.0), np.exp(-squares / 2))
+    auto = relations.heat(distances, "auto")
+    np.testing.assert_allclose(auto, np.exp(-squares / 3.5))
+
+
+def test_heat_of_equal_rows_is_one():
+    np.testing.assert_array_equal(relations.heat(np.zeros((3, 2)), "auto"), 1.0)
+
+
+# -- class -----------------------------------------------------------------------
+
+
+def test_class_means():
+    labels = np.array([2, 0, -1, 2, 0, 2, -1])
+    F = rows(7)
+    member, mean = relations.class_weights(labels)
+    restored = member @ (mean @ F)
+    for row, label in enumerate(labels):
+        expected = F[row] if label < 0 else F[labels == label].mean(axis=0)
+        np.testing.assert_allclose(restored[row], expected)
+    assert member.shape == (7, 4)  # two classes, two rows by themselves
+
+
+# -- lle -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [1, 3, 9])
+def test_lle_weights_are_those_of_scikit_learn(k):
+    """With more neighbours than features too, where it has to be regularised."""
+    F = rows()
+    M = barycenter_kneighbors_graph(F, k).toarray()
+    np.testing.assert_allclose(M.sum(axis=1), 1.0)
+    expected = M + M.T - M.T @ M
+    np.fill_diagonal(expected, 0.0)
+    found = relations.lle_weights(F, k)
+    assert isinstance(found, sp.csr_array)
+    # a regularised system: its condition is about 1e3 / eps
+    np.testing.assert_allclose(found.toarray(), expected, atol=1e-9)
+    # ★ rows sum to what the diagonal, which is left out, takes from 1
+    sums = 1.0 + np.square(M).sum(axis=0)
+    np.testing.assert_allclose(found.sum(axis=1), sums, rtol=1e-9)
+
+
+def test_lle_weights_of_kinds_and_by_chunks(monkeypatch):
+    F = rows(90)
+    expected = relations.lle_weights(F, 4).toarray()
+    monkeypatch.setattr("sklearn_ae.engine.inputs.CHUNK_NUMBERS", 1)
+    for one in kinds(F).values():
+        # float32 rows round at 1e-7, and the weights a thousand times as much
+        np.testing.assert_allclose(
+            relations.lle_weights(one, 4).toarray(), expected, atol=1e-3
+        )
+    found = relations.lle_weights(sp.csr_array(F), 4)
+    np.testing.assert_allclose(found.toarray(), expected, atol=1e-9)
+
+
+def test_lle_weights_of_equal_rows_are_finite():
+    F = np.repeat(rows(4), 6, axis=0)
+    found = relations.lle_weights(F, 3)
+    assert np.isfinite(found.data).all()
+    assert (found.sum(axis=1) >= 1.0).all()
+
+
+# -- isomap ----------------------------------------------------------------------
+
+
+def centred(squares):
+    H = np.eye(len(squares)) - 1.0 / len(squares)
+    return -0.5 * H @ squares @ H
+
+
+@pytest.mark.parametrize("k", [5, 39])
+@pytest.mark.parametrize("kind", ["float64", "csr"])
+def test_gram_of_all_rows_is_isomaps(k, kind):
+    """★ With all rows as landmarks; a complete graph is classical scaling."""
+    F = rows()
+    gram, chosen = relations.landmark_gram(kinds(F)[kind], k, len(F), seed=3)
+    np.testing.assert_array_equal(chosen, np.arange(len(F)))
+    distances = Isomap(n_neighbors=k).fit(F).dist_matrix_
+    np.testing.assert_allclose(gram, centred(distances**2), atol=1e-10)
+    if k == 39:
+        euclidean = centred(cdist(F, F, "sqeuclidean"))
+        np.testing.assert_allclose(gram, euclidean, atol=1e-10)
+
+
+def test_gram_of_landmarks():
+    """At landmarks it is that of these alone; elsewhere that of landmark scaling."""
+    F = rows()
+    gram, chosen = relations.landmark_gram(F, 5, 9, seed=3)
+    assert gram.shape == (40, 9) and len(set(chosen)) == 9
+    assert (np.diff(chosen) > 0).all()
+    graph = kneighbors_graph(F, 5, mode="distance")
+    squares = shortest_path(graph, directed=False)[:, chosen] ** 2
+    np.testing.assert_allclose(gram[chosen], centred(squares[chosen]), atol=1e-10)
+    mean = squares[chosen].mean(axis=0)
+    expected = squares - mean - squares.mean(axis=1, keepdims=True) + mean.mean()
+    np.testing.assert_allclose(gram, -0.5 * expected, atol=1e-10)
+    np.testing.assert_allclose(gram.sum(axis=1), 0.0, atol=1e-10)
+    _, other = relations.landmark_gram(F, 5, 9, seed=4)
+    assert not np.array_equal(chosen, other)
+
+
+@pytest.mark.parametrize("n_parts", [2, 3, 5])
+def test_parts_are_joined_with_a_warning(n_parts):
+    F = far_apart(n_parts)
+    with pytest.warns(UserWarning, match=rf"has {n_parts} parts .* not connected"):
+        gram, _ = relations.landmark_gram(F, 3, len(F), seed=0)
+    assert np.isfinite(gram).all()
+    squares = np.diag(gram)[:, None] + np.diag(gram) - 2 * gram
+    # no way is shorter than the straight one, and that between parts is nearly that
+    straight = cdist(F, F, "sqeuclidean")
+    assert (squares >= straight * (1 - 1e-9)).all()
+    first, last = np.arange(8), np.arange(8) + 8 * (n_parts - 1)
+    far = np.sqrt(squares[np.ix_(first, last)] / straight[np.ix_(first, last)])
+    assert far.max() < 1.2
+
+
+def test_graph_that_is_connected_gives_no_warning():
+    relations.landmark_gram(rows(), 5, 10, seed=0)
+
+
+def test_equal_rows_are_at_one_place():
+    """A way of length 0 is a way: sparse graphs would lose it."""
+    F = np.repeat(rows(12), 3, axis=0)
+    gram, _ = relations.landmark_gram(F, 8, len(F), seed=0)
+    once = np.repeat(np.arange(12), 3)
+    np.testing.assert_allclose(gram, gram[::3][once], atol=1e-9)
+    assert np.isfinite(gram).all() and np.abs(gram).max() > 0.1
+
+
+def test_equal_rows_that_are_parts_are_joined_too():
+    F = np.repeat(rows(6), 4, axis=0)
+    with pytest.warns(UserWarning, match="has 6 parts"):
+        gram, _ = relations.landmark_gram(F, 3, len(F), seed=0)
+    assert np.isfinite(gram).all()
+    np.testing.assert_allclose(gram, gram[np.arange(24) // 4 * 4], atol=1e-9)
+
+
+# -- mfa -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", kinds(rows()))
+def test_margin_weights_are_those_of_brute_force(kind):
+    F = rows()
+    labels = np.array([0, 1, 2, -1])[np.arange(40) % 4]
+    found = relations.margin_weights(kinds(F)[kind], labels, 3, 2).toarray()
+    far = cdist(F, F)
+    np.fill_diagonal(far, np.inf)
+    expected = np.zeros((40, 40))
+    for row, label in enumerate(labels):
+        if label < 0:
+            expected[row, row] = found[row, row]  # however much it counts
+            assert found[row, row] > 0
+            continue
+        same = np.where(labels == label, far[row], np.inf)
+        other = np.where((labels >= 0) & (labels != label), far[row], np.inf)
+        expected[row, same.argsort()[:3]] = 1.0
+        expected[row, other.argsort()[:2]] = -1.0
+    np.testing.assert_array_equal(found, expected)
+
+
+# -- the row itself --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("own", [0.0, 0.3])
+@pytest.mark.parametrize("others", ["rows", "means"])
+def test_row_itself_is_added(make, own, others):
+    F = make(rows(6))
+    weights = sp.csr_array(np.random.default_rng(1).normal(size=(6, 6)))
+    sources = F
+    if others == "means":
+        sources, weights = F[:2], weights[:, [0, 1]]
+    found, among = relations.with_itself(weights, sources, F, own)
+    restored, expected = found @ among, weights @ sources + own * F
+    if make is sp.csr_array:
+        restored, expected = restored.toarray(), expected.toarray()
+    np.testing.assert_allclose(restored, expected, atol=1e-12)
+    np.testing.assert_allclose(found.sum(axis=1), weights.sum(axis=1) + own)
