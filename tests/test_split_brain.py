@@ -756,6 +756,11 @@ def test_first_layer_of_a_stack():
     np.testing.assert_allclose(
         rows, plain.inverse_transform(top.reconstruct(codes)), atol=1e-5
     )
+    errors = np.square(X - rows)
+    np.testing.assert_allclose(
+        stack.reconstruction_error(X, per_feature=True), errors, atol=1e-5
+    )
+    np.testing.assert_allclose(stack.score_samples(X), -errors.mean(1), atol=1e-5)
 
 
 def test_units_of_other_splits_are_the_usual_ones():

@@ -21,14 +21,12 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_ae.autoencoders.composed import ImageAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.engine.bridge import Rows, Units
 from sklearn_ae.engine.colour import LabUnits
-from sklearn_ae.engine.inputs import row_chunks
 from sklearn_ae.engine.params import Constraint, Interval, OneOf, SequenceOf
 from sklearn_ae.parts.bins import Bins
 from sklearn_ae.parts.convolution import (
@@ -333,21 +331,6 @@ class SplitBrainAutoencoder(ImageAutoencoder):
         if config["split"] == "channels":
             return LabUnits.of_images(X, subset, bool(self.standardize))
         return super()._units_for(X, subset, config)
-
-    def reconstruction_error(self, X: Any, per_feature: bool = False) -> NDArray[Any]:
-        check_is_fitted(self, "module_")
-        if self._config["split"] != "channels":
-            return super().reconstruction_error(X, per_feature)
-        X = self._validate(X, reset=False)
-        module, units = self.module_, self._units
-        power = 1 if self._fitted_loss == "absolute_error" else 2
-        errors = []
-        for start, stop in row_chunks(*X.shape):
-            rows = X[start:stop]
-            restored = self._apply(lambda x: units.to_data(module.reconstruct(x)), rows)
-            error = (np.abs(rows - restored) ** power).astype(restored.dtype)
-            errors.append(error if per_feature else error.mean(axis=1))
-        return np.concatenate(errors)
 
 
 def _listed(features: Sequence[int]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -172,6 +172,9 @@ class Units:
 
     shift: NDArray[np.float64] | None = None
     scale: float = 1.0
+
+    #: Whether errors in the network's units are those of X, up to `scale`.
+    is_affine: ClassVar[bool] = True
 
     @classmethod
     def of(cls, X: Any, subset: NDArray[np.intp] | None = None) -> Units:

@@ -238,12 +238,26 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         check_is_fitted(self, "module_")
         X = self._validate(X, reset=False)
         self._check_values(X, self._fitted_loss)
-        module, scale = self.module_, self._units.scale
+        module, units = self.module_, self._units
+        if not units.is_affine:
+            return self._errors_of_rows(X, per_feature)
 
         def errors(x: Tensor) -> Tensor:
-            return module.errors(bridge.Batch(x, x), scale, per_feature)
+            return module.errors(bridge.Batch(x, x), units.scale, per_feature)
 
         return self._apply(errors, X)
+
+    def _errors_of_rows(self, X: NDArray[Any], per_feature: bool) -> NDArray[Any]:
+        """Return errors as the difference from what is restored, in the units of X."""
+        module, units = self.module_, self._units
+        power = 1 if self._fitted_loss == "absolute_error" else 2
+        errors = []
+        for start, stop in inputs.row_chunks(*X.shape):
+            rows = X[start:stop]
+            restored = self._apply(lambda x: units.to_data(module.reconstruct(x)), rows)
+            error = (np.abs(rows - restored) ** power).astype(restored.dtype)
+            errors.append(error if per_feature else error.mean(axis=1))
+        return np.concatenate(errors)
 
     def score_samples(self, X: Any) -> NDArray[Any]:
         """Return minus the reconstruction error of each row: higher is better.

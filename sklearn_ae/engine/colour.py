@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ class LabUnits(Units):
     """
 
     top: float = 1.0
+    is_affine: ClassVar[bool] = False
 
     @classmethod
     def of_images(

@@ -159,9 +159,10 @@ class SharedParameters(TrainingParameters):
         Whether the decoder's weights are the encoder's, transposed (and shared).
     linear_path : bool or "auto", default="auto"
         Whether to start at PCA (TruncatedSVD for sparse X) and learn a correction.
-        "auto" does so in `Autoencoder` with squared error, a hidden layer, identity at
-        code and output, free weights and `standardize`; methods that follow a paper
-        start at random, as it says.
+        "auto" does so in `Autoencoder`, `GeneralizedAutoencoder` and (but for "mds")
+        `EmbeddingAutoencoder`, with squared error, a hidden layer, identity at code and
+        output, free weights and `standardize`; the other methods start at random, as
+        their papers do.
     dropout : float, default=0.0
         Share of hidden units left out at each training step, in [0, 1).
     standardize : bool, default=True
