@@ -116,10 +116,10 @@ FAST = {
         max_iter=3, relation="class", dtype="float64"
     ),
     "GeneralizedAutoencoder-isomap": GeneralizedAutoencoder(
-        max_iter=4, relation="isomap", n_rounds=2, n_landmarks=8
+        max_iter=3, relation="isomap", n_rounds=2, n_landmarks=8
     ),
     "GeneralizedAutoencoder-lle": GeneralizedAutoencoder(
-        max_iter=4, relation="lle", n_rounds=2, linear_path=False, batch_size=9
+        max_iter=3, relation="lle", n_rounds=2, linear_path=False, batch_size=9
     ),
     "GeneralizedAutoencoder-mfa": GeneralizedAutoencoder(
         max_iter=3, relation="mfa", n_neighbors=2, self_weight=0.1

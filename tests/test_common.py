@@ -359,7 +359,7 @@ def test_answers(name, X):
 
 @pytest.mark.parametrize("name", SINGLE)
 def test_fitted_attributes(name, X):
-    model = clone(FAST[name]).set_params(random_state=0).fit(X)
+    model = fit(clone(FAST[name]).set_params(random_state=0), X)
     assert model.n_components_ == 2 and model.n_features_in_ == X.shape[1]
     assert model.n_iter_ == len(model.loss_curve_) <= 3
     assert model.loss_ == model.loss_curve_[-1] and np.isfinite(model.loss_curve_).all()

@@ -17,6 +17,7 @@ from sklearn_ae import Autoencoder, EmbeddingAutoencoder
 from sklearn_ae.autoencoders import embedding as embedding_module
 from sklearn_ae.autoencoders import relations
 from sklearn_ae.engine import training
+from sklearn_ae.engine.bridge import Batch
 
 # So few epochs are not meant to converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -159,21 +160,22 @@ def test_objective_of_all_rows(embedding, params, whole, linear_path, fitted_wit
                 )
                 for one in (term, direct)
             )
+            # of some the slope is 0, as of a code's bias: there it is rounding alone
+            scale = max(float(s.abs().max()) for s in slopes if s is not None)
             for one, other in zip(found, slopes, strict=True):
                 assert (one is None) == (other is None)
                 if one is not None:
-                    scale = float(other.abs().max())
                     torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9 * scale)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 39])
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 def test_objective_of_a_batch(embedding, batch_size, fitted_with_rows):
-    """Its own rows alone are reconstructed; each has one of its neighbours beside it."""
-    X, n = rows(), batch_size
+    """Its own rows alone are reconstructed; each has a neighbour of its beside it."""
+    X = rows()
     model = small(embedding, batch_size=batch_size, margin=3.0)
     seen, _ = fitted_with_rows(model, X)
-    module = moved(model.module_)
+    module = moved(model.module_).requires_grad_(False)
     x = torch.tensor((X - model._units.shift) / model._units.scale)
     weights, near = heat(X), near_in(X)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
@@ -193,9 +195,8 @@ def test_objective_of_a_batch(embedding, batch_size, fitted_with_rows):
             drawn = torch.cdist(batch.x[n:], x).argmin(1).numpy()
             torch.testing.assert_close(batch.x[n:], x[drawn])
             assert (weights[own, drawn] > 0).all()  # each is a neighbour
-            ranks = (
-                cdist(X[own], X) < np.linalg.norm(X[own] - X[drawn], axis=1)[:, None]
-            )
+            far = cdist(X[own], X)
+            ranks = far < far[np.arange(n), drawn][:, None]
             drawn_places |= set(ranks.sum(axis=1))
             squares = (z - module.encode(x[drawn])).square().sum(1)
         if embedding == "laplacian":
@@ -206,7 +207,8 @@ def test_objective_of_a_batch(embedding, batch_size, fitted_with_rows):
             expected = squares.mean() + (far[others].mean() if others.any() else 0.0)
         found = module.loss(batch)
         torch.testing.assert_close(found["reconstruction"], nats, rtol=1e-6, atol=0.0)
-        assert found["embedding"].item() == pytest.approx(float(expected), rel=1e-6)
+        expected = model.embedding_weight * float(expected)
+        assert found["embedding"].item() == pytest.approx(expected, rel=1e-6)
     if embedding != "mds" and batch_size > 2:
         assert drawn_places == {1, 2, 3, 4}
 
@@ -223,11 +225,11 @@ def test_batches_mean_what_all_rows_do(embedding, fitted_with_rows):
     generator, found = torch.Generator().manual_seed(0), []
     with torch.no_grad():
         whole = float(module.loss(seen.everything())["embedding"])
-        for _ in range(1500):
+        for _ in range(600):
             index = torch.randperm(40, generator=generator)[:9]
             found.append(float(module.loss(seen.batch(index))["embedding"]))
     error = np.std(found) / np.sqrt(len(found))
-    assert error < 0.03 * whole
+    assert error < 0.05 * whole
     assert abs(np.mean(found) - whole) < 4 * error
 
 
@@ -260,12 +262,11 @@ def test_equal_rows(fitted_with_rows):
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sp.csr_array])
-@pytest.mark.parametrize("linear_path", ["auto", False])
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
-def test_without_embedding_it_is_the_plain_autoencoder(embedding, linear_path, kind):
+def test_without_embedding_it_is_the_plain_autoencoder(embedding, kind):
     """★ Bit for bit."""
     given = {
-        "linear_path": linear_path and False,
+        "linear_path": False,
         "batch_size": 7,
         "max_iter": 3,
         "hidden_layer_sizes": (6,),
@@ -297,9 +298,8 @@ def spread(model, X):
 def test_laplacian_collapses_without_reconstruction(solver):
     """★ All codes at one place is its least value; the decoder keeps them apart."""
     X = rows(120)
-    params = {"solver": solver, "max_iter": 200, "learning_rate": "constant"}
-    params["learning_rate_init"] = 0.01
-    model = small("laplacian", **params)
+    model = small(solver=solver, max_iter=60, linear_path=False, embedding_weight=1.0)
+    model.set_params(batch_size=30, learning_rate_init=0.02)
     alone = clone(model).set_params(reconstruction_weight=0.0)
     assert spread(alone, X) < 1e-3 * spread(model, X)
     assert spread(model, X) > 0.05
@@ -326,14 +326,16 @@ def test_stress_of_a_linear_map_is_not_above_that_of_pca(load):
 
 
 def test_neighbours_are_nearer_than_in_the_plain_autoencoder():
-    X = rows(120)
+    """As a share of what rows are apart on average, of digits."""
+    X = load_digits().data[:300]
     near = kneighbors_graph(X, 4).toarray() > 0
     shares = []
-    for weight in (0.0, 1.0):
-        Z = small(embedding_weight=weight, max_iter=60).fit_transform(X)
+    for weight in (0.0, 10.0):
+        model = small(embedding_weight=weight, max_iter=40, linear_path=False)
+        Z = model.set_params(batch_size=60, hidden_layer_sizes=(32,)).fit_transform(X)
         far = cdist(Z, Z, "sqeuclidean")
         shares.append(far[near].mean() / far.mean())
-    assert shares[1] < 0.7 * shares[0]
+    assert shares[1] < 0.8 * shares[0]
 
 
 def test_new_rows_are_placed_by_the_encoder():
@@ -395,29 +397,15 @@ def test_kinds_of_rows(embedding, kind, batch_size, tmp_path):
 
 def test_distances_of_rows_far_from_the_origin():
     """In float32 too: they are no differences of squares of large numbers."""
-    X = rows() + 3000.0
-    params = {"standardize": False, "dtype": "float32", "max_iter": 1}
-    params |= {"reconstruction_weight": 0.0, "batch_size": 40}
-    model = small("mds", **params).fit(X)
+    X = rows() + 20_000.0
+    model = small("mds", standardize=False, dtype="float32", embedding_weight=1.0)
+    module = model.fit(X).module_
     x = torch.tensor(X, dtype=torch.float32)
-    module = model.module_
-    seen = []
-    original = torch.nn.functional.pdist
-
-    class Watched(torch.overrides.TorchFunctionMode):
-        def __torch_function__(self, function, types, args=(), kwargs=None):
-            made = function(*args, **(kwargs or {}))
-            if function in (torch.cdist, original, torch.pdist):
-                seen.append(made)
-            return made
-
-    from sklearn_ae.engine.bridge import Batch
-
-    with Watched(), torch.no_grad():
-        loss = float(module.loss(Batch(x, x))["embedding"])
+    with torch.no_grad():
+        loss = module.loss(Batch(x, x))["embedding"].item()
         z = module.encode(x).double().numpy()
     exact = np.square(pdist(z) - pdist(X)).mean()
-    assert seen and loss == pytest.approx(exact, rel=1e-2)
+    assert loss == pytest.approx(exact, rel=1e-2)
 
 
 # -- held-out rows ---------------------------------------------------------------
@@ -606,6 +594,6 @@ def test_warm_start_takes_new_weights_but_no_other_embedding():
     assert model.n_iter_ == 4
     assert float(model.module_.hyper.embedding_weight) == 5.0
     before = model.transform(X)
-    with pytest.raises(ValueError, match="another embedding"):
+    with pytest.raises(ValueError, match=r"has another .*embedding\."):
         model.set_params(embedding="mds").fit(X)
     np.testing.assert_array_equal(model.transform(X), before)

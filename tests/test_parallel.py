@@ -12,7 +12,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from estimators import FAST, answer, counts, fit, is_codec, table
+from estimators import FAST, answer, counts, fit, is_codec, labels, table
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
@@ -34,7 +34,7 @@ def test_global_random_state_is_left_alone(name, random_state, untouched_global_
     model = clone(FAST[name]).set_params(random_state=random_state)
     fit_answer(model, table())
     if hasattr(model, "partial_fit"):
-        model.partial_fit(table())
+        model.partial_fit(table(), labels())
     if is_codec(model):
         model.sample(3), model.sample(3, random_state=0)
 

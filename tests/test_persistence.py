@@ -17,7 +17,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from estimators import FAST, SINGLE, counts, fit, layers, table
+from estimators import FAST, SINGLE, counts, fit, labels, layers, table
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -97,9 +97,10 @@ def test_round_trip_of_sparse(way, tmp_path):
 @ways
 def test_what_comes_back_can_be_trained_on(name, way, tmp_path):
     """Both go on from where they were, with the optimiser's moments."""
-    model = fitted(name).partial_fit(table())
+    X, y = table(), labels()
+    model = fitted(name).partial_fit(X, y)
     back = WAYS[way](model, tmp_path / "model")
-    assert answers(back.partial_fit(table())) == answers(model.partial_fit(table()))
+    assert answers(back.partial_fit(X, y)) == answers(model.partial_fit(X, y))
 
 
 @every

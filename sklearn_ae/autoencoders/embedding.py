@@ -95,14 +95,11 @@ class EmbeddingModule(AutoencoderModule):
 
     def mds(self, z: Tensor, batch: Batch) -> Tensor:
         """Return the mean of (‖z_i − z_j‖ − ‖x_i − x_j‖)² over pairs of rows."""
+        if len(z) < 2:
+            return 0.0 * z.sum()
         with torch.no_grad():
-            x = dense(batch.x)
-            wanted = torch.cdist(x, x)
-        n_rows = len(z)
-        if n_rows < 2:
-            return z.sum() * 0.0
-        first, second = torch.triu_indices(n_rows, n_rows, 1, device=z.device)
-        return (F.pdist(z.to(wanted.dtype)) - wanted[first, second]).square().mean()
+            wanted = F.pdist(dense(batch.x))
+        return (F.pdist(z.to(wanted.dtype)) - wanted).square().mean()
 
     def margin(self, z: Tensor, batch: Batch) -> Tensor:
         """Return the mean of ‖z_i − z_j‖² over pairs of neighbours, and others' too.
@@ -174,12 +171,15 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.metrics import euclidean_distances
     >>> from sklearn_ae import EmbeddingAutoencoder
     >>> X = load_iris().data
     >>> model = EmbeddingAutoencoder(2, embedding="mds", random_state=0).fit(X)
-    >>> far, wanted = euclidean_distances(model.transform(X)), euclidean_distances(X)
+    >>> apart, wanted = euclidean_distances(model.transform(X)), euclidean_distances(X)
+    >>> bool(np.corrcoef(apart.ravel(), wanted.ravel())[0, 1] > 0.99)
+    True
     """
 
     embedding: str = "laplacian"

@@ -277,8 +277,9 @@ class GeneralizedAutoencoder(ComposedAutoencoder):
             return Units()
         return super()._units_for(X, subset, config)
 
-    def _restores_its_input(self, config: Mapping[str, Any]) -> bool:
-        return self.relation == "identity" and super()._restores_its_input(config)
+    @property
+    def _restores_rows(self) -> bool:
+        return self.relation == "identity"
 
     def _labels(
         self, X: Any, y: Any, resume: bool

@@ -106,9 +106,10 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         """
         return None, {}, {}
 
-    def _restores_its_input(self, config: Mapping[str, Any]) -> bool:
-        """Tell whether rows are restored from just what they are to be restored to."""
-        return config.get("corruption") is None
+    @property
+    def _restores_rows(self) -> bool:
+        """Whether each row is to be restored, and not others in its place."""
+        return True
 
     def _relate(
         self,

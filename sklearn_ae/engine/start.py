@@ -65,6 +65,7 @@ def linear_start(
     seed: int,
     subset: NDArray[np.intp] | None = None,
     clean: bool = True,
+    own: bool = True,
 ) -> LinearStart:
     """Fit PCA (or TruncatedSVD) to the rows of X.
 
@@ -81,6 +82,9 @@ def linear_start(
     clean : bool, default=True
         Whether rows are to be restored from themselves: then there is nothing to learn
         where PCA leaves nothing.
+    own : bool, default=True
+        Whether rows are to be restored at all, or others in their place: then what PCA
+        leaves is no measure of what there is to learn.
     """
     mean, second_moment = moments(X, subset)
     components, code_variance, share_left = _principal(
@@ -90,7 +94,7 @@ def linear_start(
     left = share_left * total
     exact = share_left <= 1e-10
     n_features = X.shape[1]
-    unit = np.sqrt((total if exact else left) / n_features)
+    unit = np.sqrt((total if exact or not own else left) / n_features)
     s = np.sqrt(code_variance)
     s = np.where(s > 1e-6 * np.sqrt(total), s, np.sqrt(total))
     feature_scale = None
@@ -105,7 +109,8 @@ def linear_start(
         encoder=components.T * (unit / s),
         decoder=components.T * (s / unit),
         feature_scale=feature_scale,
-        code_trust=np.minimum(1.0, unit / s) * (not (exact and clean)),
+        code_trust=(np.minimum(1.0, unit / s) if own else np.ones(n_components))
+        * (not (exact and clean)),
         trust=np.array(float(not (exact and clean))),
     )
 

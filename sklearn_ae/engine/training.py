@@ -116,8 +116,9 @@ def train(
             units = estimator._units
             _take_over(module, config, estimator)
         elif config.get("linear_path"):
-            clean = estimator._restores_its_input(config)
-            start = linear_start(X, module.n_components, draw, train_rows, clean)
+            own = estimator._restores_rows
+            clean = own and config.get("corruption") is None
+            start = linear_start(X, module.n_components, draw, train_rows, clean, own)
             units = start.units
             module.begin_at(start)
         else:
