@@ -285,7 +285,12 @@ def test_unlabelled_rows_are_related_to_themselves(relation, fitted_with_rows):
     own = y == -1
     torch.testing.assert_close(batch.target[own], batch.x[own])
     assert not torch.isclose(batch.target[~own], batch.x[~own]).any(1).all()
-    assert (batch.weight > 0).all()
+    # and count as much as others do on average, whose weights have a sum of 1 there
+    torch.testing.assert_close(batch.weight[own], torch.ones(12, dtype=torch.float64))
+    expected = 1.0 if relation == "class" else 1 / 5  # (3 − 2) / (3 + 2)
+    torch.testing.assert_close(
+        batch.weight[~own], torch.full((36,), expected, dtype=torch.float64)
+    )
     others = small(relation, n_neighbors=3)
     fitted_with_rows(others, X[~own], y[~own])  # nor to any row with a label
     seen_alone, _ = fitted_with_rows(others, X[~own], y[~own])

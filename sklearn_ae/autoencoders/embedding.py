@@ -128,7 +128,7 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
     rows are placed by `transform`, and the decoder keeps codes from collapsing.
 
     - "laplacian": codes of neighbours are near each other, by a heat kernel, as in
-      Laplacian eigenmaps: ℓ = φ_ij ‖z_i − z_j‖².
+      Laplacian eigenmaps: ℓ = φ_ij ‖z_i − z_j‖², φ with a mean of one.
     - "mds": codes are as far from each other as rows are, as in metric
       multidimensional scaling: ℓ = (‖z_i − z_j‖ − ‖x_i − x_j‖)².
     - "margin": codes of neighbours are near each other, ℓ = ‖z_i − z_j‖², all others a
@@ -143,9 +143,10 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
     embedding : {"laplacian", "mds", "margin"}, default="laplacian"
         What is wanted of pairs.
     embedding_weight : float, default=10.0
-        λ; 0 is the plain autoencoder.
+        λ; 0 is the plain autoencoder. With "laplacian" a large one also makes codes
+        small, which the decoder undoes; "margin" keeps them apart.
     reconstruction_weight : float, default=1.0
-        γ; with 0 the decoder learns nothing, and "laplacian" puts all codes at one
+        γ; with 0 the decoder learns nothing, and "laplacian" draws all codes to one
         place.
     n_neighbors : int, default=5
         Of each row; not used by "mds".

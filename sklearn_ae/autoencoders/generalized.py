@@ -158,7 +158,9 @@ class GeneralizedAutoencoder(ComposedAutoencoder):
     -----
     Relations are those within the rows that one call of `fit` or `partial_fit` is
     given; held-out rows (`early_stopping`) are related to all of these. `score` is
-    minus the error of restoring a row itself, with any relation.
+    minus the error of restoring a row itself, with any relation: relatives are restored
+    in its place, and where they also repel, what sets a row apart is exaggerated (with
+    "isomap" about tenfold, 1 / `self_weight`). It is the codes that are learned then.
 
     References
     ----------
