@@ -48,7 +48,8 @@ ALIKE |= {"ContractiveAutoencoder-deep", "ConvolutionalAutoencoder-repeat"}
 ALIKE |= {"KSparseAutoencoder-free", "SparseAutoencoder-l1"}
 ALIKE |= {"AdversarialAutoencoder-uniform", "Autoencoder-smooth"}
 ALIKE |= {"ImportanceWeightedAutoencoder-small", "VariationalAutoencoder-fixed"}
-ALIKE |= {"StackedAutoencoderPretrainer-float64"}
+ALIKE |= {"EmbeddingAutoencoder-margin", "GeneralizedAutoencoder-lle"}
+ALIKE |= {"SplitBrainAutoencoder-affine", "StackedAutoencoderPretrainer-float64"}
 ALIKE |= {"StackedAutoencoderClassifier-stopping"}  # with too few epochs to classify
 # float32 rounds sums over 500 units to 1e-6; the check of subsets allows 1e-7
 ALIKE |= {"StackedAutoencoderPretrainer"}
