@@ -347,7 +347,7 @@ def test_new_rows_are_placed_by_the_encoder():
 # -- batches, solvers, kinds of rows ---------------------------------------------
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 7, 39, 40, 100])
+@pytest.mark.parametrize("batch_size", [1, 7, 39, 40])
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 def test_any_batch_size(embedding, batch_size):
     X = rows()
@@ -370,7 +370,7 @@ def test_fits_are_deterministic(embedding, solver, untouched_global_state):
 
 
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
-@pytest.mark.parametrize("kind", ["csr", "csc", "float32", "memmap", "uint8"])
+@pytest.mark.parametrize("kind", ["csr", "float32", "memmap", "uint8"])
 @pytest.mark.parametrize("batch_size", [9, 40])
 def test_kinds_of_rows(embedding, kind, batch_size, tmp_path):
     """As the same numbers in an array of float64; sparse X where none is centred."""
@@ -382,7 +382,6 @@ def test_kinds_of_rows(embedding, kind, batch_size, tmp_path):
         np.save(tmp_path / "X.npy", X.astype(np.float32))
     given = {
         "csr": lambda: sp.csr_array(X),
-        "csc": lambda: sp.csc_matrix(X),
         "float32": lambda: X.astype(np.float32),
         "memmap": lambda: np.load(tmp_path / "X.npy", mmap_mode="r"),
         "uint8": lambda: X.astype(np.uint8),

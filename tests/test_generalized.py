@@ -305,7 +305,7 @@ def test_mfa_with_few_labels_has_a_least_value(own, share):
     X, y = rows(90)
     y = np.where(np.arange(90) % share, -1, np.arange(90) // share % 3)
     model = small("mfa", n_neighbors=2, n_impostors=4, self_weight=own)
-    model.set_params(solver="lbfgs", max_iter=60)
+    model.set_params(solver="lbfgs", max_iter=25)
     if own == "auto" or own > 1 / 3:
         curve = model.fit(X, y).loss_curve_
         assert curve[-1] >= 0.0 and curve[-1] <= curve[0]
@@ -380,7 +380,7 @@ def test_rows_read_by_the_batch(case, monkeypatch):
 
 
 @pytest.mark.parametrize("case", ALL)
-@pytest.mark.parametrize("kind", ["csr", "csc", "float32", "memmap", "uint8", "list"])
+@pytest.mark.parametrize("kind", ["csr", "float32", "memmap", "uint8"])
 def test_kinds_of_rows(case, kind, tmp_path):
     """★ As the same numbers in an array of float64; sparse X where none is centred."""
     X, y = rows()
@@ -391,13 +391,11 @@ def test_kinds_of_rows(case, kind, tmp_path):
         np.save(tmp_path / "X.npy", X.astype(np.float32))
     given = {
         "csr": lambda: sp.csr_array(X),
-        "csc": lambda: sp.csc_matrix(X),
         "float32": lambda: X.astype(np.float32),
         "memmap": lambda: np.load(tmp_path / "X.npy", mmap_mode="r"),
         "uint8": lambda: X if "sigmoid" in case else X.astype(np.uint8),
-        "list": X.tolist,
     }[kind]()
-    params = {"standardize": False, "batch_size": 9, "max_iter": 3}
+    params = {"standardize": False, "batch_size": 9}
     dense = one_of(case, **params).fit(X, y)
     model = one_of(case, **params).fit(given, y)
     codes = dense.transform(X)
@@ -418,23 +416,28 @@ def test_rows_are_left_as_they_are(case):
 
 @pytest.mark.parametrize("case", ALL)
 def test_held_out_rows_have_their_own_targets(case, fitted_with_rows):
-    """Those they would have in training: they are related to all rows."""
+    """Those they would have if all rows were there; others know nothing of them."""
     X, y = rows()
     given = {"linear_path": False, "standardize": False}
     every, _ = fitted_with_rows(one_of(case, **given), X, y)
+    whole = every.everything()
     model = one_of(case, early_stopping=True, validation_fraction=0.25, **given)
     seen, held = fitted_with_rows(model, X, y)
     assert len(seen) == 36 and len(held) == 12
-    whole = every.everything()
-    for part in (seen, held):
-        batch, chosen = part.everything(), torch.tensor(part.subset)
-        torch.testing.assert_close(batch.x, whole.x[chosen])
-        torch.testing.assert_close(batch.target, whole.target[chosen])
-        torch.testing.assert_close(batch.weight, whole.weight[chosen])
+    few, _ = fitted_with_rows(one_of(case, **given), X[seen.subset], y[seen.subset])
+    wanted = few.everything()
+    for part, x, target, weight in (
+        (seen, wanted.x, wanted.target, wanted.weight),
+        (held, *(whole[i][torch.tensor(held.subset)] for i in (0, 1, 3))),
+    ):
+        batch = part.everything()
+        torch.testing.assert_close(batch.x, x)
+        torch.testing.assert_close(batch.target, target)
+        torch.testing.assert_close(batch.weight, weight)
     assert len(model.validation_loss_curve_) == model.n_iter_
 
 
-@pytest.mark.parametrize("batch_size", [1, 5, 47, 48, 1000])
+@pytest.mark.parametrize("batch_size", [1, 5, 48])
 @pytest.mark.parametrize("case", ["class", "lle", "isomap-sigmoid"])
 def test_any_batch_has_the_targets_of_its_rows(case, batch_size, fitted_with_rows):
     X, y = rows()
@@ -517,7 +520,8 @@ def test_any_number_of_rounds(max_iter, n_rounds, solver, seen_by_nearest):
     X, _ = rows()
     params = {"solver": solver, "early_stopping": True, "batch_size": 13}
     model = small(max_iter=max_iter, n_rounds=n_rounds, **params).fit(X)
-    assert len(seen_by_nearest) <= min(max_iter, n_rounds)
+    # in each round for those that are held out, and for the others
+    assert len(seen_by_nearest) <= 2 * min(max_iter, n_rounds)
     assert model.n_iter_ == max_iter and np.isfinite(model.loss_curve_).all()
 
 
@@ -558,6 +562,8 @@ def test_best_weights_are_those_of_the_last_round(monkeypatch):
         max_iter=8,
         n_rounds=2,
         early_stopping=True,
+        validation_fraction=0.3,
+        linear_path=False,
         callbacks=[Weights()],
         n_iter_no_change=100,
         learning_rate="constant",
@@ -567,8 +573,7 @@ def test_best_weights_are_those_of_the_last_round(monkeypatch):
     assert len(calls) == 4 and curve[4:].min() > curve[:4].min()
     left = flat(model.module_)
     places = [i for i, kept in enumerate(Weights.seen) if torch.equal(kept, left)]
-    # those the second round began with are among its candidates
-    assert places == [4 + int(curve[4:].argmin())] or places == [3]
+    assert places == [4 + int(curve[4:].argmin())]
 
 
 def test_training_is_not_stopped_before_the_last_round():
@@ -678,14 +683,14 @@ def test_classes_are_learned_where_pca_leaves_little(noise):
 @pytest.mark.parametrize("case", ["class", "laplacian", "lle", "isomap", "mfa"])
 def test_loss_has_a_least_value_and_falls_to_it(case):
     X, y = rows()
-    curve = one_of(case, solver="lbfgs", max_iter=150).fit(X, y).loss_curve_
+    curve = one_of(case, solver="lbfgs", max_iter=40).fit(X, y).loss_curve_
     assert curve[-1] < curve[0] and curve[-1] > 0.0
 
 
 def test_isomap_with_a_sigmoid_has_a_least_value_below_zero():
     """A sum of −x̂·t over rows: where rows lie in the cube's corners."""
     X, y = rows()
-    model = one_of("isomap-sigmoid", solver="lbfgs", max_iter=150).fit(X, y)
+    model = one_of("isomap-sigmoid", solver="lbfgs", max_iter=40).fit(X, y)
     assert model.loss_curve_[-1] < min(model.loss_curve_[0], 0.0)
     assert model.reconstruct(X).min() >= 0.0 and model.reconstruct(X).max() <= 1.0
 
@@ -826,7 +831,7 @@ def test_fewer_rows_than_neighbours(relation, no_steps):
 def test_fewer_rows_of_a_class_than_neighbours(names, no_steps):
     X, y = rows()
     y = np.array(names)[np.where(np.arange(48) < 5, 0, 1 + y % 2)]
-    wording = rf"n_neighbors=5 .* rows of class {names[0]!r} = 5"
+    wording = r"n_neighbors=5 .* rows of the smallest class = 5"
     with pytest.raises(ValueError, match=wording):
         small("mfa").fit(X, y)
     with pytest.raises(AssertionError, match="came to training"):
@@ -837,7 +842,7 @@ def test_fewer_rows_of_a_class_than_neighbours(names, no_steps):
 def test_fewer_rows_of_other_classes_than_impostors(names, no_steps):
     X, y = rows()
     y = np.array(names)[np.where(np.arange(48) < 12, 0, 1)]
-    wording = rf"n_impostors=13 .*Of others than {names[1]!r} there are 12"
+    wording = r"n_impostors=13 .*Beside the largest class there are 12"
     given = {"n_neighbors": 3, "self_weight": "auto"}
     with pytest.raises(ValueError, match=wording):
         small("mfa", n_impostors=13, **given).fit(X, y)
@@ -907,3 +912,43 @@ def test_absolute_error_has_no_mean_to_restore(untrained):
     untrained()
     with pytest.raises(ValueError, match="The 'loss' parameter"):
         small(loss="absolute_error").fit(X)
+
+
+def test_stream_goes_on_with_few_labels():
+    """The first call needs classes; after it one is enough, or none."""
+    X, y = rows()
+    model = small("class").partial_fit(X, y)
+    for few in (np.zeros(10), np.full(10, -1)):
+        assert np.isfinite(model.partial_fit(X[:10], few).loss_)
+    with pytest.raises(ValueError, match="requires y"):
+        model.partial_fit(X[:10])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.partial_fit(X[:10], np.zeros(9))
+
+
+def test_rows_without_labels_restore_themselves_alone():
+    X, y = rows()
+    model, plain = small("class").partial_fit(X, y), small("identity").partial_fit(X)
+    plain.module_.load_state_dict(model.module_.state_dict())
+    batch = bridge.Batch(torch.tensor(X), torch.tensor(X))
+    assert torch.equal(
+        model.module_.loss(batch)["reconstruction"],
+        plain.module_.loss(batch)["reconstruction"],
+    )
+
+
+@pytest.mark.parametrize("self_weight", [1e-300, 1e-9])
+def test_self_weight_next_to_nothing_is_none(self_weight, no_steps):
+    X, _ = rows()
+    with pytest.raises(ValueError, match="has no least value with self_weight"):
+        small("isomap", self_weight=self_weight).fit(X)
+
+
+def test_bandwidth_is_of_rows_not_of_codes(monkeypatch):
+    X, _ = rows()
+    given, heat = [], relations.heat
+    monkeypatch.setattr(
+        relations, "heat", lambda d, t: (given.append(t), heat(d, t))[1]
+    )
+    small(bandwidth=0.1, n_rounds=2).fit(X)
+    assert given == [0.1, "auto"]

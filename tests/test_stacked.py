@@ -26,7 +26,9 @@ from sklearn_ae import (
     Autoencoder,
     ConvolutionalAutoencoder,
     DenoisingAutoencoder,
+    GeneralizedAutoencoder,
     KSparseAutoencoder,
+    StackedAutoencoderClassifier,
     StackedAutoencoderPretrainer,
     load,
     save,
@@ -971,3 +973,54 @@ def test_class_of_one_row_cannot_be_held_out(X, untrained):
     untrained()
     with pytest.raises(ValueError, match="two rows of each"):
         model.fit(X, y)
+
+
+def of_classes():
+    """Return a stack whose second layer learns from labels."""
+    top = GeneralizedAutoencoder(
+        2, relation="class", max_iter=3, dtype="float64", random_state=0
+    )
+    return StackedAutoencoderPretrainer(estimators=[clone(CALM), top], random_state=0)
+
+
+def test_layer_that_learns_from_labels(X):
+    """They come to it, and are asked for before the layers below are trained."""
+    model = of_classes().fit(X, Y)
+    below, top = model.estimators_
+    alone = clone(top).fit(below.transform(X), Y)
+    equal(model.transform(X), alone.transform(below.transform(X)))
+    assert model.__sklearn_tags__().target_tags.required
+    assert not stack(2).__sklearn_tags__().target_tags.required
+
+
+@pytest.mark.parametrize("pretrain", [True, False])
+def test_layer_that_learns_from_labels_below_a_classifier(pretrain, X):
+    model = StackedAutoencoderClassifier(
+        of_classes(), pretrain=pretrain, max_iter=3, random_state=0
+    )
+    assert set(model.fit(X, Y).predict(X)) <= {0, 1}
+
+
+def test_layer_without_its_labels(X, untrained):
+    untrained()
+    with pytest.raises(ValueError, match=r"Layer 'gen.*' does not fit: .*requires y"):
+        of_classes().fit(X)
+
+
+@pytest.mark.parametrize("relation", ["laplacian", "lle", "isomap", "class", "mfa"])
+def test_relations_of_codes_that_are_computed_when_read(relation, X, monkeypatch):
+    top = GeneralizedAutoencoder(
+        2,
+        relation=relation,
+        max_iter=3,
+        n_rounds=2,
+        n_landmarks=60,
+        dtype="float64",
+        random_state=0,
+    )
+    layers = [clone(CALM).set_params(random_state=0), top]
+    model = StackedAutoencoderPretrainer(estimators=layers)
+    held = clone(model).fit(X, Y).transform(X)
+    for module in (bridge, start):
+        monkeypatch.setattr(module, "CACHE_BYTES", 1000)
+    np.testing.assert_allclose(model.fit(X, Y).transform(X), held, atol=1e-4)

@@ -34,7 +34,7 @@ from sklearn_ae.engine.bridge import Batch, Relations, Rows
 from sklearn_ae.engine.params import Interval, OneOf
 from sklearn_ae.engine.related import Neighbours
 from sklearn_ae.parts.penalties import KLSparsity, Penalty
-from sklearn_ae.parts.sparse import dense
+from sklearn_ae.parts.sparse import dense, full_precision
 
 __all__ = ["EmbeddingAutoencoder", "EmbeddingModule"]
 
@@ -108,9 +108,11 @@ class EmbeddingModule(AutoencoderModule):
         """
         first, second, _, near = batch.pairs
         drawn = (z[first] - z[second]).square().sum(1).mean()
-        own = z[: batch.target.shape[0]]
-        squares = own.square().sum(1)
-        squares = squares[:, None] + squares - 2.0 * own @ own.T
+        own = z[: batch.target.shape[0]].to(self.hyper.margin.dtype)
+        with full_precision(z.device.type):  # differences of what may be large
+            own = own - own.mean(0)
+            squares = own.square().sum(1)
+            squares = squares[:, None] + squares - 2.0 * own @ own.T
         apart = torch.relu(self.hyper.margin - squares).masked_fill(near, 0.0)
         return drawn + apart.sum() / (~near).sum().clamp_min(1)
 
@@ -122,6 +124,8 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
 
     .. math:: \lambda\, \mathbb{E}_{ij}\, \ell(z_i, z_j, \varphi_{ij})
               + \gamma\, \mathbb{E}\,[-\log p(x \mid g(z))]
+              + \beta \sum_j \mathrm{KL}(\rho \| \hat\rho_j)
+              + \frac{\alpha}{2} \sum \|W\|^2
 
     in nats per sample, with distances in the network's units (see `standardize`). It is
     an embedding that the autoencoder regularises: the encoder is a function, so new

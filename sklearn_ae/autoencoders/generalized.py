@@ -28,15 +28,15 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils import Tags
+from sklearn.utils import Tags, check_consistent_length
 from torch import Tensor
 
 from sklearn_ae.autoencoders import relations
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
-from sklearn_ae.engine.bridge import Batch, Relations, Rows, Units
-from sklearn_ae.engine.inputs import value_range
-from sklearn_ae.engine.labels import Labels
+from sklearn_ae.engine.bridge import CACHE_BYTES, Batch, Relations, Rows, Units
+from sklearn_ae.engine.inputs import rows_of, value_range
+from sklearn_ae.engine.labels import Labels, labelled_rows
 from sklearn_ae.engine.params import Interval, OneOf
 from sklearn_ae.engine.related import Relation, Targets
 from sklearn_ae.parts.sparse import dense, sparse_squared_error
@@ -132,16 +132,17 @@ class GeneralizedAutoencoder(ComposedAutoencoder):
         Nearest rows of other classes, for "mfa".
     bandwidth : float or "auto", default="auto"
         t of the heat kernel exp(−d²/t), in squared units of X; "auto" is the mean of
-        squared distances between neighbours.
+        squared distances between neighbours, and what is used between codes.
     n_landmarks : int, default=200
         Rows whose geodesic distances to all rows "isomap" knows, drawn at random; with
-        as many as X has it is exact. They take n_samples × n_landmarks numbers.
+        as many as X has it is exact. Memory for about seven numbers is taken for each
+        pair of a row and a landmark.
     self_weight : float or "auto", default="auto"
         s_ii, what is added for the row itself; the others' weights have a sum of 1, on
         average and without their signs. "auto" is 0 where there is a least value, or
-        `output_activation` is chosen. Else it is 0.1 for "isomap" (about what makes the
-        Gram matrix positive semi-definite), and the share of impostors among neighbours
-        for "mfa".
+        `output_activation` is chosen. Else it is 0.1 for "isomap" (on images about what
+        makes the Gram matrix positive semi-definite), and the share of impostors among
+        neighbours for "mfa".
     n_rounds : int, default=1
         Rounds that training is divided into. From the second on, neighbours, weights
         and distances are those of the codes. "identity" and "class" have one.
@@ -157,10 +158,12 @@ class GeneralizedAutoencoder(ComposedAutoencoder):
     Notes
     -----
     Relations are those within the rows that one call of `fit` or `partial_fit` is
-    given; held-out rows (`early_stopping`) are related to all of these. `score` is
+    given. Rows that `early_stopping` holds out have no part in what others restore, but
+    are themselves judged by all rows that they are related to. `score` is
     minus the error of restoring a row itself, with any relation: relatives are restored
     in its place, and where they also repel, what sets a row apart is exaggerated (with
-    "isomap" about tenfold, 1 / `self_weight`). It is the codes that are learned then.
+    "isomap" several times, the more the lower `self_weight`). It is the codes that are
+    learned then.
 
     References
     ----------
@@ -233,7 +236,7 @@ class GeneralizedAutoencoder(ComposedAutoencoder):
     @property
     def _attracts(self) -> bool:
         """Whether all S_i are positive."""
-        return self._attraction + self._own > 0
+        return self._attraction + self._own > 1e-6
 
     def _module_config(self, n_features: int) -> dict[str, Any]:
         return {**super()._module_config(n_features), "attracts": self._attracts}
@@ -286,27 +289,33 @@ class GeneralizedAutoencoder(ComposedAutoencoder):
     def _labels(
         self, X: Any, y: Any, resume: bool
     ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:
-        n_rows, k = X.shape[0], self.n_neighbors
+        labels = None
+        if self.relation in SUPERVISED:
+            labels = np.full(X.shape[0], -1)
+            if resume and self.relation == "class" and y is not None:
+                check_consistent_length(X, y)  # a stream may go on with few labels
+                known, rows = labelled_rows(y)
+                labels[rows] = np.unique(known, return_inverse=True)[1]
+            else:
+                known = Labels.of(y, X, self)
+                labels[known.rows] = known.places
+        self._check_enough(X.shape[0], labels)
+        return labels, {}, {}
+
+    def _check_enough(self, n_rows: int, labels: NDArray[np.intp] | None) -> None:
+        """Raise ValueError where rows have fewer neighbours than asked for."""
         if self.relation in ("isomap", "lle", "laplacian"):
-            relations.check_enough(n_rows, k)
-        if self.relation not in SUPERVISED:
-            return None, {}, {}
-        known = Labels.of(y, X, self)
-        labels = np.full(n_rows, -1)
-        labels[known.rows] = known.places
-        if self.relation == "mfa":
-            sizes = np.bincount(known.places)
-            names = known.classes.tolist()
-            smallest = names[sizes.argmin()]
-            relations.check_enough(sizes.min(), k, f"rows of class {smallest!r}")
-            others = len(known.rows) - sizes.max()
+            relations.check_enough(n_rows, self.n_neighbors)
+        if self.relation == "mfa" and labels is not None:
+            sizes = np.bincount(labels[labels >= 0], minlength=1)
+            smallest, others = sizes.min(), sizes.sum() - sizes.max()
+            of = "rows of the smallest class"
+            relations.check_enough(smallest, self.n_neighbors, of)
             if self.n_impostors > others:
                 raise ValueError(
                     f"n_impostors={self.n_impostors} needs as many rows of other "
-                    f"classes. Of others than {names[sizes.argmax()]!r} there are "
-                    f"{others}."
+                    f"classes. Beside the largest class there are {others}."
                 )
-        return labels, {}, {}
 
     @property
     def _n_rounds(self) -> int:
@@ -318,28 +327,56 @@ class GeneralizedAutoencoder(ComposedAutoencoder):
         labels: NDArray[np.intp] | None,
         codes: NDArray[Any] | None,
         seed: int,
-    ) -> Callable[[Rows, bool], Relations] | None:
+    ) -> Callable[[Rows, bool], Relations | None] | None:
         if self.relation == "identity":
             return None
-        weights, sources = self._weights(X, labels, X if codes is None else codes, seed)
+
+        def targets(rows: Rows, held_out: bool) -> Relations | None:
+            if rows.subset is None or held_out:
+                relation = self._relation(X, labels, codes, seed)
+                return None if relation is None else Targets(rows, relation)
+            # what is held out has no part in what others are to restore
+            own = rows_of(X, rows.subset, CACHE_BYTES)
+            of_rows = (None if a is None else a[rows.subset] for a in (labels, codes))
+            relation = self._relation(own, *of_rows, seed)
+            return None if relation is None else Targets(rows, relation)
+
+        return targets
+
+    def _relation(
+        self,
+        X: Any,
+        labels: NDArray[np.intp] | None,
+        codes: NDArray[Any] | None,
+        seed: int,
+    ) -> Relation | None:
+        """Return what the rows of X are to restore; None is each row itself."""
+        self._check_enough(X.shape[0], labels)
         alone = np.zeros(X.shape[0], bool) if labels is None else labels < 0
+        if alone.all():
+            return None
+        weights, sources = self._weights(X, labels, codes, seed)
         weights = weights / (abs(weights).sum() / (~alone).sum() or 1.0)
         own = self._own + alone
         total = weights.sum(axis=1) + own
         if self._attracts:
             weights = weights.multiply(1.0 / total[:, None]).tocsr()
             own = own / total
-        relation = Relation(weights, sources, own, total)
-        return lambda rows, held_out: Targets(rows, relation)
+        return Relation(weights, sources, own, total)
 
     def _weights(
-        self, X: Any, labels: NDArray[np.intp] | None, F: Any, seed: int
+        self,
+        X: Any,
+        labels: NDArray[np.intp] | None,
+        codes: NDArray[Any] | None,
+        seed: int,
     ) -> tuple[Any, Any]:
         """Return s, of shape (n_rows, n_sources), and the sources.
 
-        Rows are related as rows of `F` are, which is X or their codes.
+        Rows are related as their codes are, if there are any.
         """
         k, n_rows = int(self.n_neighbors), X.shape[0]
+        F = X if codes is None else codes
         if self.relation == "class":
             member = relations.members(labels)
             return member, relations.class_means(X, member)
@@ -349,7 +386,8 @@ class GeneralizedAutoencoder(ComposedAutoencoder):
             return relations.margin_weights(F, labels, k, int(self.n_impostors)), X
         if self.relation == "laplacian":
             distances, indices = relations.nearest(F, k)
-            weights = relations.heat(distances, self.bandwidth)
+            bandwidth = self.bandwidth if codes is None else "auto"
+            weights = relations.heat(distances, bandwidth)
             return relations.as_graph(indices, weights, n_rows), X
         n_landmarks = min(int(self.n_landmarks), n_rows)
         gram, landmarks = relations.landmark_gram(F, k, n_landmarks, seed)

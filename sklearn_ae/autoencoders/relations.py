@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components, dijkstra
 from sklearn.neighbors import NearestNeighbors
 
-from sklearn_ae.engine.inputs import is_sparse, row_chunks
+from sklearn_ae.engine.inputs import LazyRows, is_sparse, row_chunks
 
 __all__ = [
     "check_enough",
@@ -31,6 +31,8 @@ __all__ = [
 
 #: The weight of a row's nearest neighbour, at least.
 _FAINT = 1e-30
+#: Neighbours among which a link between parts of a graph is looked for.
+_AROUND = 64
 #: The way between two rows at one place: a sparse graph has no way of length 0.
 _NO_WAY = np.finfo(np.float64).tiny
 
@@ -46,12 +48,26 @@ def check_enough(n_rows: int, n_neighbors: int, of: str = "n_samples") -> None:
         )
 
 
+def in_memory(F: Any) -> Any:
+    """Return rows as an array or CSR of floats, as scikit-learn wants them.
+
+    Of whole numbers it would find neighbours by all distances at once.
+    """
+    F = F[:] if isinstance(F, LazyRows) else F
+    if F.dtype.kind == "f":
+        return F
+    return F.astype(np.float32 if F.dtype.itemsize < 4 else np.float64)
+
+
 def nearest(F: Any, k: int, among: Any = None) -> Graph:
     """Return distances to and numbers of the `k` nearest, each (n_rows, k).
 
     They are other rows of `F`, or rows of `among`.
     """
-    index = NearestNeighbors(n_neighbors=k).fit(F if among is None else among)
+    F = in_memory(F)
+    index = NearestNeighbors(n_neighbors=k).fit(
+        F if among is None else in_memory(among)
+    )
     return index.kneighbors(None if among is None else F)
 
 
@@ -101,7 +117,7 @@ def lle_weights(F: Any, k: int, reg: float = 1e-3) -> sp.csr_array:
 
     M restores each row from its neighbours: barycentric weights, which sum to one.
     """
-    n_rows = F.shape[0]
+    F, n_rows = in_memory(F), F.shape[0]
     _, indices = nearest(F, k)
     weights = np.empty(indices.shape)
     for start, stop in row_chunks(n_rows, max(k * F.shape[1], k * k)):
@@ -131,7 +147,7 @@ def landmark_gram(
     Λ holds squared geodesic distances; H takes away the mean over the landmarks. With
     as many landmarks as rows it is Isomap's Gram matrix.
     """
-    n_rows = F.shape[0]
+    F, n_rows = in_memory(F), F.shape[0]
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(n_rows)[:n_landmarks])
     distances, indices = nearest(F, k)
@@ -153,20 +169,49 @@ def _connected(F: Any, graph: sp.csr_array) -> sp.csr_array:
             UserWarning,
             stacklevel=2,
         )
+        around = nearest(F, min(_AROUND, F.shape[0] - 1))
     while n_parts > 1:
-        links = []
-        for number in range(n_parts):
-            inside = np.flatnonzero(part == number)
-            outside = np.flatnonzero(part != number)
-            distance, place = nearest(F[inside], 1, among=F[outside])
-            closest = int(distance[:, 0].argmin())
-            link = (inside[closest], outside[place[closest, 0]], distance[closest, 0])
-            links.append(link)
-        first, second, lengths = map(np.array, zip(*links))
+        links = _short_links(part, *around)
+        if not len(links[0]):  # large parts, of which there are few
+            links = _links(F, part, n_parts)
+        first, second, lengths = links
         new = (np.maximum(lengths, _NO_WAY), (first, second))
         graph = graph + sp.csr_array(new, graph.shape)
         n_parts, part = connected_components(graph, directed=False)
     return graph
+
+
+Links = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
+
+
+def _short_links(
+    part: NDArray[np.intp], distances: NDArray[np.float64], indices: NDArray[np.intp]
+) -> Links:
+    """Return each part's shortest link to another one, where neighbours are of two."""
+    crosses = part[indices] != part[:, None]
+    rows = np.flatnonzero(crosses.any(axis=1))
+    columns = crosses[rows].argmax(axis=1)
+    lengths = distances[rows, columns]
+    order = np.lexsort((lengths, part[rows]))
+    _, firsts = np.unique(part[rows[order]], return_index=True)
+    best = order[firsts]
+    return rows[best], indices[rows[best], columns[best]], lengths[best]
+
+
+def _links(F: Any, part: NDArray[np.intp], n_parts: int) -> Links:
+    """Return each part's shortest link to another one."""
+    links = []
+    for number in range(n_parts):
+        inside, outside = (
+            np.flatnonzero(part == number),
+            np.flatnonzero(part != number),
+        )
+        distance, place = nearest(F[inside], 1, among=F[outside])
+        closest = int(distance[:, 0].argmin())
+        row, other = inside[closest], outside[place[closest, 0]]
+        links.append((row, other, distance[closest, 0]))
+    first, second, lengths = map(np.array, zip(*links))
+    return first, second, lengths
 
 
 def margin_weights(

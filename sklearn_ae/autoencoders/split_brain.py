@@ -149,7 +149,8 @@ class _Pair(Constraint):
         is_array = getattr(value, "ndim", None) == 2 and hasattr(value, "tolist")
         if not isinstance(value, list | tuple) and not is_array:
             return False
-        return len(value) == 2 and all(self.part.allows(part) for part in value)
+        parts = [list(part) if isinstance(part, range) else part for part in value]
+        return len(parts) == 2 and all(map(self.part.allows, parts))
 
     def __str__(self) -> str:
         return "a pair of arrays of ints in the range [0, inf)"
@@ -211,7 +212,7 @@ class SplitBrainAutoencoder(ImageAutoencoder):
     -----
     With ``split="channels"`` predictions outside of what RGB can show are clipped.
     Errors and scores are of RGB, in the units of X; loss and `jacobian_norm` are of
-    Lab.
+    Lab. In a stream the first call of `partial_fit` settles bins and the range of RGB.
 
     References
     ----------

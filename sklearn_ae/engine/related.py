@@ -48,17 +48,17 @@ class Targets:
     rows : Rows
         What is handed out. Where it holds its tensors, the targets are held too.
     relation : Relation
-        Of the rows of ``rows.X``.
+        Of these rows, or of all rows of ``rows.X``.
     """
 
     def __init__(self, rows: Rows, relation: Relation) -> None:
         self.read, self.device, self.X = rows.read, rows.device, rows.X
-        chosen = np.arange(rows.X.shape[0]) if rows.subset is None else rows.subset
-        self.numbers, self.own = chosen, relation.own[chosen]
-        self.weights, self.sources = relation.weights[chosen], relation.sources
-        self.total = torch.tensor(
-            relation.total[chosen], dtype=rows.dtype, device=rows.device
-        )
+        every = np.arange(len(rows))
+        self.numbers = every if rows.subset is None else rows.subset
+        chosen = every if len(relation.own) == len(rows) else self.numbers
+        self.own, self.sources = relation.own[chosen], relation.sources
+        self.weights, total = relation.weights[chosen], relation.total[chosen]
+        self.total = torch.tensor(total, dtype=rows.dtype, device=rows.device)
         self.cached: Tensor | None = None
         if rows.cached is not None:
             cached = torch.empty_like(rows.cached)
@@ -126,11 +126,13 @@ class Neighbours:
         """Return the batch with pairs of neighbours; its rows are those of `index`."""
         n_rows, k = self.indices.shape
         own, n = index.numpy(), len(index)
-        place = np.full(n_rows, -1)
-        place[own] = np.arange(n)
-        inside = place[self.indices[own]]  # where each one's neighbours are, if here
-        first, column = np.nonzero(inside >= 0)
         near = None
+        if self.tells_near or n == n_rows:
+            place = np.full(n_rows, -1)
+            place[own] = np.arange(n)
+            # where each one's neighbours are in the batch, if they are
+            inside = place[self.indices[own]]
+            first, column = np.nonzero(inside >= 0)
         if self.tells_near:
             near = torch.eye(n, dtype=torch.bool)
             near[first, inside[first, column]] = True

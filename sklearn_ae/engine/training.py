@@ -109,7 +109,9 @@ def train(
         inputs.check_every_feature_observed(X, train_rows)
 
     with torch.inference_mode(False), torch.enable_grad():  # whatever the caller is in
-        labels, classes, of_classes = estimator._labels(X, y, resume)
+        labels, classes, of_classes = None, {}, {}
+        if steps:
+            labels, classes, of_classes = estimator._labels(X, y, resume)
         config = {**estimator._module_config(X.shape[1]), **of_classes}
         module = build_module(estimator._module_class, config, dtype, draw)
         if resume:

@@ -273,7 +273,7 @@ class StackedAutoencoderClassifier(
             task = context.subcontext(task_name="pretraining")
             with task.propagate_callback_context(stack):
                 task.call_on_fit_task_begin(estimator=self, X=X)
-                stack.fit(X)
+                stack.fit(X, y)
                 task.call_on_fit_task_end(estimator=self, X=X)
         elif not frozen:
             stack._begin(X)

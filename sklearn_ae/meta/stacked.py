@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.utils import Bunch, Tags
+from sklearn.utils import Bunch, Tags, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.autoencoders.denoising import DenoisingAutoencoder
@@ -240,21 +240,24 @@ class StackedAutoencoderPretrainer(
         return layers
 
     def _first_layer(self) -> Any:
-        if "estimators_" in vars(self):
-            return self.estimators_[0]
+        fitted = vars(self).get("estimators_")
+        return fitted[0] if fitted else self._kinds_of_layers()[0]
+
+    def _kinds_of_layers(self) -> list[Any]:
         if _AUTOENCODERS.allows(self.estimators):
-            return named_items(self.estimators)[0][1]
+            return [layer for _, layer in named_items(self.estimators)]
         if _AUTOENCODER.allows(self.estimator):
-            return self.estimator
-        return default_layer()  # where another is wrong, fit will say so
+            return [self.estimator]
+        return [default_layer()]  # where another is wrong, fit will say so
 
     def _check_values(self, X: Any, loss: str) -> None:
         self._first_layer()._check_values(X, loss)
 
     def _check_layers(
-        self, layers: list[tuple[str, Any]], n_rows: int, n_features: int
+        self, layers: list[tuple[str, Any]], X: Any, y: Any = None, trains: bool = True
     ) -> None:
-        """Raise ValueError where a layer cannot stand on the one below."""
+        """Raise ValueError where a layer cannot stand on the one below, or learn."""
+        n_rows, n_features = X.shape
         below: dict[str, Any] = {}
         first = layers[0][1]
         for name, layer in layers:
@@ -270,6 +273,8 @@ class StackedAutoencoderPretrainer(
                 dtype = training.compute_dtype(layer.dtype)
                 training.build_module(layer._module_class, config, dtype, seed=0)
                 training.split(layer, n_rows, seed=0, streaming=False)
+                if trains:
+                    layer._labels(X, y, resume=False)
             except ValueError as error:
                 raise ValueError(f"Layer {name!r} does not fit: {error}") from error
             code = below.get("code_activation")
@@ -296,8 +301,8 @@ class StackedAutoencoderPretrainer(
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows with a label and without.
         y : array-like of shape (n_samples,) or None
-            Labels, for ``fine_tune="class"`` alone; −1 is no label, but where −1 and 1
-            are the only ones they are two classes.
+            Labels, for ``fine_tune="class"`` and for layers that learn from them; −1 is
+            no label, but where −1 and 1 are the only ones they are two classes.
 
         Returns
         -------
@@ -321,7 +326,7 @@ class StackedAutoencoderPretrainer(
                 labels.check_split(self)
             elif self.fine_tune is not None:
                 training.split(self, X.shape[0], seed=0, streaming=False)
-            self._check_layers(layers, *X.shape)
+            self._check_layers(layers, X, y)
             first._check_values(X, first.loss)
             fitted = self._fit_layers(layers, X, y, labels)
         vars(self).pop("classes_", None)
@@ -342,7 +347,7 @@ class StackedAutoencoderPretrainer(
             task = context.subcontext(task_name=stage)
             with task.propagate_callback_context(layer):
                 task.call_on_fit_task_begin(estimator=self, X=codes)
-                layer.fit(codes)
+                layer.fit(codes, y)
                 task.call_on_fit_task_end(estimator=self, X=codes)
             if number + 1 < n_layers:
                 codes = codes_of(layer, codes)
@@ -388,7 +393,7 @@ class StackedAutoencoderPretrainer(
         """Take on initial weights in all layers, and leave it at that."""
         layers = self._declared()
         X = self._validate(X, reset=True, like=layers[0][1])
-        self._check_layers(layers, *X.shape)
+        self._check_layers(layers, X, trains=False)
         self._seed(layers)
         codes = X
         for _, layer in layers:
@@ -491,7 +496,9 @@ class StackedAutoencoderPretrainer(
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.target_tags.required = self.fine_tune == "class"
+        tags.target_tags.required = self.fine_tune == "class" or any(
+            get_tags(layer).target_tags.required for layer in self._kinds_of_layers()
+        )
         return tags
 
     # -- fitted attributes --------------------------------------------------------
