@@ -49,3 +49,31 @@ def untrained(monkeypatch):
         monkeypatch.setattr(BaseAutoencoder, "_train", trained)
 
     return forbid
+
+
+@pytest.fixture
+def no_steps(monkeypatch):
+    """Forbid the first step: what is wrong is to be found before it."""
+
+    def trained(*given, **named):
+        raise AssertionError("it came to training")
+
+    monkeypatch.setattr(training, "run", trained)
+
+
+@pytest.fixture
+def fitted_with_rows(monkeypatch):
+    """Return what fits a model, and returns the `Rows` that it learned from."""
+    seen, original = [], training.run
+
+    def run(net, rows, rows_valid, **rest):
+        seen.append((rows, rows_valid))
+        return original(net, rows, rows_valid, **rest)
+
+    monkeypatch.setattr(training, "run", run)
+
+    def fit(model, X, y=None):
+        model.fit(X, y)
+        return seen[-1]
+
+    return fit

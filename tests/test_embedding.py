@@ -16,7 +16,6 @@ from skorch.callbacks import Callback
 from sklearn_ae import Autoencoder, EmbeddingAutoencoder
 from sklearn_ae.autoencoders import embedding as embedding_module
 from sklearn_ae.autoencoders import relations
-from sklearn_ae.engine import training
 from sklearn_ae.engine.bridge import Batch
 
 # So few epochs are not meant to converge.
@@ -34,34 +33,6 @@ def small(embedding="laplacian", **params):
     given = {"hidden_layer_sizes": (6,), "max_iter": 2, "dtype": "float64"}
     given = {**given, "random_state": 0, "n_neighbors": 4, **params}
     return EmbeddingAutoencoder(2, embedding=embedding, **given)
-
-
-@pytest.fixture
-def no_steps(monkeypatch):
-    """Forbid the first step: what is wrong is to be found before it."""
-
-    def trained(*given, **named):
-        raise AssertionError("it came to training")
-
-    monkeypatch.setattr(training, "run", trained)
-
-
-@pytest.fixture
-def fitted_with_rows(monkeypatch):
-    """Return what fits a model, and returns the `Rows` that it learned from."""
-    seen, original = [], training.run
-
-    def run(net, rows, rows_valid, **rest):
-        seen.append((rows, rows_valid))
-        return original(net, rows, rows_valid, **rest)
-
-    monkeypatch.setattr(training, "run", run)
-
-    def fit(model, X):
-        model.fit(X)
-        return seen[-1]
-
-    return fit
 
 
 def moved(module):

@@ -20,7 +20,7 @@ from skorch.callbacks import Callback
 
 from sklearn_ae import Autoencoder, GeneralizedAutoencoder, load, save
 from sklearn_ae.autoencoders import generalized, relations
-from sklearn_ae.engine import bridge, training
+from sklearn_ae.engine import bridge
 from sklearn_ae.engine.bridge import Rows, Units
 from sklearn_ae.engine.related import Relation, Targets
 from sklearn_ae.parts.sparse import dense
@@ -44,34 +44,6 @@ def small(relation="laplacian", **params):
     given["n_landmarks"] = 1000
     params = {**given, "random_state": 0, **params}
     return GeneralizedAutoencoder(2, relation=relation, **params)
-
-
-@pytest.fixture
-def no_steps(monkeypatch):
-    """Forbid the first step: what is wrong is to be found before it."""
-
-    def trained(*given, **named):
-        raise AssertionError("it came to training")
-
-    monkeypatch.setattr(training, "run", trained)
-
-
-@pytest.fixture
-def fitted_with_rows(monkeypatch):
-    """Return what fits a model, and returns the `Rows` that it learned from."""
-    seen, original = [], training.run
-
-    def run(net, rows, rows_valid, **rest):
-        seen.append((rows, rows_valid))
-        return original(net, rows, rows_valid, **rest)
-
-    monkeypatch.setattr(training, "run", run)
-
-    def fit(model, X, y=None):
-        model.fit(X, y)
-        return seen[-1]
-
-    return fit
 
 
 # -- s_ij, as the paper has it ---------------------------------------------------

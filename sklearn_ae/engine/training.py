@@ -319,7 +319,8 @@ def _difference(config: Mapping[str, Any], earlier: Any) -> str:
         if not free and value != before.get(name):
             others.append(earlier._objective(value) if name == "loss" else name)
     known = earlier.get_params(deep=False)
-    others = [name for name in others if "=" in name or name in known] or others
+    shown = [name for name in others if "=" in name or name in known]
+    others = shown or ["objective"] * bool(others)
     others += ["standardize"] * (bool(earlier.standardize) != earlier._standardize)
     return ", ".join(others) or "number of features"
 

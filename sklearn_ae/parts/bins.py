@@ -43,11 +43,9 @@ class Bins(nn.Module):
         ordered = x.T.sort(1).values
         places = torch.arange(1, n_bins, device=x.device) * len(x) / n_bins
         self.edges.copy_(ordered[:, places.long()])
-        bins = self.of(x).T
-        counts = torch.zeros_like(self.centres).scatter_add_(
-            1, bins, torch.ones_like(ordered)
-        )
-        sums = torch.zeros_like(self.centres).scatter_add_(1, bins, x.T)
+        bins, blank = self.of(x).T, torch.zeros_like(self.centres, dtype=torch.float64)
+        counts = blank.scatter_add(1, bins, torch.ones_like(ordered).double())
+        sums = blank.scatter_add(1, bins, x.T.double())
         empty = ordered.mean(1, keepdim=True)
         self.centres.copy_(torch.where(counts > 0, sums / counts, empty))
 
