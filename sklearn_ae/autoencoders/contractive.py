@@ -59,13 +59,13 @@ class ContractiveAutoencoder(ComposedAutoencoder):
 
     Examples
     --------
+    >>> from sklearn.base import clone
     >>> from sklearn.datasets import load_digits
     >>> from sklearn_ae import ContractiveAutoencoder
     >>> X = load_digits().data
-    >>> free, contracted = (
-    ...     ContractiveAutoencoder(32, contraction=c, random_state=0).fit(X)
-    ...     for c in (0.0, 10.0)
-    ... )
+    >>> model = ContractiveAutoencoder(32, max_iter=30, random_state=0)
+    >>> free = clone(model).set_params(contraction=0.0).fit(X)
+    >>> contracted = clone(model).set_params(contraction=10.0).fit(X)
     >>> bool(contracted.jacobian_norm(X).mean() < 0.7 * free.jacobian_norm(X).mean())
     True
     """

@@ -170,7 +170,8 @@ class KSparseAutoencoder(ComposedAutoencoder):
     >>> from sklearn.datasets import load_digits
     >>> from sklearn_ae import KSparseAutoencoder
     >>> X = load_digits().data
-    >>> codes = KSparseAutoencoder(200, k=10, random_state=0).fit_transform(X)
+    >>> model = KSparseAutoencoder(200, k=10, max_iter=20, random_state=0)
+    >>> codes = model.fit_transform(X)
     >>> int((codes[0] != 0).sum())
     10
     """
