@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from estimators import Largest
 from scipy.spatial.distance import cdist, pdist
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris
@@ -478,18 +479,6 @@ def test_too_many_rows_at_once(embedding, no_steps, monkeypatch):
     ):
         with pytest.raises(AssertionError, match="came to training"):
             small(embedding, **params).fit(some)
-
-
-class Largest(torch.overrides.TorchFunctionMode):
-    """Keep the size of the largest tensor that is made."""
-
-    numbers = 0
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        made = function(*args, **(kwargs or {}))
-        if isinstance(made, torch.Tensor):
-            self.numbers = max(self.numbers, made.numel())
-        return made
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from estimators import BAD_Y
+from estimators import BAD_Y, Largest
 from scipy.sparse.csgraph import shortest_path
 from scipy.spatial.distance import cdist
 from sklearn.base import clone
@@ -665,18 +665,6 @@ def test_isomap_with_a_sigmoid_has_a_least_value_below_zero():
     model = one_of("isomap-sigmoid", solver="lbfgs", max_iter=40).fit(X, y)
     assert model.loss_curve_[-1] < min(model.loss_curve_[0], 0.0)
     assert model.reconstruct(X).min() >= 0.0 and model.reconstruct(X).max() <= 1.0
-
-
-class Largest(torch.overrides.TorchFunctionMode):
-    """Keep the size of the largest tensor that is made."""
-
-    numbers = 0
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        made = function(*args, **(kwargs or {}))
-        if isinstance(made, torch.Tensor):
-            self.numbers = max(self.numbers, made.numel())
-        return made
 
 
 @pytest.mark.parametrize("relation", RELATIONS)

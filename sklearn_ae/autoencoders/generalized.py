@@ -39,7 +39,7 @@ from sklearn_ae.engine.inputs import rows_of, value_range
 from sklearn_ae.engine.labels import Labels, labelled_rows
 from sklearn_ae.engine.params import Interval, OneOf
 from sklearn_ae.engine.related import Relation, Targets
-from sklearn_ae.parts.sparse import dense, sparse_squared_error
+from sklearn_ae.parts.sparse import dense
 
 __all__ = ["GeneralizedAutoencoder", "GeneralizedModule"]
 
@@ -85,10 +85,8 @@ class GeneralizedModule(AutoencoderModule):
 
         `total` is S; `target` is x̄, or Σ_j s_ij x_j where rows are also repelled.
         """
-        if self.attracts and target.layout == torch.sparse_csr and self.exact_sparse:
-            h = self.decoder.features(z, generator)
-            readout = self.decoder.readout()
-            return 0.5 * total * sparse_squared_error(target, h, *readout)
+        if self.attracts and self.is_exact(target):
+            return 0.5 * total * self.exact_errors(z, target, generator)
         a, target = self.decoder(z, generator), dense(target)
         if self.attracts:
             return total * self.likelihood.nats(a, target)

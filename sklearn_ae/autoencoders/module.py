@@ -221,12 +221,21 @@ class AutoencoderModule(nn.Module):
 
         Each entry counts as much as its `weight`, of the shape of the target.
         """
-        if target.layout == torch.sparse_csr and self.exact_sparse and weight is None:
-            h = self.decoder.features(z, generator)
-            errors = sparse_squared_error(target, h, *self.decoder.readout())
-            return 0.5 * errors.mean()
+        if self.is_exact(target) and weight is None:
+            return 0.5 * self.exact_errors(z, target, generator).mean()
         a = self.decoder(z, generator)
         return self.likelihood.mean_nats(a, dense(target), weight)
+
+    def is_exact(self, target: Tensor) -> bool:
+        """Tell whether `exact_errors` can be had of such rows."""
+        return target.layout == torch.sparse_csr and self.exact_sparse
+
+    def exact_errors(
+        self, z: Tensor, target: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return ‖x − x̂‖² of sparse rows, of shape (batch,), without a dense one."""
+        h = self.decoder.features(z, generator)
+        return sparse_squared_error(target, h, *self.decoder.readout())
 
     def regularisers(
         self, x: Tensor, z: Tensor, generator: torch.Generator | None
@@ -278,9 +287,8 @@ class AutoencoderModule(nn.Module):
         target = batch.target
         z = self.encode(batch.x) if z is None else z
         if target.layout == torch.sparse_csr:
-            if self.exact_sparse and not per_feature:
-                h = self.decoder.features(z)
-                total = sparse_squared_error(target, h, *self.decoder.readout())
+            if self.is_exact(target) and not per_feature:
+                total = self.exact_errors(z, target)
                 return total.clamp_min(0.0) * (units**2 / target.shape[1])
             target = target.to_dense()
         error = self.likelihood.error(self.decoder(z), target, units)

@@ -212,13 +212,12 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             Dense, also for sparse X.
         """
         check_is_fitted(self, "module_")
+        return self._restored(self._validate(X, reset=False))
 
+    def _restored(self, X: Any) -> NDArray[Any]:
+        """Return the reconstruction of validated rows, in their units."""
         module, units = self.module_, self._units
-
-        def both(x: Tensor) -> Tensor:
-            return units.to_data(module.reconstruct(x))
-
-        return self._apply(both, self._validate(X, reset=False))
+        return self._apply(lambda x: units.to_data(module.reconstruct(x)), X)
 
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> NDArray[Any]:
         """Return how far each row is from its reconstruction.
@@ -249,12 +248,11 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _errors_of_rows(self, X: NDArray[Any], per_feature: bool) -> NDArray[Any]:
         """Return errors as the difference from what is restored, in the units of X."""
-        module, units = self.module_, self._units
         power = 1 if self._fitted_loss == "absolute_error" else 2
         errors = []
         for start, stop in inputs.row_chunks(*X.shape):
             rows = X[start:stop]
-            restored = self._apply(lambda x: units.to_data(module.reconstruct(x)), rows)
+            restored = self._restored(rows)
             error = (np.abs(rows - restored) ** power).astype(restored.dtype)
             errors.append(error if per_feature else error.mean(axis=1))
         return np.concatenate(errors)
