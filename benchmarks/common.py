@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import sklearn.datasets
 
 PACKAGES = ("sklearn_ae", "torch", "scikit-learn", "skorch", "numpy", "scipy")
@@ -110,6 +111,23 @@ def images(n_rows: int) -> tuple[np.ndarray, str]:
     large = small.repeat(2, axis=1).repeat(2, axis=2).reshape(len(small), 784)
     rows = np.resize(np.arange(len(large)), n_rows)
     return large[rows].astype(np.float32), f"enlarged digits, {n_rows} rows"
+
+
+def newsgroups() -> tuple[Any, np.ndarray, Any, np.ndarray]:
+    """Return word counts of 20 Newsgroups by date, and the posts' groups.
+
+    Of the earlier posts and then of the later ones, as CSR of float32; some are empty.
+    """
+    parts: list[Any] = []
+    file = data_file("newsgroups20_counts.npz")
+    with np.load(file, allow_pickle=False) as arrays:
+        for part in ("train", "test"):
+            entries = [
+                arrays[f"{part}_{what}"] for what in ("data", "indices", "indptr")
+            ]
+            rows = sp.csr_array(tuple(entries), shape=arrays[f"{part}_shape"])
+            parts += [rows.astype(np.float32), arrays[f"y_{part}"]]
+    return tuple(parts)
 
 
 # -- rounds ------------------------------------------------------------------------

@@ -80,16 +80,8 @@ def mnist(seed: int, quick: bool, n_train: int = 10000, n_test: int = 2000) -> S
 
 def text(seed: int, quick: bool, n_train: int = 4000, n_test: int = 2000) -> Split:
     """Return tf-idf of posts of 20 newsgroups: earlier ones to train on, later ones."""
-    name = "newsgroups20_counts.npz"
-    with np.load(common.data_file(name), allow_pickle=False) as arrays:
-        counts, labels = [], []
-        for part in ("train", "test"):
-            entries = [
-                arrays[f"{part}_{what}"] for what in ("data", "indices", "indptr")
-            ]
-            rows = sp.csr_array(tuple(entries), shape=arrays[f"{part}_shape"])
-            counts.append(rows.astype(np.float32))
-            labels.append(arrays[f"y_{part}"])
+    together = common.newsgroups()
+    counts, labels = together[::2], together[1::2]
     rng, parts = np.random.default_rng(seed), []
     if quick:
         n_train, n_test = 300, 200

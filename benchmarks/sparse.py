@@ -38,20 +38,11 @@ BATCHES = (256, 512, 1024)
 def documents(n_rows: int | None = None) -> tuple[Any, Any, str]:
     """Return training and test tf-idf in float32, and what they are."""
     try:
-        file = common.data_file("newsgroups20_counts.npz")
+        train, _, test, _ = common.newsgroups()
     except common.Missing as missing:
         print(f"> {missing} Taking the docstrings of installed packages.\n")
         return _docstrings(n_rows)
-    with np.load(file, allow_pickle=False) as arrays:
-        train, test = (
-            sp.csr_matrix(
-                tuple(
-                    arrays[f"{part}_{name}"] for name in ("data", "indices", "indptr")
-                ),
-                shape=tuple(arrays[f"{part}_shape"]),
-            )
-            for part in ("train", "test")
-        )
+    train, test = sp.csr_matrix(train), sp.csr_matrix(test)
     train, test = train[:n_rows], test[:n_rows]
     tfidf = TfidfTransformer().fit(train)
     train, test = (tfidf.transform(part).astype(np.float32) for part in (train, test))

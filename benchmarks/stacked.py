@@ -273,6 +273,7 @@ def main() -> None:
     args = parser.parse_args()
     common.introduce(args)
     results: dict[str, Any] = {}
+    summaries: dict[str, Any] = {}
     for name in common.chosen(args.only, list(SECTIONS)):
         rows: list[dict[str, Any]] = []
         seeds = range(1 if args.quick or name == "speed" else args.rounds)
@@ -284,9 +285,9 @@ def main() -> None:
             print(f"> {missing} Left out.")
             continue
         of_seeds = f", mean ± deviation of {len(seeds)} seeds" * (len(seeds) > 1)
-        common.table(f"{name}: MNIST{of_seeds}", summary(rows))
-        results[name] = rows
-        common.write(args.out, {"stacked": results})
+        results[name], summaries[name] = rows, summary(rows)
+        common.table(f"{name}: MNIST{of_seeds}", summaries[name])
+        common.write(args.out, {"stacked": results, "summary": summaries})
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import sklearn_ae
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 root = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(root / "docs" / "_ext"))
 
 project = "sklearn_ae"
 author = "The sklearn_ae developers"
@@ -15,7 +17,9 @@ copyright = "the sklearn_ae developers"
 version = release = sklearn_ae.__version__
 
 extensions = [
+    "gallery_figure",
     "numpydoc",
+    "results",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
@@ -38,11 +42,15 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
+    "backreferences_dir": "generated/examples",
+    "doc_module": ("sklearn_ae",),
     "parallel": 2,
 }
 
 html_theme = "pydata_sphinx_theme"
 html_title = "sklearn_ae"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "navigation_with_keys": False,
@@ -51,7 +59,9 @@ html_theme_options = {
 }
 html_sidebars = {
     "quick_start": [],
-    "user_guide": [],
+    "user_guide/index": [],
+    "coming_from": [],
+    "persistence": [],
     "benchmarks": [],
     "add_penalty": [],
 }

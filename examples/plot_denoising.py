@@ -24,7 +24,7 @@ from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KernelDensity
 
-from sklearn_ae import DenoisingAutoencoder
+from sklearn_ae import DenoisingAutoencoder, ReconstructionDisplay
 
 X = load_digits().data
 X_train, X_test = train_test_split(X, test_size=1 / 3, random_state=0)
@@ -86,16 +86,12 @@ for noise, rows in noisy.items():
 
 figure, axes = plt.subplots(1, 3, figsize=(12, 2.8), layout="constrained")
 for ax, (noise, rows) in zip(axes, pictures.items(), strict=True):
-    tiles = np.stack([X[:6] for X in (X_test, *rows.values())]).reshape(4, 6, 8, 8)
-    tiles = np.pad(tiles, ((0, 0), (0, 0), (1, 1), (1, 1)))  # a white frame
-    picture = tiles.transpose(0, 2, 1, 3).reshape(40, 60)
-    ax.imshow(picture, cmap="gray_r", vmin=0, vmax=16)
-    labels = [f"{name}\n{error(restored):.1f}" for name, restored in rows.items()]
+    versions = {"clean": X_test[:6]}
+    for name, restored in rows.items():
+        versions[f"{name}\n{error(restored):.1f}"] = restored[:6]
+    display = ReconstructionDisplay(versions=versions, image_shape=(8, 8))
+    display.plot(ax, cmap="gray_r", vmin=0, vmax=16)
     ax.set_title(f"{noise.replace('_', ' ')}, {levels[noise]:g}")
-    ax.set_xticks([])
-    ax.set_yticks([4.5, 14.5, 24.5, 34.5], ["clean", *labels])
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
 
 # %%
 # The density behind it

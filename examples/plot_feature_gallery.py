@@ -30,6 +30,7 @@ from sklearn_ae import (
     Autoencoder,
     ContractiveAutoencoder,
     DenoisingAutoencoder,
+    FeatureDisplay,
     KSparseAutoencoder,
     SparseAutoencoder,
 )
@@ -93,18 +94,10 @@ for name, model in models.items():
 # (positive), each on its own scale: the 32 units with the largest weights.
 
 figure, axes = plt.subplots(2, 3, figsize=(12, 4.8), layout="constrained")
+figure.get_layout_engine().set(w_pad=0.2)
 for ax, (name, model) in zip(axes.flat, models.items(), strict=True):
-    weights = model.module_.encoder.weights()[0].detach().cpu().numpy()
-    weights = weights[np.argsort(-np.linalg.norm(weights, axis=1))[:32]]
-    weights = weights / np.abs(weights).max(axis=1, keepdims=True)
-    tiles = weights.reshape(4, 8, side, side)
-    tiles = np.pad(
-        tiles, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=np.nan
-    )  # a white frame around each
-    picture = tiles.transpose(0, 2, 1, 3).reshape(4 * (side + 2), 8 * (side + 2))
-    ax.imshow(picture, cmap="RdBu_r", vmin=-1, vmax=1)
+    FeatureDisplay.from_estimator(model, image_shape=(side, side), ax=ax)
     ax.set_title(name)
-    ax.axis("off")
 
 # %%
 # Who copies

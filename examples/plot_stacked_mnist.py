@@ -27,7 +27,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 
 from sklearn_ae import (
+    FeatureDisplay,
     Masking,
+    ReconstructionDisplay,
     SparseAutoencoder,
     StackedAutoencoderClassifier,
     StackedAutoencoderPretrainer,
@@ -74,16 +76,9 @@ for ax, filters, title in (
     (axes[0], first, "layer 1: strokes"),
     (axes[1], second @ first, "layer 2: shapes made of them"),
 ):
-    filters = filters[np.argsort(-np.linalg.norm(filters, axis=1))[:48]]
-    filters = filters / np.abs(filters).max(axis=1, keepdims=True)
-    tiles = filters.reshape(6, 8, 28, 28)
-    tiles = np.pad(
-        tiles, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=np.nan
-    )  # a white frame around each
-    picture = tiles.transpose(0, 2, 1, 3).reshape(6 * 30, 8 * 30)
-    ax.imshow(picture, cmap="RdBu_r", vmin=-1, vmax=1)
+    largest = np.argsort(-np.linalg.norm(filters, axis=1))[:48]
+    FeatureDisplay(features=filters[largest], image_shape=(28, 28)).plot(ax)
     ax.set_title(title)
-    ax.axis("off")
 
 # %%
 # Before fine-tuning
@@ -146,14 +141,9 @@ for depth in (1, 2):
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(11, 2.6), width_ratios=[1.6, 1], layout="constrained"
 )
-picture = np.stack(list(rows.values())).reshape(len(rows), 10, 28, 28)
-picture = picture.transpose(0, 2, 1, 3).reshape(len(rows) * 28, 280)
-left.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
+display = ReconstructionDisplay(versions=rows, image_shape=(28, 28))
+display.plot(left, cmap="gray_r", vmin=0, vmax=1)
 left.set_title("Ten digits, and what their codes tell of them")
-left.set_xticks([])
-left.set_yticks(28 * np.arange(len(rows)) + 13.5, rows)
-left.tick_params(length=0)
-left.spines[:].set_visible(False)
 
 colors = ["#7f7f7f", "#4c72b0", "#4c72b0", "#c8374f", "#7f7f7f"]
 right.hlines(list(accuracy), 0, list(accuracy.values()), color="0.9", zorder=0)

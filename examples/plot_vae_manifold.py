@@ -24,7 +24,7 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
 
-from sklearn_ae import DecodedGridDisplay, VariationalAutoencoder
+from sklearn_ae import ManifoldDisplay, VariationalAutoencoder
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
@@ -61,7 +61,7 @@ for n in (10, 100):
 mean, std = model.transform(X_test, return_std=True)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 6), layout="constrained")
-display = DecodedGridDisplay.from_estimator(model, ax=left, cmap="gray_r", vmin=0)
+display = ManifoldDisplay.from_estimator(model, ax=left, cmap="gray_r", vmin=0)
 left.set_title("what codes decode to")
 
 colors = plt.get_cmap("tab10")(np.arange(10))

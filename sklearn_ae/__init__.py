@@ -14,9 +14,16 @@ from sklearn_ae.autoencoders.variational import (
     ImportanceWeightedAutoencoder,
     VariationalAutoencoder,
 )
+from sklearn_ae.engine.onnx import to_onnx
 from sklearn_ae.engine.persistence import load, save
-from sklearn_ae.inspection.decoded_grid import DecodedGridDisplay
+from sklearn_ae.inspection.code import CodeDisplay
+from sklearn_ae.inspection.errors import ErrorDisplay
+from sklearn_ae.inspection.features import FeatureDisplay
+from sklearn_ae.inspection.manifold import ManifoldDisplay
+from sklearn_ae.inspection.reconstruction import ReconstructionDisplay
+from sklearn_ae.inspection.training import TrainingDisplay
 from sklearn_ae.meta.classifier import StackedAutoencoderClassifier
+from sklearn_ae.meta.outlier import AutoencoderOutlierDetector
 from sklearn_ae.meta.stacked import StackedAutoencoderPretrainer
 from sklearn_ae.parts.corruptions import GaussianNoise, Masking, SaltAndPepper
 from sklearn_ae.parts.penalties import L1, L2, Contraction, KLSparsity
@@ -28,24 +35,31 @@ __all__ = [
     "L2",
     "AdversarialAutoencoder",
     "Autoencoder",
+    "AutoencoderOutlierDetector",
+    "CodeDisplay",
     "Contraction",
     "ContractiveAutoencoder",
     "ConvolutionalAutoencoder",
-    "DecodedGridDisplay",
     "DenoisingAutoencoder",
     "EmbeddingAutoencoder",
+    "ErrorDisplay",
+    "FeatureDisplay",
     "GaussianNoise",
     "GeneralizedAutoencoder",
     "ImportanceWeightedAutoencoder",
     "KLSparsity",
     "KSparseAutoencoder",
+    "ManifoldDisplay",
     "Masking",
+    "ReconstructionDisplay",
     "SaltAndPepper",
     "SparseAutoencoder",
     "SplitBrainAutoencoder",
     "StackedAutoencoderClassifier",
     "StackedAutoencoderPretrainer",
+    "TrainingDisplay",
     "VariationalAutoencoder",
     "load",
     "save",
+    "to_onnx",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.linear_model import LinearRegression
 from sklearn.mixture import GaussianMixture
 
@@ -16,6 +16,7 @@ from sklearn_ae import (
     L2,
     AdversarialAutoencoder,
     Autoencoder,
+    AutoencoderOutlierDetector,
     ContractiveAutoencoder,
     ConvolutionalAutoencoder,
     DenoisingAutoencoder,
@@ -39,7 +40,7 @@ from sklearn_ae.engine.params import Params
 #: would take minutes.
 DEFAULTS = {
     "Autoencoder": Autoencoder(),
-    "Autoencoder-float64": Autoencoder(dtype="float64"),
+    "AutoencoderOutlierDetector": AutoencoderOutlierDetector(),
 }
 
 #: A layer without noise, and one with; both of one affine map and a nonlinearity.
@@ -81,6 +82,18 @@ FAST = {
     ),
     "AdversarialAutoencoder-uniform": AdversarialAutoencoder(
         max_iter=3, prior="uniform", solver="sgd", discriminator_layer_sizes=(8,)
+    ),
+    "AutoencoderOutlierDetector-density": AutoencoderOutlierDetector(
+        Autoencoder(2, max_iter=3, dtype="float64")
+    ),
+    "AutoencoderOutlierDetector-score": AutoencoderOutlierDetector(
+        Autoencoder(2, max_iter=3, dtype="float64"),
+        contamination=0.1,
+        n_estimators=2,
+        criterion="score",
+    ),
+    "AutoencoderOutlierDetector-stack": AutoencoderOutlierDetector(
+        StackedAutoencoderPretrainer(CALM, layer_sizes=(4, 2))
     ),
     "ContractiveAutoencoder": ContractiveAutoencoder(max_iter=3),
     "ContractiveAutoencoder-deep": ContractiveAutoencoder(
@@ -201,6 +214,7 @@ CORE = {
         "Autoencoder-float64",
         "Autoencoder-linear",
         "Autoencoder-tied",
+        "AutoencoderOutlierDetector-density",
         "AdversarialAutoencoder",
         "ContractiveAutoencoder",
         "ConvolutionalAutoencoder",
@@ -289,6 +303,9 @@ BAD_VALUES = {
     "fine_tune": ["nonsense", 3, True, "classes"],
     "pretrainer": [3, "stacked", Autoencoder(), StackedAutoencoderPretrainer, [STACK]],
     "pretrain": BAD_FLAG,
+    "contamination": [0, 0.0, 0.7, 1, -0.1, "none", None, float("nan"), True],
+    "n_estimators": BAD_COUNT,
+    "criterion": [*BAD_NAME, "reconstruction"],
     "class_weight": [3, "balance", [1.0, 2.0], True],
     "density": ["gaussian", 3, True, GaussianMixture, LinearRegression(), Autoencoder],
     "code_penalty": ["nonsense", 3, True, L2(), "L2"],
@@ -413,7 +430,9 @@ def fit(model, X):
 
 def answer(model, X):
     """Return what a fitted model makes of rows: their codes, or probabilities."""
-    return getattr(model, "transform" if is_codec(model) else "predict_proba")(X)
+    if is_codec(model):
+        return model.transform(X)
+    return (model.predict_proba if is_classifier(model) else model.score_samples)(X)
 
 
 def is_codec(model):
@@ -424,6 +443,18 @@ def layers(model):
     """Return the autoencoders in an estimator, itself or what it is made of."""
     parts = [model, *model.get_params().values()]
     return [part for part in parts if isinstance(part, BaseAutoencoder)]
+
+
+def trainers(model):
+    """Return what is trained in an estimator, with the parameters of training."""
+    return [part for part in (model, *layers(model)) if hasattr(part, "max_iter")]
+
+
+def quality(model, X, y=None):
+    """Return one number that says how well a model fits rows."""
+    if hasattr(model, "score"):
+        return model.score(X, y)
+    return model.score_samples(X).mean()
 
 
 def dtype_of(model):

@@ -295,7 +295,6 @@ def test_code_is_all_that_the_decoder_knows(unpooling):
 
 
 def test_switches_are_known_to_reconstruct_and_score_alone():
-    """From a code alone, decoding does as "repeat" does."""
     X = images()
     settings = {"image_shape": (6, 5, 2), "max_iter": 2, "dtype": "float64"}
     model = ConvolutionalAutoencoder(unpooling="switches", **settings).fit(X)
@@ -303,11 +302,25 @@ def test_switches_are_known_to_reconstruct_and_score_alone():
     assert not np.allclose(from_code, model.reconstruct(X), rtol=0.1)
     error = np.square(X - model.reconstruct(X)).mean(axis=1)
     np.testing.assert_allclose(model.reconstruction_error(X), error)
-    repeat = clone(model).set_params(unpooling="repeat").fit(X)
-    repeat.module_.load_state_dict(model.module_.state_dict())
-    np.testing.assert_allclose(
-        repeat.inverse_transform(model.transform(X)), from_code, rtol=1e-10
+
+
+def test_without_switches_it_is_the_mean_over_all_of_them():
+    """Of one block with nothing but a convolution above it, which is linear."""
+    generator = torch.Generator().manual_seed(0)
+    settings = ((4, 6, 1), (3,), 3, (5,), "relu", 0.0, generator, torch.float64)
+    encoder = ConvolutionalEncoder(*settings)
+    decoder = ConvolutionalDecoder(encoder, "switches", False, generator, torch.float64)
+    z = torch.randn(2, 5, generator=generator, dtype=torch.float64)
+    rows, columns = torch.meshgrid(
+        torch.arange(0, 4, 2), torch.arange(0, 6, 2), indexing="ij"
     )
+    corner = (rows * 6 + columns).expand(2, 3, 2, 3)
+    placed = [
+        decoder(z, None, [(corner + down * 6 + right).contiguous()])
+        for down in (0, 1)
+        for right in (0, 1)
+    ]
+    torch.testing.assert_close(decoder(z), torch.stack(placed).mean(0))
 
 
 @unpoolings

@@ -47,6 +47,17 @@ def test_starts_at_truncated_svd_of_sparse_rows():
     assert -model.score(X) >= best * (1 - 1e-9)
 
 
+def test_codes_of_sparse_rows_start_as_those_of_truncated_svd():
+    """But for one factor: by whitened codes a search by cosine is another."""
+    X = counts(60, 40)
+    ours = at_the_start(3).fit(X).transform(X)
+    theirs = TruncatedSVD(3, algorithm="arpack").fit_transform(X)
+    theirs *= np.sign((ours * theirs).sum(axis=0))
+    factor = np.linalg.norm(ours) / np.linalg.norm(theirs)
+    # the randomised solver is not exact
+    np.testing.assert_allclose(ours, factor * theirs, atol=0.02 * np.abs(ours).max())
+
+
 def test_loss_starts_at_half_a_nat_per_feature():
     X = table(40)
     assert at_the_start(2).fit(X).loss_ == pytest.approx(0.5 * X.shape[1], rel=1e-6)
@@ -86,6 +97,7 @@ def test_start_of_degenerate_data_is_finite(X, k, sparse):
         if name not in ("units", "feature_scale") and array is not None:
             assert np.isfinite(array).all(), name
     assert begin.units.scale > 0 and np.isfinite(begin.units.scale)
+    assert (begin.code_scale > 0).all()
     if begin.feature_scale is not None:
         assert (begin.feature_scale > 0).all()  # infinite: nothing to see
 

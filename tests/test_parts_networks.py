@@ -43,7 +43,7 @@ def linear_path():
     outer = LinearPathEncoder(encoder())
     inner = LinearPathDecoder(encoder(SIZES[::-1], kind=MLPDecoder))
     outer.begin_at(rows(5, 2), rows(1, 5)[0].abs() + 1, rows(1, 2)[0].abs() + 1)
-    inner.begin_at(rows(5, 2), torch.tensor(0.7))
+    inner.begin_at(rows(5, 2), rows(1, 2)[0].abs() + 0.5, torch.tensor(0.7))
     draw = generator(3)
     for part in (outer, inner):
         for p in part.parameters():
@@ -260,6 +260,7 @@ def test_activation(name):
         "softplus": lambda a: np.log1p(np.exp(a)),
         "gelu": lambda a: a * 0.5 * (1 + np.vectorize(math.erf)(a / math.sqrt(2))),
         "exp": np.exp,
+        "softmax": lambda a: np.exp(a) / np.exp(a).sum(axis=-1, keepdims=True),
     }
     a = rows(requires_grad=True)
     function = get_activation(name)
@@ -280,10 +281,11 @@ def test_linear_path_formula():
     skip = (x * outer.precision) @ outer.correction
     code = x @ outer.components + outer.trust * (outer.network(u) + skip)
     torch.testing.assert_close(outer(x), code)
-    seen = z.clamp(-REACH, REACH)
+    w = z / inner.code_scale
+    seen = w.clamp(-REACH, REACH)
     assert bool((seen.abs() == REACH).any())
-    out = inner.network(seen) + z @ inner.correction.T
-    torch.testing.assert_close(inner(z), z @ inner.components.T + inner.trust * out)
+    out = inner.network(seen) + w @ inner.correction.T
+    torch.testing.assert_close(inner(z), w @ inner.components.T + inner.trust * out)
 
 
 @pytest.mark.parametrize("scale", [None, torch.ones(5)])
@@ -292,7 +294,7 @@ def test_linear_path_starts_at_its_linear_maps(scale):
     inner = LinearPathDecoder(encoder(SIZES[::-1], kind=MLPDecoder))
     components, back = rows(5, 2), rows(5, 2, seed=1)
     outer.begin_at(components, scale, torch.ones(2))
-    inner.begin_at(back, torch.tensor(1.0))
+    inner.begin_at(back, torch.ones(2), torch.tensor(1.0))
     x = rows() * 100
     torch.testing.assert_close(outer(x), x @ components)
     torch.testing.assert_close(inner(x[:, :2]), x[:, :2] @ back.T)
@@ -305,7 +307,7 @@ def test_linear_path_extrapolates_linearly():
     skip = outer.correction * outer.precision[:, None] * outer.trust
     slope = (outer.components + skip).T
     torch.testing.assert_close(outer(farther) - outer(far), (farther - far) @ slope.T)
-    slope = inner.components + inner.trust * inner.correction
+    slope = (inner.components + inner.trust * inner.correction) / inner.code_scale
     step = inner(farther[:, :2]) - inner(far[:, :2])
     torch.testing.assert_close(step, (farther - far)[:, :2] @ slope.T)
 

@@ -5,11 +5,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import bernoulli, laplace, norm, poisson
+from scipy.stats import bernoulli, laplace, multinomial, norm, poisson
 from sklearn.metrics import log_loss
 
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
-from sklearn_ae.parts.sparse import sparse_squared_error, squared_row_norms
+from sklearn_ae.parts.sparse import (
+    column_sums,
+    row_sums,
+    sparse_multinomial_error,
+    sparse_squared_error,
+    squared_row_norms,
+)
 
 settings.register_profile("deterministic", derandomize=True, deadline=None)
 settings.load_profile("deterministic")
@@ -22,6 +28,7 @@ OUTPUTS = [
     ("absolute_error", "softplus"),
     ("log_loss", "auto"),
     ("poisson", "auto"),
+    ("multinomial", "auto"),
 ]
 outputs = pytest.mark.parametrize(("loss", "output"), OUTPUTS)
 
@@ -34,6 +41,7 @@ def draw(loss, shape=(6, 4), seed=0):
         "absolute_error": rng.normal(size=shape),
         "log_loss": rng.uniform(size=shape),
         "poisson": rng.poisson(3.0, size=shape).astype(float),
+        "multinomial": rng.poisson(3.0, size=shape).astype(float),
     }[loss]
     return torch.tensor(rng.normal(size=shape)), torch.tensor(target)
 
@@ -49,6 +57,7 @@ def test_formula(loss, output):
         "absolute_error": lambda: abs(x_ - restored),
         "log_loss": lambda: -x_ * np.log(restored) - (1 - x_) * np.log1p(-restored),
         "poisson": lambda: restored - x_ * np.log(restored),
+        "multinomial": lambda: -x_ * np.log(restored),
     }[loss]()
     nats = kind.nats(a, x)
     assert nats.shape == (6,)
@@ -60,12 +69,19 @@ def test_formula(loss, output):
     np.testing.assert_allclose(kind.error(a, x), double * entries, rtol=1e-12)
 
 
+def of_counts(x, p):
+    """Return log p of each row of counts, in its first entry."""
+    log_p = multinomial.logpmf(x, x.sum(axis=-1), p)
+    return np.pad(log_p[..., None], [(0, 0)] * log_p.ndim + [(0, x.shape[-1] - 1)])
+
+
 def test_densities():
     """The objective is −log p up to a constant: differences are those of log p."""
     densities = {
         "squared_error": lambda x, m: norm.logpdf(x, m),
         "absolute_error": lambda x, m: laplace.logpdf(x, m),
         "poisson": lambda x, m: poisson.logpmf(x, m),
+        "multinomial": of_counts,
     }
     for loss, logpdf in densities.items():
         kind = RECONSTRUCTIONS[loss]()
@@ -75,7 +91,8 @@ def test_densities():
         theirs = -logpdf(x_, kind.output(a).numpy()) + logpdf(
             x_, kind.output(b).numpy()
         )
-        np.testing.assert_allclose(ours, theirs.sum(axis=1), rtol=1e-9)
+        by_row = theirs.sum(axis=1)
+        np.testing.assert_allclose(ours, by_row, rtol=1e-9, err_msg=loss)
 
 
 @pytest.mark.parametrize("scale", [None, 0.3])
@@ -87,6 +104,7 @@ def test_log_likelihood_has_its_constant(scale):
         "absolute_error": lambda x, m: laplace.logpdf(x, m, scale or 1.0),
         "log_loss": lambda x, m: bernoulli.logpmf(x, m),
         "poisson": lambda x, m: poisson.logpmf(x, m),
+        "multinomial": lambda x, p: of_counts(np.broadcast_to(x, p.shape), p),
     }
     assert log_p.keys() == RECONSTRUCTIONS.keys()
     for loss, of_entries in log_p.items():
@@ -171,7 +189,12 @@ def test_units(loss, output, units):
 
 @pytest.mark.parametrize(
     ("loss", "output"),
-    [("log_loss", "identity"), ("log_loss", "relu"), ("poisson", "softplus")],
+    [
+        ("log_loss", "identity"),
+        ("log_loss", "relu"),
+        ("poisson", "softplus"),
+        ("multinomial", "sigmoid"),
+    ],
 )
 def test_impossible_outputs(loss, output):
     """No sigmoid followed by a with-logits loss, for one."""
@@ -184,13 +207,16 @@ def test_names_of_the_sigmoid(name):
     assert RECONSTRUCTIONS["log_loss"](name).output_activation == "sigmoid"
 
 
-@given(
+SHAPES = given(
     n=st.integers(1, 6),
     n_features=st.integers(1, 8),
     width=st.integers(1, 5),
     density=st.floats(0, 1),
     seed=st.integers(0, 1000),
 )
+
+
+@SHAPES
 def test_exact_sparse_squared_error(n, n_features, width, density, seed):
     """It is the dense one, to the rounding of a difference of sums."""
     rng = np.random.default_rng(seed)
@@ -218,23 +244,71 @@ def test_exact_sparse_squared_error(n, n_features, width, density, seed):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
 
 
-def test_exact_sparse_gradient_is_numerically_right():
+@SHAPES
+def test_exact_sparse_multinomial(n, n_features, width, density, seed):
+    """It is torch's own cross-entropy with shares as its target, times their sum."""
+    rng = np.random.default_rng(seed)
+    x = rng.exponential(size=(n, n_features)) * (rng.random((n, n_features)) < density)
+    x = torch.tensor(x)
+    arguments = [
+        torch.tensor(rng.normal(size=shape), requires_grad=True)
+        for shape in [(n, width), (n_features, width), (n_features,)]
+    ]
+    total = x.sum(1)
+    shares = torch.where(total > 0, x.T / total, 0.0).T
+
+    def direct(h, weight, bias):
+        logits = h @ weight.T + bias
+        nats = torch.nn.functional.cross_entropy(logits, shares, reduction="none")
+        return total * nats
+
+    exact, expected = (
+        sparse_multinomial_error(x.to_sparse_csr(), *arguments),
+        direct(*arguments),
+    )
+    assert bool((exact[total == 0] == 0).all())
+    # to rounding: both are differences of logits, whose size is of a few units
+    torch.testing.assert_close(exact, expected, rtol=1e-12, atol=1e-12)
+    for ours, theirs in zip(
+        torch.autograd.grad(exact.sum(), arguments),
+        torch.autograd.grad(expected.sum(), arguments),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_sparse_multinomial_of_extreme_logits():
+    """Nothing overflows, nor is rounded to zero before its logarithm is taken."""
+    x = torch.tensor([[2.0, 1.0, 0.0]]).to_sparse_csr()
+    h = torch.ones(1, 1, requires_grad=True)
+    weight = torch.tensor([[1e4], [-1e4], [1e4]])
+    error = sparse_multinomial_error(x, h, weight, torch.zeros(3))
+    (slope,) = torch.autograd.grad(error.sum(), h)
+    # x is 2 and 1 where p is ½ and 0: −Σ x log p, and Σ (3 p − x) w
+    assert error.item() == pytest.approx(2e4 + 3 * np.log(2), rel=1e-6)
+    assert slope.item() == pytest.approx(1.5e4 + 1.5e4 - 2e4 + 1e4)
+
+
+@pytest.mark.parametrize("exact", [sparse_squared_error, sparse_multinomial_error])
+def test_exact_sparse_gradient_is_numerically_right(exact):
     rng = np.random.default_rng(0)
-    x = torch.tensor(rng.normal(size=(3, 5)) * (rng.random((3, 5)) < 0.5))
+    x = torch.tensor(rng.exponential(size=(3, 5)) * (rng.random((3, 5)) < 0.5))
     x = x.to_sparse_csr()
     arguments = tuple(
         torch.tensor(rng.normal(size=shape), requires_grad=True)
         for shape in [(3, 2), (5, 2), (5,)]
     )
     assert torch.autograd.gradcheck(
-        lambda *a: sparse_squared_error(x, *a), arguments, check_batched_grad=False
+        lambda *a: exact(x, *a), arguments, check_batched_grad=False
     )
 
 
 @given(seed=st.integers(0, 1000), density=st.floats(0, 1))
-def test_squared_row_norms(seed, density):
+def test_sums_of_sparse_rows(seed, density):
     rng = np.random.default_rng(seed)
     dense = torch.tensor(rng.normal(size=(5, 7)) * (rng.random((5, 7)) < density))
-    torch.testing.assert_close(
-        squared_row_norms(dense.to_sparse_csr()), dense.square().sum(1)
-    )
+    rows = dense.to_sparse_csr()
+    torch.testing.assert_close(squared_row_norms(rows), dense.square().sum(1))
+    for ours, axis in ((row_sums, 1), (column_sums, 0)):
+        torch.testing.assert_close(ours(rows), dense.sum(axis))
+        torch.testing.assert_close(ours(dense), dense.sum(axis))

@@ -16,8 +16,9 @@ import weakref
 import joblib
 import numpy as np
 import pytest
+import skops.io
 import torch
-from estimators import FAST, SINGLE, counts, fit, labels, layers, table
+from estimators import CORE, FAST, SINGLE, counts, fit, labels, table, trainers
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -66,7 +67,8 @@ def answers(model, X=None):
     X = table() if X is None else X
     arrays = [getattr(model, name)(X) for name in METHODS if hasattr(model, name)]
     values = [getattr(model, n) for n in ATTRIBUTES if hasattr(model, n)]
-    values += [{k: v.tolist() for k, v in model.history_.items()}, model.n_features_in_]
+    history = getattr(model, "history_", {})
+    values += [{k: v.tolist() for k, v in history.items()}, model.n_features_in_]
     if hasattr(model, "inverse_transform"):
         arrays += [model.inverse_transform(model.transform(X))]
         arrays += [model.sample(3, random_state=0)]
@@ -84,6 +86,15 @@ def test_round_trip(name, way, tmp_path):
     if name == "Autoencoder-linear":
         np.testing.assert_array_equal(back.components_, model.components_)
         np.testing.assert_array_equal(back.mean_, model.mean_)
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_skops_alone_asks_to_trust_our_types_and_no_others(name):
+    model = fitted(name)
+    data = skops.io.dumps(model)
+    types = skops.io.get_untrusted_types(data=data)
+    assert {kind.split(".")[0] for kind in types} == {"sklearn_ae"}
+    assert answers(skops.io.loads(data, trusted=types)) == answers(model)
 
 
 @ways
@@ -144,13 +155,16 @@ def test_pipeline(way, tmp_path):
 
 @every
 def test_pickle_is_about_the_size_of_the_parameters(name):
-    """And holds no training data: 5000 rows of float64 would be ten times the limit."""
-    X = table(5000, 40)
-    model = clone(FAST[name]).set_params(max_iter=1, random_state=0)
-    for layer in layers(model):
-        layer.set_params(max_iter=1)
+    """And holds no training data: 2000 rows of float64 are 640 kB, beyond any slack."""
+    X = table(2000, 40)
+    model = clone(FAST[name]).set_params(random_state=0)
+    for part in trainers(model):
+        part.set_params(max_iter=1)
     modules = [part.module_ for part in learners(fit(model, X))]
     size = sum(p.numel() * p.element_size() for m in modules for p in m.parameters())
+    for usual in getattr(model, "_usual", ()):
+        size += sum(axes.components_.nbytes for axes in usual._axes)
+        size += sum(level[0].precisions_cholesky_.nbytes for level in usual._levels)
     assert len(pickle.dumps(model)) <= 1.1 * size + 20_000 * len(modules)
 
 

@@ -1,14 +1,11 @@
-"""Densities of codes, draws, interpolation, decoded grids, and penalties on codes."""
+"""Densities of codes, draws, interpolation, and penalties on codes."""
 
-import math
 import pickle
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from scipy.stats import norm
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
@@ -20,16 +17,12 @@ from sklearn_ae import (
     AdversarialAutoencoder,
     Autoencoder,
     ConvolutionalAutoencoder,
-    DecodedGridDisplay,
     DenoisingAutoencoder,
     StackedAutoencoderPretrainer,
     VariationalAutoencoder,
     load,
     save,
 )
-from sklearn_ae.inspection import decoded_grid
-
-plt.switch_backend("Agg")
 
 # So few epochs are not meant to converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -376,197 +369,6 @@ def test_ways_that_cannot_be_gone():
             model.interpolate(a, b)
     with pytest.raises(NotFittedError):
         small().interpolate(X[0], X[1])
-
-
-# -- a decoded grid --------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def no_figure_is_left():
-    yield
-    plt.close("all")
-
-
-@pytest.fixture(scope="module")
-def painter():
-    return small(VariationalAutoencoder, hidden_layer_sizes=()).fit(rows(d=12))
-
-
-def show(model, **given):
-    return DecodedGridDisplay.from_estimator(model, **{"image_shape": (3, 4), **given})
-
-
-def test_rows_of_the_grid(painter):
-    """The first component along the columns, the second along the rows."""
-    display = show(painter, n=5)
-    assert display.rows.shape == (5, 5, 12)
-    assert (np.diff(display.first) > 0).all() and (np.diff(display.second) > 0).all()
-    for i in range(5):
-        for j in range(5):
-            code = [[display.first[j], display.second[i]]]
-            expected = painter.inverse_transform(code)[0]
-            np.testing.assert_allclose(display.rows[i, j], expected, rtol=1e-9)
-
-
-def test_nodes_are_at_quantiles_of_the_prior(painter):
-    """To four standard errors of an empirical quantile."""
-    display = show(painter, n=7)
-    shares = np.linspace(0.05, 0.95, 7)
-    expected = norm.ppf(shares)
-    error = np.sqrt(shares * (1 - shares) / decoded_grid.N_DRAWS) / norm.pdf(expected)
-    assert (np.abs(display.first - expected) < 4 * error).all()
-    assert (np.abs(display.second - expected) < 4 * error).all()
-    np.testing.assert_array_equal(show(painter, n=7).rows, display.rows)
-
-
-def tile(display, i, j, height, width):
-    """Return a node's tile in the picture, counted from above and from the left."""
-    n = len(display.rows)
-    picture = np.asarray(display.image_.get_array())
-    steps = [
-        (size - side) // (n - 1) for size, side in zip(picture.shape, (height, width))
-    ]
-    top, left = i * steps[0], j * steps[1]
-    return picture[top : top + height, left : left + width]
-
-
-def test_the_picture_has_the_second_component_upwards(painter):
-    display = show(painter, n=4)
-    for i in range(4):
-        for j in range(4):
-            expected = display.rows[3 - i, j].reshape(3, 4)
-            np.testing.assert_array_equal(tile(display, i, j, 3, 4), expected)
-    height, width = display.image_.get_array().shape
-    right, top = (
-        axis.get_ticklocs() for axis in (display.ax_.xaxis, display.ax_.yaxis)
-    )
-    assert (np.diff(right) > 0).all() and 0 <= right.min() < right.max() < width
-    assert (np.diff(top) < 0).all() and 0 <= top.min() < top.max() < height
-    labels = [label.get_text() for label in display.ax_.get_xticklabels()]
-    np.testing.assert_allclose([float(l) for l in labels], display.first, atol=0.051)
-    assert display.ax_.get_xlabel() == "component 0"
-    assert display.ax_.get_ylabel() == "component 1"
-
-
-def test_ticks_are_in_the_middle_of_tiles(painter):
-    display = show(painter, n=3)
-    picture = np.asarray(display.image_.get_array())
-    steps = [
-        (size - side) / 2 for size, side in zip(picture.shape, (3, 4), strict=True)
-    ]
-    np.testing.assert_allclose(
-        display.ax_.get_xticks(), [1.5 + j * steps[1] for j in range(3)], atol=0.51
-    )
-    np.testing.assert_allclose(
-        display.ax_.get_yticks(), [1 + i * steps[0] for i in (2, 1, 0)], atol=0.51
-    )
-
-
-def test_other_components_stay_at_their_medians():
-    model = small(
-        VariationalAutoencoder, n_components=4, hidden_layer_sizes=(), max_iter=2
-    ).fit(rows(d=12))
-    display = show(model, n=3, components=(2, 0))
-    assert display.components == (2, 0)
-    assert display.ax_.get_xlabel() == "component 2"
-    codes = (display.rows.reshape(9, 12) - model.mean_) @ np.linalg.pinv(
-        model.components_
-    )
-    codes = codes.reshape(3, 3, 4)
-    np.testing.assert_allclose(codes[:, :, 2], np.tile(display.first, (3, 1)))
-    np.testing.assert_allclose(codes[:, :, 0], np.tile(display.second, (3, 1)).T)
-    for other in (1, 3):
-        assert np.ptp(codes[:, :, other]) < 1e-9
-        # four standard errors of a normal median
-        error = math.sqrt(math.pi / 2 / decoded_grid.N_DRAWS)
-        assert abs(codes[0, 0, other]) < 4 * error
-
-
-def test_grid_is_of_what_sample_draws():
-    """A density where there is one, else the codes' Gaussian."""
-    X = rows(d=9)
-    model = small(density=GaussianMixture(2)).fit(X)
-    codes = model.transform(X)
-    display = DecodedGridDisplay.from_estimator(model, n=5)
-    assert display.image_shape == (3, 3)  # a grey square
-    for nodes, column in zip((display.first, display.second), codes.T, strict=True):
-        spread = np.ptp(column)
-        assert column.min() - 0.2 * spread < nodes[0] < np.quantile(column, 0.2)
-        assert np.quantile(column, 0.8) < nodes[-1] < column.max() + 0.2 * spread
-
-
-def test_image_shape_of_the_model():
-    X = rows(d=12)
-    for shape, drawn in (((3, 4), (3, 4)), ((2, 6, 1), (2, 6)), ((2, 2, 3), (2, 2, 3))):
-        model = small(image_shape=shape, max_iter=1).fit(X / 30)
-        display = DecodedGridDisplay.from_estimator(model, n=2)
-        assert display.image_shape == drawn and display.rows.shape == (2, 2, 12)
-
-
-def test_images_of_two_channels():
-    model = small(image_shape=(3, 2, 2), max_iter=1).fit(rows(d=12))
-    with pytest.raises(ValueError, match="channels"):
-        DecodedGridDisplay.from_estimator(model, n=2)
-
-
-def test_images_in_colour():
-    painter = small(VariationalAutoencoder).fit(rows(d=12) / 30)
-    display = show(painter, image_shape=(2, 2, 3), n=3)
-    picture = np.asarray(display.image_.get_array())
-    assert picture.ndim == 3 and picture.shape[2] == 3
-    expected = display.rows[2, 0].reshape(2, 2, 3).clip(0, 1)
-    np.testing.assert_array_equal(tile(display, 0, 0, 2, 2), expected)
-    grey = show(painter, image_shape=(3, 4, 1), n=3)
-    assert np.asarray(grey.image_.get_array()).ndim == 2
-
-
-def test_what_is_drawn_on(painter):
-    _, ax = plt.subplots()
-    display = show(painter, ax=ax, n=2, cmap="viridis", vmin=-3)
-    assert display.ax_ is ax and display.figure_ is ax.figure
-    assert display.image_.get_cmap().name == "viridis"
-    assert display.image_.get_clim()[0] == -3
-    assert display.plot() is display and display.ax_ is not ax
-    assert display.image_.get_cmap().name == "gray"
-
-
-def test_grid_of_a_stack():
-    stack = clone(KINDS["stack"]).fit(rows(d=12))
-    display = show(stack, n=3)
-    code = [[display.first[2], display.second[0]]]
-    np.testing.assert_allclose(
-        display.rows[0, 2], stack.inverse_transform(code)[0], rtol=1e-9
-    )
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"image_shape": (5, 5)}, r"12 features are no images of shape \(5, 5\)"),
-        ({"image_shape": None}, r"no images of shape \(3, 3\).*image_shape=\(height"),
-        ({"image_shape": (12,)}, r"no images of shape \(12,\)"),
-        ({"components": (0, 0)}, r"'components' parameter .* 0 to 1. Got \(0, 0\)"),
-        ({"components": (0, 2)}, r"'components' parameter .* 0 to 1. Got \(0, 2\)"),
-        ({"components": (-1, 0)}, r"'components' parameter"),
-        ({"components": (0,)}, r"'components' parameter"),
-        ({"components": (0, 1, 1)}, r"'components' parameter"),
-        ({"components": (0.5, 1)}, r"'components' parameter"),
-        ({"components": ("a", 1)}, r"'components' parameter"),
-        ({"n": 1}, r"'n' parameter of from_estimator must be an int"),
-        ({"n": 2.0}, r"'n' parameter of from_estimator must be an int"),
-    ],
-)
-def test_grids_that_cannot_be(given, message, painter):
-    with pytest.raises(ValueError, match=message):
-        show(painter, **given)
-
-
-def test_models_without_a_grid():
-    X = rows(d=12)
-    with pytest.raises(ValueError, match="a code of two components or more"):
-        show(small(n_components=1).fit(X))
-    with pytest.raises(NotFittedError):
-        show(small())
 
 
 # -- penalties on codes ----------------------------------------------------------

@@ -359,6 +359,13 @@ class AdversarialAutoencoder(ImageAutoencoder):
         -------
         ndarray of shape (n_samples, n_features)
             In the units of the training data.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If `n_samples` is no positive int, or `label` is no class.
         """
         if label is None:
             return super().sample(n_samples, random_state)

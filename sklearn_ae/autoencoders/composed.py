@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.engine.base import BaseAutoencoder
-from sklearn_ae.engine.inputs import value_range
+from sklearn_ae.engine.inputs import has_missing, value_range
 from sklearn_ae.engine.params import Interval, Nothing, OneOf, SequenceOf
 from sklearn_ae.parts.corruptions import Corruption
 from sklearn_ae.parts.penalties import L1, L2, Penalty
@@ -100,6 +100,11 @@ class ComposedAutoencoder(BaseAutoencoder):
                 f"{self._objective(loss)} needs values in [{kind.lowest}, {top}]. "
                 f"Got X with values in [{low:g}, {high:g}]."
             )
+        if kind.shares and has_missing(X):
+            raise ValueError(
+                f"{self._objective(loss)} takes no missing values: what was counted is "
+                "compared with the sum of the row. Got X with NaN."
+            )
 
     @property
     def components_(self) -> NDArray[Any]:
@@ -144,6 +149,13 @@ class ComposedAutoencoder(BaseAutoencoder):
         -------
         ndarray of shape (n_samples,)
             The Frobenius norm of the Jacobian of `transform` at each row.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features.
         """
         check_is_fitted(self, "module_")
         norms = self._apply(

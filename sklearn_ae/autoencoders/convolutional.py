@@ -39,7 +39,7 @@ class ConvolutionalModule(AutoencoderModule):
         return z, self.decoder(z, generator, switches)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        return self.likelihood.output(self.restore(x)[1])
+        return self.likelihood.restored(self.restore(x)[1], x)
 
     def loss(
         self, batch: Batch, generator: torch.Generator | None = None
@@ -83,7 +83,8 @@ class ConvolutionalAutoencoder(ImageAutoencoder):
     unpooling : {"switches", "repeat", "deconv"}, default="deconv"
         "switches" puts each maximum back where it was in the row's own maps, and zeros
         elsewhere. Then `reconstruct`, `score` and the objective know more of a row than
-        its code: `inverse_transform`, which has the code alone, does as "repeat" does.
+        its code: `inverse_transform`, which has the code alone, takes the mean over all
+        places in the window.
         "repeat" puts each number everywhere in its window. "deconv" is a transposed
         convolution of stride 2 in place of unpooling and convolution.
     hidden_layer_sizes : tuple of int, default=()

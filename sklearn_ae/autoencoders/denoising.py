@@ -38,7 +38,7 @@ from sklearn_ae.parts.corruptions import (
     Masking,
     SaltAndPepper,
 )
-from sklearn_ae.parts.sparse import dense
+from sklearn_ae.parts.sparse import dense, with_values
 
 __all__ = ["DenoisingAutoencoder", "DenoisingModule"]
 
@@ -76,18 +76,38 @@ class DenoisingModule(AutoencoderModule):
     ) -> dict[str, Tensor]:
         """Return the terms of the objective, as scalars."""
         noisy, weight = self.corrupted(batch.x, generator), batch.observed
+        target = batch.target
         if weight is not None:
             noisy = noisy * weight  # what is missing stays so
         if self.emphasises and generator is not None:
-            x, seen = dense(batch.x), dense(noisy)
-            emphasised = 1.0 - self.hyper.emphasis * (x == seen)
-            weight = emphasised if weight is None else weight * emphasised
+            if self.is_exact(target) and self.likelihood.shares:
+                target = self.emphasised(target, noisy)
+            else:
+                emphasised = self.weight_of(dense(batch.x), dense(noisy))
+                weight = emphasised if weight is None else weight * emphasised
         z = super().encode(noisy, generator)
-        reconstruction = self.reconstruction(z, batch.target, generator, weight)
+        reconstruction = self.reconstruction(z, target, generator, weight)
         return {
             "reconstruction": reconstruction,
             **self.regularisers(noisy, z, generator),
         }
+
+    def weight_of(self, x: Tensor, noisy: Tensor) -> Tensor:
+        """Return how much each entry counts, by whether the noise changed it."""
+        return 1.0 - self.hyper.emphasis * (x == noisy)
+
+    def emphasised(self, x: Tensor, noisy: Tensor) -> Tensor:
+        """Return sparse rows whose entries are multiplied by how much they count.
+
+        That is the same where an error is proportional to its entry, and keeps the
+        rows sparse: what is zero has no error, changed or not.
+        """
+        if noisy.layout != torch.sparse_csr:  # of noise that changes zeros too
+            rows = torch.repeat_interleave(x.crow_indices().diff())
+            seen = noisy[rows, x.col_indices()]
+        else:
+            seen = noisy.values()
+        return with_values(x, x.values() * self.weight_of(x.values(), seen))
 
     def errors(
         self,
@@ -240,6 +260,13 @@ class DenoisingAutoencoder(ComposedAutoencoder):
         -------
         ndarray of shape (n_samples, n_features)
             Observed values as they are.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features.
         """
         restored = self.reconstruct(X)
         X = self._validate(X, reset=False)
@@ -261,6 +288,13 @@ class DenoisingAutoencoder(ComposedAutoencoder):
         -------
         ndarray of shape (n_samples, n_features)
             In units of 1 / X.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features; if `noise_level` is 0.
         """
         check_is_fitted(self, "module_")
         module, scale = self.module_, self._units.scale
@@ -287,6 +321,13 @@ class DenoisingAutoencoder(ComposedAutoencoder):
         -------
         ndarray of shape (n_samples, n_features)
             In the units of the training data.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If `n_samples` is no positive int.
         """
         if random_state is not None:
             random_state = check_random_state(random_state)

@@ -86,7 +86,7 @@ class GeneralizedModule(AutoencoderModule):
         `total` is S; `target` is x̄, or Σ_j s_ij x_j where rows are also repelled.
         """
         if self.attracts and self.is_exact(target):
-            return 0.5 * total * self.exact_errors(z, target, generator)
+            return total * self.exact_nats(z, target, generator)
         a, target = self.decoder(z, generator), dense(target)
         if self.attracts:
             return total * self.likelihood.nats(a, target)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_ae.engine.bridge import Batch, Rows, to_tensor
+from sklearn_ae.engine.inputs import row_chunks
 from sklearn_ae.engine.start import LinearStart
 from sklearn_ae.parts.activations import get_activation
 from sklearn_ae.parts.convolution import ConvolutionalDecoder, ConvolutionalEncoder
@@ -31,9 +32,12 @@ from sklearn_ae.parts.networks import (
 )
 from sklearn_ae.parts.penalties import Penalty
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
-from sklearn_ae.parts.sparse import dense, sparse_squared_error
+from sklearn_ae.parts.sparse import column_sums, dense
 
 __all__ = ["AutoencoderModule"]
+
+#: Decoders whose last layer has a bias for each feature.
+READ_OUT = (MLPDecoder, TiedDecoder)
 
 
 class AutoencoderModule(nn.Module):
@@ -83,10 +87,6 @@ class AutoencoderModule(nn.Module):
         for _, penalty in penalties:
             penalty.check_code(code_activation)
         self.penalties, self.corruption, self.alpha = penalties, corruption, alpha
-        # linear at the output and Gaussian: the exact objective of sparse rows
-        self.exact_sparse = (
-            loss == "squared_error" and self.likelihood.output_activation == "identity"
-        )
         # root mean square of the rows in the network's units, in which noise is given
         self.register_buffer("spread", torch.ones((), dtype=dtype))
         self.hyper = nn.Module()
@@ -148,22 +148,35 @@ class AutoencoderModule(nn.Module):
     def begin_at(self, start: LinearStart) -> None:
         """Set the linear path to PCA's solution."""
         dtype = self.encoder.components.dtype
-        encoder, decoder, scale, code_trust, trust = (
+        encoder, decoder, scale, code_scale, code_trust, trust = (
             None if array is None else to_tensor(array, dtype)
             for array in (
                 start.encoder,
                 start.decoder,
                 start.feature_scale,
+                start.code_scale,
                 start.code_trust,
                 start.trust,
             )
         )
         self.encoder.begin_at(encoder, scale, code_trust)
-        self.decoder.begin_at(decoder, trust)
+        self.decoder.begin_at(decoder, code_scale, trust)
         self.spread.fill_(start.spread)
 
     def begin_with(self, rows: Rows) -> None:
-        """Take from the rows what has to be known of them."""
+        """Take from the rows what has to be known of them.
+
+        Of counts their shares in all rows together, at which the output then begins:
+        logarithms lie far apart, and a network is slow to learn them.
+        """
+        if not self.likelihood.shares or not isinstance(self.decoder, READ_OUT):
+            return
+        total = torch.zeros(rows.X.shape[1], dtype=torch.float64)
+        for start, stop in row_chunks(len(rows), len(total)):
+            total += column_sums(rows.tensor(torch.arange(start, stop)).to("cpu"))
+        least = 0.01 * float(total.mean()) or 1.0  # for what was never counted
+        with torch.no_grad():
+            self.decoder.readout()[1].copy_((total + least).log())
 
     #: Whether the objective stays what it is until the end of training.
     settled: bool = True
@@ -185,7 +198,11 @@ class AutoencoderModule(nn.Module):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return reconstructions (batch, n_features) of rows (batch, n_features)."""
-        return self.decode(self.encode(x))
+        return self.restored(self.encode(x), x)
+
+    def restored(self, z: Tensor, x: Tensor) -> Tensor:
+        """Return what codes decode to, in the units of the rows that they are of."""
+        return self.likelihood.restored(self.decoder(z), x)
 
     def loss(
         self, batch: Batch, generator: torch.Generator | None = None
@@ -222,20 +239,27 @@ class AutoencoderModule(nn.Module):
         Each entry counts as much as its `weight`, of the shape of the target.
         """
         if self.is_exact(target) and weight is None:
-            return 0.5 * self.exact_errors(z, target, generator).mean()
+            return self.exact_nats(z, target, generator).mean()
         a = self.decoder(z, generator)
         return self.likelihood.mean_nats(a, dense(target), weight)
 
     def is_exact(self, target: Tensor) -> bool:
-        """Tell whether `exact_errors` can be had of such rows."""
-        return target.layout == torch.sparse_csr and self.exact_sparse
+        """Tell whether `exact_errors` and `exact_nats` can be had of such rows."""
+        return target.layout == torch.sparse_csr and self.likelihood.exact_sparse
 
     def exact_errors(
         self, z: Tensor, target: Tensor, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Return ‖x − x̂‖² of sparse rows, of shape (batch,), without a dense one."""
+        """Return the errors' sum of sparse rows, (batch,), without a dense target."""
         h = self.decoder.features(z, generator)
-        return sparse_squared_error(target, h, *self.decoder.readout())
+        return self.likelihood.sparse_error(target, h, *self.decoder.readout())
+
+    def exact_nats(
+        self, z: Tensor, target: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return −log p(target | x̂) of sparse rows, up to a constant, the same way."""
+        nats_per_error = self.likelihood.nats_per_error
+        return nats_per_error * self.exact_errors(z, target, generator)
 
     def regularisers(
         self, x: Tensor, z: Tensor, generator: torch.Generator | None

@@ -92,7 +92,8 @@ class SparseAutoencoder(ComposedAutoencoder):
     >>> from sklearn.datasets import load_digits
     >>> from sklearn_ae import SparseAutoencoder
     >>> X = load_digits().data
-    >>> model = SparseAutoencoder(100, sparsity=0.1, random_state=0).fit(X)
+    >>> model = SparseAutoencoder(100, sparsity=0.1, max_iter=40, random_state=0)
+    >>> model = model.fit(X)
     >>> print(f"{model.mean_activation_.mean():.1f}")
     0.1
     """

@@ -194,9 +194,10 @@ class SplitBrainAutoencoder(ImageAutoencoder):
         Of each feature, with ``target="classification"``: as many training rows are in
         one as in any other. (The paper's bins are of a and b jointly.)
     loss : str, default="squared_error"
-        For regression. With ``split="channels"`` it is of Lab, and "squared_error" or
-        "absolute_error"; with ``target="classification"`` the errors of predictions
-        are squared, and it is "squared_error".
+        For regression; all but "multinomial", whose shares are of a whole row. With
+        ``split="channels"`` it is of Lab, and "squared_error" or "absolute_error"; with
+        ``target="classification"`` the errors of predictions are squared, and it is
+        "squared_error".
     image_shape : tuple of int or None, default=None
         (height, width, 3), for ``split="channels"`` alone, which needs it. Rows are
         flat images with the channels last, ``images.reshape(len(images), -1)``, and
@@ -247,6 +248,7 @@ class SplitBrainAutoencoder(ImageAutoencoder):
         "split": [OneOf("halves", "channels"), _Pair()],
         "target": [OneOf("regression", "classification")],
         "n_bins": [Interval(int, 2, None)],
+        "loss": [OneOf("squared_error", "log_loss", "absolute_error", "poisson")],
     }
     _module_class = SplitBrainModule
     _accept_sparse: ClassVar[bool] = False

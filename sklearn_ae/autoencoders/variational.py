@@ -45,7 +45,12 @@ __all__ = [
     "VariationalModule",
 ]
 
-LOSSES = {"gaussian": "squared_error", "bernoulli": "log_loss", "poisson": "poisson"}
+LOSSES = {
+    "gaussian": "squared_error",
+    "bernoulli": "log_loss",
+    "poisson": "poisson",
+    "multinomial": "multinomial",
+}
 #: Draws of z by which the ELBO of a row is estimated: of a score, and while training.
 SCORE_DRAWS, VALIDATION_DRAWS = 32, 4
 #: σ of a code is at least this.
@@ -270,9 +275,10 @@ class VariationalAutoencoder(ImageAutoencoder):
     ----------
     beta : float, default=1.0
         β. Above 1 components are told apart, at the price of detail; scores are at 1.
-    likelihood : {"gaussian", "bernoulli", "poisson"}, default="gaussian"
-        p(x|z): around what z decodes to, with one standard deviation for all features;
-        of X in [0, 1], each entry a probability; or of counts.
+    likelihood : str, default="gaussian"
+        p(x|z): "gaussian", around what z decodes to, with one standard deviation for
+        all features; "bernoulli", of X in [0, 1], each entry a probability; "poisson",
+        of counts; "multinomial", of counts whose sum in each row is given.
     noise_scale : float or "learn", default="learn"
         Standard deviation of a Gaussian p(x|z), in what the network sees: with
         `standardize` it is a multiple of the root of the features' mean variance.
@@ -416,6 +422,13 @@ class VariationalAutoencoder(ImageAutoencoder):
         std : ndarray of shape (n_samples, n_components)
             σ, its standard deviation; only with `return_std`, and always an array:
             `set_output` is for the codes.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features.
         """
         if not return_std:
             return super().transform(X)
@@ -447,6 +460,14 @@ class VariationalAutoencoder(ImageAutoencoder):
         -------
         ndarray of shape (n_samples,)
             Of the density of X in its own units.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features; if `n_samples` is no
+            positive int.
         """
         check_is_fitted(self, "module_")
         n = self._config["n_importance_samples"] if n_samples is None else n_samples

@@ -198,6 +198,11 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            As from `fit`; or if X has other features than in the calls before.
         """
         self._check_params()
         self._train(X, y, resume=hasattr(self, "module_"), context=None)

@@ -187,6 +187,13 @@ class Units:
         """Return dense rows of X as what is shifted and scaled: as they are."""
         return rows
 
+    def to_network(self, rows: Tensor) -> Tensor:
+        """Map dense rows (batch, n_features) of X, or what `view` returned of them."""
+        if self.shift is None:
+            return rows if self.scale == 1.0 else rows * (1.0 / self.scale)
+        origin = to_tensor(-self.shift / self.scale, rows.dtype).to(rows.device)
+        return torch.add(origin, rows, alpha=1.0 / self.scale)
+
     def to_data(self, rows: Tensor) -> Tensor:
         """Map dense rows (batch, n_features) back to the units of X."""
         if self.scale != 1.0:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from numpy.typing import NDArray
 from sklearn import get_config
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -19,8 +18,30 @@ from torch import Tensor
 from sklearn_ae.engine import bridge, density, inputs
 from sklearn_ae.engine.bridge import Units
 from sklearn_ae.engine.params import Interval, InvalidParameterError
+from sklearn_ae.parts.sparse import dense
 
-__all__ = ["Codec", "TakesRows", "check_count"]
+__all__ = ["Answer", "Codec", "TakesRows", "check_count"]
+
+
+class Answer(NamedTuple):
+    """What a method of a fitted estimator computes of each row by itself.
+
+    Attributes
+    ----------
+    function : callable
+        From a tensor of rows (batch, n_in), in the network's units, to one with as many
+        rows.
+    units : Units
+        Of what the method takes; ``Units()`` for codes.
+    n_in : int
+    names : (str, str)
+        Of what is taken, and of what is given.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    units: Units
+    n_in: int
+    names: tuple[str, str]
 
 
 class TakesRows:
@@ -109,6 +130,7 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     module_: Any
     n_components_: int
+    n_features_in_: int
     _units: Units
     _fitted_loss: str
     _code_moments: density.Moments
@@ -157,6 +179,13 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         -------
         ndarray of shape (n_samples, n_components)
             The codes, in the dtype of the computation.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features.
         """
         check_is_fitted(self, "module_")
         X = self._validate(X, reset=False)
@@ -178,6 +207,13 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Returns
         -------
         ndarray of shape (n_samples, n_features)
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not finite, numeric and of `n_components` columns.
         """
         check_is_fitted(self, "module_")
         codes = check_array(
@@ -191,13 +227,8 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         if self._fitted_dtype != "float64":
             inputs.check_float32_range(codes)
 
-        module, units = self.module_, self._units
-
-        def decode(z: Tensor) -> Tensor:
-            z = z.to_dense() if z.layout == torch.sparse_csr else z
-            return units.to_data(module.decode(z))
-
-        return self._apply(decode, codes, Units())
+        answer = self._answers(self._network)["inverse_transform"]
+        return self._apply(answer.function, codes, answer.units)
 
     def reconstruct(self, X: Any) -> NDArray[Any]:
         """Encode and decode: X̂ in the units of X.
@@ -210,14 +241,45 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         -------
         ndarray of shape (n_samples, n_features)
             Dense, also for sparse X.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features.
         """
         check_is_fitted(self, "module_")
         return self._restored(self._validate(X, reset=False))
 
     def _restored(self, X: Any) -> NDArray[Any]:
         """Return the reconstruction of validated rows, in their units."""
-        module, units = self.module_, self._units
-        return self._apply(lambda x: units.to_data(module.reconstruct(x)), X)
+        return self._apply(self._answers(self._network)["reconstruct"].function, X)
+
+    @property
+    def _network(self) -> Any:
+        """The module that answers."""
+        return self.module_
+
+    def _answers(self, module: Any) -> dict[str, Answer]:
+        """Return what our methods compute by `module`, which is ours or a copy of it.
+
+        The first is the one to be asked where none is named.
+        """
+        units = self._units
+
+        def decode(z: Tensor) -> Tensor:
+            return units.to_data(module.decode(dense(z)))
+
+        def reconstruct(x: Tensor) -> Tensor:
+            return units.to_data(module.reconstruct(x))
+
+        n_in, n_codes = self.n_features_in_, self.n_components_
+        return {
+            "transform": Answer(module.encode, units, n_in, ("X", "codes")),
+            "inverse_transform": Answer(decode, Units(), n_codes, ("codes", "rows")),
+            "reconstruct": Answer(reconstruct, units, n_in, ("X", "rows")),
+        }
 
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> NDArray[Any]:
         """Return how far each row is from its reconstruction.
@@ -232,7 +294,14 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         -------
         ndarray of shape (n_samples,) or (n_samples, n_features)
             (x − x̂)² for squared error, ``abs(x − x̂)`` for absolute error, in the units
-            of X; nats for log loss and Poisson.
+            of X; nats for log loss, Poisson and multinomial.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features.
         """
         check_is_fitted(self, "module_")
         X = self._validate(X, reset=False)
@@ -245,6 +314,12 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             return module.errors(bridge.Batch(x, x), units.scale, per_feature)
 
         return self._apply(errors, X)
+
+    def _error_shares(self, X: Any) -> NDArray[Any]:
+        """Return what each feature adds to a row's error; NaN where it is missing."""
+        errors = self.reconstruction_error(X, per_feature=True)
+        n_observed = np.count_nonzero(~np.isnan(errors), axis=1)
+        return errors / np.maximum(n_observed, 1)[:, None]
 
     def _errors_of_rows(self, X: NDArray[Any], per_feature: bool) -> NDArray[Any]:
         """Return errors as the difference from what is restored, in the units of X."""
@@ -269,6 +344,13 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         ndarray of shape (n_samples,)
             The mean over features, of the clean rows and without penalties, so that
             it compares across penalties and noise levels, and with PCA.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features.
         """
         return -self.reconstruction_error(X)
 
@@ -286,6 +368,13 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         float
             Where NaN is a missing value, of rows with any observed entry; NaN where
             nothing was observed.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features.
         """
         scores = self.score_samples(X)
         if self._accept_nan:
@@ -306,6 +395,13 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         -------
         ndarray of shape (n_samples, n_features)
             In the units of the training data.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If `n_samples` is no positive int.
         """
         check_is_fitted(self, "module_")
         return self._decoded(self._draw_codes, n_samples, random_state)
@@ -352,6 +448,14 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         ndarray of shape (n, n_features) or (n_pairs, n, n_features)
             In the units of X. The first and the last are `reconstruct` of `x_a` and
             `x_b`, where that knows of a row no more than its code.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If the rows are not what `fit` takes, or not of one shape; if `n` is no int
+            of at least 2.
         """
         check_is_fitted(self, "module_")
         check_count("n", "interpolate", n, 2)

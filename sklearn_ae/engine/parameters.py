@@ -151,10 +151,13 @@ class SharedParameters(TrainingParameters):
         Of the code, one of the same.
     output_activation : str, default="auto"
         Of the reconstruction. "auto" is identity for squared and absolute error,
-        sigmoid for log loss, exp for Poisson.
+        sigmoid for log loss, exp for Poisson, softmax for multinomial.
     loss : str, default="squared_error"
-        −log p: ½‖x − x̂‖², Σ|x − x̂|, binary cross-entropy for data in [0, 1], or the
-        Poisson likelihood for counts.
+        −log p: "squared_error" ½‖x − x̂‖², "absolute_error" Σ|x − x̂|, "log_loss" binary
+        cross-entropy for data in [0, 1], "poisson" for counts, "multinomial" −Σ x log x̂
+        for the counts of words, which are draws from the shares x̂: a row counts as much
+        as its sum, `inverse_transform` returns shares that sum to 1, and `reconstruct`
+        those times the sum of the row.
     tied_weights : bool, default=False
         Whether the decoder's weights are the encoder's, transposed (and shared).
     linear_path : bool or "auto", default="auto"
@@ -170,7 +173,7 @@ class SharedParameters(TrainingParameters):
         so that the optimum is that on X itself: the root of their mean variance, or
         along the linear path what PCA leaves unexplained (root mean square), so that
         the objective starts at n_features / 2 nats. Sparse X is not centred. Never
-        done for log loss and Poisson.
+        done for log loss, Poisson and multinomial.
     density : estimator or None, default=None
         What `sample` draws codes from: an estimator with `fit` and `sample`, such as
         ``GaussianMixture(10)`` or ``KernelDensity()``, a copy of which is fitted to
@@ -206,8 +209,12 @@ class SharedParameters(TrainingParameters):
         "hidden_layer_sizes": [WIDTHS],
         "activation": [OneOf(*ACTIVATION_NAMES)],
         "code_activation": [OneOf(*ACTIVATION_NAMES)],
-        "output_activation": [OneOf("auto", "exp", *ACTIVATION_NAMES)],
-        "loss": [OneOf("squared_error", "log_loss", "absolute_error", "poisson")],
+        "output_activation": [OneOf("auto", "exp", "softmax", *ACTIVATION_NAMES)],
+        "loss": [
+            OneOf(
+                "squared_error", "log_loss", "absolute_error", "poisson", "multinomial"
+            )
+        ],
         "tied_weights": [Bool()],
         "linear_path": [Bool(), OneOf("auto")],
         "dropout": [Interval(float, 0, 1)],

@@ -236,16 +236,19 @@ class Params:
     _absent: ClassVar[tuple[str, ...]] = ()
     #: Parameters whose items are reached by their names alone, as a Pipeline's steps.
     _flat: ClassVar[tuple[str, ...]] = ()
+    _param_names: ClassVar[list[str]] = []
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         dataclass(kw_only=True, eq=False, repr=False)(cls)
+        # once: a signature takes as long as a step of a small network
+        _, *names = inspect.signature(cls.__init__).parameters
+        cls._param_names = sorted(names)
         _complete_docstring(cls)
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
-        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-        return sorted(p.name for p in parameters)
+        return list(cls._param_names)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters, and with `deep` those of the objects in them."""

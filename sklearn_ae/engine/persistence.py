@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sklearn_ae.engine import bridge, state, training
 from sklearn_ae.engine.params import Params
 
-__all__ = ["load", "pack", "restore", "save", "seal", "unpack", "unseal"]
+__all__ = ["load", "pack", "restore", "save", "seal", "unpack", "unseal", "write"]
 
 #: What scikit-learn's KernelDensity, which may be a `density`, is made of.
 _OF_KERNELS = {
@@ -147,7 +147,11 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     >>> bool((load(path).transform(X) == model.transform(X)).all())
     True
     """
-    data = _skops().dumps(estimator)
+    write(path, _skops().dumps(estimator))
+
+
+def write(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file beside its place and move it there: all of it, or nothing."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
@@ -181,6 +185,21 @@ def load(path: str | os.PathLike[str], trusted: tuple[str, ...] = ()) -> Any:
     ValueError
         If the file is damaged, or holds a type that is neither scikit-learn's, nor
         ours, nor in `trusted`.
+    ImportError
+        If skops is not installed (``pip install "sklearn_ae[safe]"``).
+
+    See Also
+    --------
+    save : Write such a file.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> from sklearn_ae import Autoencoder, load, save
+    >>> path = os.path.join(tempfile.mkdtemp(), "unfitted.skops")
+    >>> save(Autoencoder(3), path)
+    >>> load(path)
+    Autoencoder(n_components=3)
     """
     skops = _skops()
     data = Path(path).read_bytes()

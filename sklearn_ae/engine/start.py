@@ -39,9 +39,12 @@ class LinearStart:
     spread : float
         Root mean square of the (centred) data in these units.
     encoder : ndarray of shape (n_features, n_components)
-        From centred rows to whitened codes.
+        From centred rows to codes: whitened, times `code_scale`.
+    code_scale : ndarray of shape (n_components,)
+        1 for dense rows; for sparse ones what TruncatedSVD's codes vary by, beside each
+        other, since the cosine between codes is that of words only with these.
     decoder : ndarray of shape (n_features, n_components)
-        And back.
+        From whitened codes back.
     feature_scale : ndarray of shape (n_features,) or None
         Standard deviations; None where the data is sparse.
     code_trust : ndarray of shape (n_components,)
@@ -53,6 +56,7 @@ class LinearStart:
     units: Units
     spread: float
     encoder: NDArray[np.float64]
+    code_scale: NDArray[np.float64]
     decoder: NDArray[np.float64]
     feature_scale: NDArray[np.float64] | None
     code_trust: NDArray[np.float64]
@@ -96,7 +100,12 @@ def linear_start(
     n_features = X.shape[1]
     unit = np.sqrt((total if exact or not own else left) / n_features)
     s = np.sqrt(code_variance)
-    s = np.where(s > 1e-6 * np.sqrt(total), s, np.sqrt(total))
+    there = s > 1e-6 * np.sqrt(total)
+    code_scale = np.ones(n_components)
+    if mean is None and there.any():  # what is not there counts least
+        code_scale = np.where(there, s, s[there].min())
+        code_scale /= np.sqrt(np.square(s[there]).mean())
+    s = np.where(there, s, np.sqrt(total))
     feature_scale = None
     if mean is not None:
         sigma = np.sqrt(second_moment)
@@ -106,10 +115,12 @@ def linear_start(
     return LinearStart(
         units=Units(mean, unit),
         spread=float(np.sqrt(total / n_features) / unit),
-        encoder=components.T * (unit / s),
+        encoder=components.T * (unit / s * code_scale),
+        code_scale=code_scale,
         decoder=components.T * (s / unit),
         feature_scale=feature_scale,
-        code_trust=(np.minimum(1.0, unit / s) if own else np.ones(n_components))
+        code_trust=code_scale
+        * (np.minimum(1.0, unit / s) if own else np.ones(n_components))
         * (not (exact and clean)),
         trust=np.array(float(not (exact and clean))),
     )

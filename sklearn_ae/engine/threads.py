@@ -11,19 +11,20 @@ from contextlib import contextmanager
 import torch
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["one_blas_thread", "suited_threads"]
+__all__ = ["one_at_a_time", "one_blas_thread", "suited_threads"]
 
 #: Multiplications per step below which a second thread gains nothing: sharing out the
 #: work takes longer, and on a busy machine the threads wait for each other.
 SMALL_STEP = 2**24
 
 _lock = threading.Lock()
+_alone = threading.Lock()
 
 
 def _after_fork() -> None:
     """Make a forked child usable: it has one thread, and no lock held by others."""
-    global _lock
-    _lock = threading.Lock()
+    global _lock, _alone
+    _lock, _alone = threading.Lock(), threading.Lock()
     torch.set_num_threads(1)
 
 
@@ -63,4 +64,11 @@ def one_blas_thread() -> Iterator[None]:
     the whole process, hence the lock.
     """
     with _lock, _controller().limit(limits=1, user_api="blas"):
+        yield
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Keep other threads out of what is done here, where it is not made for threads."""
+    with _alone:
         yield

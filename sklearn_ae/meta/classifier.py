@@ -8,10 +8,10 @@ The stack f has learned from all rows; W, b and f then learn from those with a l
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -24,8 +24,10 @@ from sklearn.utils.validation import (
     check_is_fitted,
     validate_data,
 )
+from torch import Tensor
 
 from sklearn_ae.engine import bridge, inputs, persistence, training
+from sklearn_ae.engine.codec import Answer
 from sklearn_ae.engine.labels import UNLABELLED, Labels, labelled_rows, plain
 from sklearn_ae.engine.params import (
     Bool,
@@ -287,10 +289,10 @@ class StackedAutoencoderClassifier(
             y,
             seed=seed,
             context=context,
-            fitted=lambda module: _answers(stack, module, labels),
+            fitted=lambda module: _attributes(stack, module, labels),
             labels=labels,
         )
-        fitted = {**_answers(stack, module, labels), "history_": history}
+        fitted = {**_attributes(stack, module, labels), "history_": history}
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return fitted
 
@@ -306,9 +308,18 @@ class StackedAutoencoderClassifier(
         Returns
         -------
         ndarray of shape (n_samples,)
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features.
         """
         check_is_fitted(self, "pretrainer_")
-        likely = self._of_logits(lambda logits: logits.argmax(1), X)
+        X = self._validate(X, reset=False)
+        logits = self._logits(self._network)
+        likely = self.pretrainer_._apply(lambda x: logits(x).argmax(1), X)
         return self.classes_[likely]
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
@@ -322,9 +333,18 @@ class StackedAutoencoderClassifier(
         -------
         ndarray of shape (n_samples, n_classes)
             The classes are in the order of `classes_`.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features.
         """
         check_is_fitted(self, "pretrainer_")
-        return self._of_logits(lambda logits: F.softmax(logits, dim=1), X)
+        X = self._validate(X, reset=False)
+        answer = self._answers(self._network)["predict_proba"]
+        return self.pretrainer_._apply(answer.function, X)
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Return the logarithm of the probability of each class for each row.
@@ -337,6 +357,13 @@ class StackedAutoencoderClassifier(
         -------
         ndarray of shape (n_samples, n_classes)
             −inf where `predict_proba` is 0.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features.
         """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
@@ -374,14 +401,28 @@ class StackedAutoencoderClassifier(
                 sample_weight = _safe_indexing(sample_weight, rows)
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
-    def _of_logits(self, function: Any, X: Any) -> NDArray[Any]:
-        """Return a function of W f(x) + b, by chunks."""
-        X = self._validate(X, reset=False)
-        stack, device = self.pretrainer_, torch.device(self.pretrainer_.device_)
-        encode = stack.module_.encode
+    @property
+    def _network(self) -> Any:
+        """The module that answers, but for the softmax on top."""
+        return self.pretrainer_.module_
+
+    def _logits(self, module: Any) -> Callable[[Tensor], Tensor]:
+        """Return W f(x) + b as a function of x, with the stack's module for f."""
+        device = next(module.parameters()).device
         weight = bridge.to_tensor(self.coef_).to(device)
         bias = bridge.to_tensor(self.intercept_).to(device)
-        return stack._apply(lambda x: function(F.linear(encode(x), weight, bias)), X)
+        return lambda x: F.linear(module.encode(x), weight, bias)
+
+    def _answers(self, module: Any) -> dict[str, Answer]:
+        """Return what our methods compute by the stack's module or a copy of it."""
+        logits = self._logits(module)
+
+        def probabilities(x: Tensor) -> Tensor:
+            return F.softmax(logits(x), dim=1)
+
+        units, n_in = self.pretrainer_._units, self.n_features_in_
+        names = ("X", "probabilities")
+        return {"predict_proba": Answer(probabilities, units, n_in, names)}
 
     # -- fitted attributes --------------------------------------------------------
 
@@ -416,7 +457,7 @@ class StackedAutoencoderClassifier(
 _LEARNED = ("classes_", "coef_", "intercept_")
 
 
-def _answers(
+def _attributes(
     stack: StackedAutoencoderPretrainer, module: Any, labels: Labels
 ) -> dict[str, Any]:
     """Return the fitted attributes that predictions are made of."""

@@ -163,7 +163,7 @@ class StackModule(nn.Module):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return reconstructions (batch, n_features) of rows (batch, n_features)."""
-        return self.decode(self.encode(x))
+        return self.layers[0].restored(self.first_code(self.encode(x)), x)
 
     def loss(
         self, batch: Batch, generator: torch.Generator | None = None

@@ -418,6 +418,14 @@ class StackedAutoencoderPretrainer(
         -------
         ndarray of shape (n_samples, n_components)
             The codes of layer `depth`; CSR where that layer gives it.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features; if there is no such
+            `depth`.
         """
         check_is_fitted(self, "estimators_")
         return super().transform(X) if depth is None else self._to(depth).transform(X)
@@ -435,6 +443,14 @@ class StackedAutoencoderPretrainer(
         Returns
         -------
         ndarray of shape (n_samples, n_features)
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not finite, numeric and as wide as the codes; if there is no such
+            `depth`.
         """
         check_is_fitted(self, "estimators_")
         if depth is None:

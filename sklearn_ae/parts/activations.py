@@ -1,7 +1,8 @@
-"""Elementwise nonlinearities, by the names that users give them."""
+"""Nonlinearities by the names that users give them; but for softmax, elementwise."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -33,6 +34,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softplus": F.softplus,
     "gelu": F.gelu,
     "exp": torch.exp,
+    "softmax": functools.partial(torch.softmax, dim=-1),
 }
 
 
@@ -46,11 +48,12 @@ CODOMAINS: dict[str, tuple[float, float]] = {
     "softplus": (0.0, math.inf),
     "gelu": (-0.17, math.inf),
     "exp": (0.0, math.inf),
+    "softmax": (0.0, 1.0),
 }
 
 
 def get_activation(name: str) -> Callable[[Tensor], Tensor]:
-    """Return the elementwise function called `name`."""
+    """Return the function of pre-activations (..., n_units) called `name`."""
     return ACTIVATIONS[name]
 
 

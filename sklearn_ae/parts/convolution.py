@@ -342,6 +342,9 @@ class ConvolutionalDecoder(nn.Module):
                 h = dropout(h, p, generator)
             if self.unpooling != "deconv":
                 h, stride = unpool(h, block.size, block.window, where), (1, 1)
+                if where is None and self.unpooling == "switches":
+                    # it was in one place of the window: its mean over all of them
+                    h = h / math.prod(block.window)
             h = convolve_adjoint(h, part.kernel, bias, block.size, stride)
         return h.permute(0, 2, 3, 1).flatten(1)
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sklearn_ae.engine.params import Interval, Params
-from sklearn_ae.parts.sparse import dense
+from sklearn_ae.parts.sparse import dense, with_values
 
 __all__ = ["Corruption", "GaussianNoise", "Masking", "SaltAndPepper"]
 
@@ -84,6 +84,10 @@ class GaussianNoise(Corruption):
     noise_level : float, default=0.3
         σ, in the network's units: the root of the mean variance when standardised.
 
+    References
+    ----------
+    Vincent, P. et al. Stacked denoising autoencoders. JMLR 11, 2010.
+
     Examples
     --------
     >>> from sklearn_ae import Autoencoder, GaussianNoise
@@ -121,6 +125,12 @@ class Masking(Corruption):
     ----------
     Vincent, P. et al. Extracting and composing robust features with denoising
     autoencoders. ICML 2008.
+
+    Examples
+    --------
+    >>> from sklearn_ae import Autoencoder, Masking
+    >>> Autoencoder(8, corruption=Masking()).set_params(corruption__noise_level=0.5)
+    Autoencoder(corruption=Masking(noise_level=0.5), n_components=8)
     """
 
     noise_level: float = 0.3
@@ -139,13 +149,7 @@ class Masking(Corruption):
         if x.layout == torch.sparse_csr:
             values = x.values()
             kept = values * (_uniform(values, generator) >= noise_level)
-            return torch.sparse_csr_tensor(
-                x.crow_indices(),
-                x.col_indices(),
-                kept,
-                x.shape,
-                check_invariants=False,
-            )
+            return with_values(x, kept)
         return x * (_uniform(x, generator) >= noise_level)
 
 
@@ -160,6 +164,12 @@ class SaltAndPepper(Corruption):
     References
     ----------
     Vincent, P. et al. Stacked denoising autoencoders. JMLR 11, 2010.
+
+    Examples
+    --------
+    >>> from sklearn_ae import DenoisingAutoencoder, SaltAndPepper
+    >>> DenoisingAutoencoder(8, noise=SaltAndPepper(noise_level=0.1))
+    DenoisingAutoencoder(n_components=8, noise=SaltAndPepper(noise_level=0.1))
     """
 
     noise_level: float = 0.3

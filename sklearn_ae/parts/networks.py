@@ -329,10 +329,10 @@ class LinearPathEncoder(Encoder):
 class LinearPathDecoder(nn.Module):
     r"""PCA's reconstruction plus a network's correction.
 
-    .. math:: \hat x = U z + r\,(g(z) + C z)
+    .. math:: \hat x = U w + r\,(g(w) + C w),\qquad w = z/c
 
-    with U = Vᵀs fixed, and g seeing z within ±5. g's last layer and C start at zero.
-    U and r are given by `begin_at`.
+    with U = Vᵀs fixed, and g seeing the whitened codes w within ±5. g's last layer and
+    C start at zero. U, c and r are given by `begin_at`.
 
     Parameters
     ----------
@@ -340,6 +340,7 @@ class LinearPathDecoder(nn.Module):
         g; its last layer is set to zero.
     """
 
+    code_scale: Tensor
     trust: Tensor
 
     def __init__(self, network: MLPDecoder) -> None:
@@ -350,23 +351,28 @@ class LinearPathDecoder(nn.Module):
         blank = last.new_zeros(last.shape[0], first.shape[1]).detach()
         self.components = nn.Parameter(blank, requires_grad=False)
         self.correction = nn.Parameter(blank.clone())
+        self.register_buffer("code_scale", blank.new_ones(first.shape[1]))
         self.register_buffer("trust", blank.new_ones(()))
 
-    def begin_at(self, components: Tensor, trust: Tensor) -> None:
+    def begin_at(self, components: Tensor, code_scale: Tensor, trust: Tensor) -> None:
         """Take over PCA's solution, in the network's units.
 
         Parameters
         ----------
         components : Tensor of shape (n_features, n_components)
             U.
+        code_scale : Tensor of shape (n_components,)
+            c: 1 where codes are whitened.
         trust : Tensor of shape ()
             r: how far a correction of size one moves each feature.
         """
         self.components.data.copy_(components)
+        self.code_scale.copy_(code_scale)
         self.trust.copy_(trust)
 
     def features(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return what the output layer reads: g's last hidden layer, and z."""
+        """Return what the output layer reads: g's last hidden layer, and w."""
+        z = z / self.code_scale
         return torch.cat([self.trust * self._hidden(z, generator), z], dim=1)
 
     def readout(self) -> tuple[Tensor, Tensor]:
@@ -376,6 +382,7 @@ class LinearPathDecoder(nn.Module):
         return torch.cat([weight, skip], dim=1), self.trust * bias
 
     def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        z = z / self.code_scale
         weight, bias = self.network.readout()
         skip = self.components + self.trust * self.correction
         h = self.trust * self._hidden(z, generator).to(bias.dtype)

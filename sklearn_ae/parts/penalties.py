@@ -73,6 +73,11 @@ class L1(Penalty):
     weight : float, default=1e-3
         λ, in nats.
 
+    References
+    ----------
+    Olshausen, B. & Field, D. Emergence of simple-cell receptive field properties by
+    learning a sparse code for natural images. Nature 381, 1996.
+
     Examples
     --------
     >>> from sklearn_ae import Autoencoder, L1

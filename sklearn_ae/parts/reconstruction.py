@@ -10,10 +10,11 @@ squared_error  ½ (x − x̂)²      (Gaussian, σ = 1)     any, identity by def
 absolute_error |x − x̂|         (Laplace, scale 1)    any, identity by default
 log_loss       −x log x̂ − (1 − x) log(1 − x̂)        sigmoid
 poisson        x̂ − x log x̂                          exp
+multinomial    −x log x̂                             softmax
 ============== ==================================== ==========================
 
-Log loss and Poisson are computed from the pre-activation (the logit, the log-rate), so
-that no probability is rounded to zero before its logarithm is taken.
+Log loss, Poisson and multinomial are computed from the pre-activation (the logit, the
+log-rate), so that no probability is rounded to zero before its logarithm is taken.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sklearn_ae.parts.activations import get_activation
+from sklearn_ae.parts.sparse import (
+    row_sums,
+    sparse_multinomial_error,
+    sparse_squared_error,
+)
 
 __all__ = [
     "RECONSTRUCTIONS",
@@ -59,6 +65,9 @@ class Reconstruction:
     #: what, times the scale, p is divided by.
     scale_power: ClassVar[float | None] = None
     log_constant: ClassVar[float] = 0.0
+    #: Whether x̂ is a share of what a row sums to: a row is restored as a whole then,
+    #: and so are missing values and parts of rows none of its matter.
+    shares: ClassVar[bool] = False
 
     def __init__(self, output_activation: str = "auto") -> None:
         if output_activation == "auto":
@@ -72,6 +81,41 @@ class Reconstruction:
             )
         self.output_activation = output_activation
         self.output: Callable[[Tensor], Tensor] = get_activation(output_activation)
+
+    @property
+    def exact_sparse(self) -> bool:
+        """Whether `sparse_error` can be had."""
+        return False
+
+    def sparse_error(
+        self, target: Tensor, h: Tensor, weight: Tensor, bias: Tensor
+    ) -> Tensor:
+        """Return the errors' sum for each sparse row, without a dense target.
+
+        Parameters
+        ----------
+        target : CSR Tensor of shape (batch, n_features)
+        h : Tensor of shape (batch, width)
+        weight : Tensor of shape (n_features, width)
+        bias : Tensor of shape (n_features,)
+            Of the linear layer that gives the pre-activation.
+
+        Returns
+        -------
+        Tensor of shape (batch,)
+        """
+        raise NotImplementedError
+
+    def restored(self, a: Tensor, x: Tensor) -> Tensor:
+        """Return x̂ of rows (batch, n_features) in their units.
+
+        Parameters
+        ----------
+        a : Tensor of shape (batch, n_features)
+        x : Tensor of shape (batch, n_features)
+            The rows; CSR or dense.
+        """
+        return self.output(a)
 
     def nats(self, a: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return −log p(target | a) per row, up to a constant, of shape (..., batch).
@@ -130,6 +174,15 @@ class SquaredError(Reconstruction):
     name, natural_output, nats_per_error = "squared_error", "identity", 0.5
     scale_power, log_constant = 2.0, 0.5 * math.log(2.0 * math.pi)
 
+    @property
+    def exact_sparse(self) -> bool:
+        return self.output_activation == "identity"
+
+    def sparse_error(
+        self, target: Tensor, h: Tensor, weight: Tensor, bias: Tensor
+    ) -> Tensor:
+        return sparse_squared_error(target, h, weight, bias)
+
     def mean_nats(
         self, a: Tensor, target: Tensor, weight: Tensor | None = None
     ) -> Tensor:
@@ -183,6 +236,36 @@ class Poisson(Reconstruction):
         return super().log_likelihood(a, target) - constant
 
 
+class Multinomial(Reconstruction):
+    """−Σ x log x̂ with x̂ = softmax(a): a row's counts are draws from one distribution.
+
+    Of rows that are no whole numbers it is the cross-entropy, times what the row sums
+    to: with rows that sum to 1 each counts the same. A row of zeros has no error.
+    """
+
+    name, natural_output, only_natural = "multinomial", "softmax", True
+    lowest, shares, exact_sparse = 0.0, True, True
+
+    def sparse_error(
+        self, target: Tensor, h: Tensor, weight: Tensor, bias: Tensor
+    ) -> Tensor:
+        return sparse_multinomial_error(target, h, weight, bias)
+
+    def restored(self, a: Tensor, x: Tensor) -> Tensor:
+        """Return the expected counts, which sum to what those of the row sum to."""
+        return self.output(a) * row_sums(x)[..., None]
+
+    def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
+        return -target * F.log_softmax(a, -1)
+
+    def log_likelihood(
+        self, a: Tensor, target: Tensor, log_scale: Tensor | None = None
+    ) -> Tensor:
+        orders = torch.lgamma(target.sum(1) + 1.0) - torch.lgamma(target + 1.0).sum(1)
+        return super().log_likelihood(a, target) + orders
+
+
 RECONSTRUCTIONS: dict[str, type[Reconstruction]] = {
-    kind.name: kind for kind in (SquaredError, AbsoluteError, LogLoss, Poisson)
+    kind.name: kind
+    for kind in (SquaredError, AbsoluteError, LogLoss, Poisson, Multinomial)
 }

@@ -1,4 +1,4 @@
-"""Sparse rows: their products, and the exact squared error without a dense row."""
+"""Sparse rows: their products, and exact objectives without a dense row."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 __all__ = [
+    "column_sums",
     "dense",
     "full_precision",
+    "row_sums",
+    "sparse_multinomial_error",
     "sparse_product",
     "sparse_squared_error",
     "squared_row_norms",
     "transposed",
+    "with_values",
 ]
 
 
@@ -38,6 +42,13 @@ def transposed(x: Tensor) -> Tensor:
         known = x.t().to_sparse_csr()
         x._transposed = known  # type: ignore[attr-defined]
     return known
+
+
+def with_values(x: Tensor, values: Tensor) -> Tensor:
+    """Return CSR rows with other values, one for each entry that `x` has."""
+    return torch.sparse_csr_tensor(
+        x.crow_indices(), x.col_indices(), values, x.shape, check_invariants=False
+    )
 
 
 def sparse_product(x: Tensor, weight: Tensor) -> Tensor:
@@ -70,10 +81,27 @@ class _SparseProduct(torch.autograd.Function):
 
 def squared_row_norms(x: Tensor) -> Tensor:
     """Return ‖x_i‖² for each row of a CSR tensor, of shape (batch,)."""
-    squares = torch.zeros(x.shape[0], dtype=x.dtype, device=x.device)
+    return _row_sums(x, x.values().square())
+
+
+def row_sums(x: Tensor) -> Tensor:
+    """Return Σ_v x_iv for each row of a dense or CSR tensor, of shape (batch,)."""
+    return _row_sums(x, x.values()) if x.layout == torch.sparse_csr else x.sum(-1)
+
+
+def column_sums(x: Tensor) -> Tensor:
+    """Return Σ_i x_iv of dense or CSR rows in float64, of shape (n_features,)."""
+    if x.layout != torch.sparse_csr:
+        return x.sum(0, dtype=torch.float64)
+    sums = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
+    return sums.index_add_(0, x.col_indices(), x.values().double())
+
+
+def _row_sums(x: Tensor, values: Tensor) -> Tensor:
+    """Return what `values`, one for each entry of CSR rows, sum to in each row."""
     counts = x.crow_indices().diff().to(torch.int64)
     row = torch.repeat_interleave(torch.arange(len(counts), device=x.device), counts)
-    return squares.index_add_(0, row, x.values().square())
+    return values.new_zeros(len(counts)).index_add_(0, row, values)
 
 
 def sparse_squared_error(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -130,4 +158,62 @@ class _SparseSquaredError(torch.autograd.Function):
         into_weight = torch.addmm(into_weight, x_t, gh, alpha=-1.0)
         into_bias = weight @ gh.sum(0) + bias * g.sum()
         into_bias -= torch.sparse.mm(x_t, g).squeeze(1)
+        return None, into_h, into_weight, into_bias
+
+
+def sparse_multinomial_error(
+    x: Tensor, h: Tensor, weight: Tensor, bias: Tensor
+) -> Tensor:
+    r"""Return −Σ_v x_iv log p_iv, p_i = softmax(W h_i + b), for sparse rows.
+
+    Written as
+
+    .. math:: -\sum_v x_v \log p_v = \Big(\sum_v x_v\Big) \log \sum_v e^{a_v}
+                                    - x^\top (W h + b),\qquad a = W h + b,
+
+    it has one dense term, the softmax's own, of size batch·V; the target stays sparse.
+
+    Parameters
+    ----------
+    x : CSR Tensor of shape (batch, n_features)
+        At least 0. A row of zeros has no error.
+    h : Tensor of shape (batch, d)
+        What the linear output layer reads.
+    weight : Tensor of shape (n_features, d)
+    bias : Tensor of shape (n_features,)
+
+    Returns
+    -------
+    Tensor of shape (batch,)
+    """
+    with full_precision(x.device.type):
+        tensors = (t.to(x.dtype) for t in (h, weight, bias))
+        return _SparseMultinomialError.apply(x, *tensors)
+
+
+class _SparseMultinomialError(torch.autograd.Function):
+    """The expression above and its gradients: one tensor of size batch·V is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        readings = torch.sparse.mm(x, weight)
+        a = torch.addmm(bias, h, weight.T)
+        highest = a.amax(1, keepdim=True)
+        odds = a.sub_(highest).exp_()  # p, up to a factor for each row
+        norm = odds.sum(1)
+        total = row_sums(x)
+        ctx.x = x
+        ctx.save_for_backward(h, weight, readings, odds, total / norm)
+        along_bias = torch.sparse.mm(x, bias[:, None]).squeeze(1)
+        cross = (readings * h).sum(1) + along_bias
+        return total * (norm.log() + highest.squeeze(1)) - cross
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        h, weight, readings, odds, per_odds = ctx.saved_tensors
+        g, g_odds, x_t = grad[:, None], (grad * per_odds)[:, None], transposed(ctx.x)
+        into_h = g_odds * (odds @ weight) - g * readings
+        into_weight = torch.addmm(odds.T @ (g_odds * h), x_t, g * h, alpha=-1.0)
+        into_bias = (odds.T @ g_odds - torch.sparse.mm(x_t, g)).squeeze(1)
         return None, into_h, into_weight, into_bias

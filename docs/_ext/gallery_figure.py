@@ -1,0 +1,41 @@
+"""``.. gallery-figure:: plot_NAME N``: the N-th picture of an example, with a caption.
+
+The picture links to the example that drew it. Where examples are not run
+(``-D plot_gallery=0``) there is none, and the caption is left, with its link.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from docutils.parsers.rst.directives.images import Figure
+from sphinx.util.docutils import SphinxDirective
+
+
+class GalleryFigure(SphinxDirective, Figure):
+    """A figure that sphinx-gallery made in the same build."""
+
+    required_arguments = 2
+    final_argument_whitespace = False
+    has_content = True
+    option_spec = {"alt": directives.unchanged_required, "width": directives.unchanged}
+
+    def run(self) -> list[nodes.Node]:
+        name, number = self.arguments
+        path = f"auto_examples/images/sphx_glr_{name}_{int(number):03}.png"
+        self.content.append(f"From :ref:`sphx_glr_auto_examples_{name}.py`.", "", 0)
+        file = Path(self.env.app.srcdir) / path
+        self.env.note_dependency(str(file))  # read again when it has been drawn
+        drawn = self.env.app.config.sphinx_gallery_conf["plot_gallery"]
+        if not drawn and not file.is_file():
+            return self.parse_content_to_nodes()
+        self.arguments = [f"/{path}"]
+        return super().run()
+
+
+def setup(app: Any) -> dict[str, bool]:
+    app.add_directive("gallery-figure", GalleryFigure)
+    return {"parallel_read_safe": True}

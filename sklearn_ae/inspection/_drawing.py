@@ -1,0 +1,330 @@
+"""What the displays share: axes, estimators in pipelines, images, classes, colours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_ae.engine.codec import Codec
+from sklearn_ae.engine.params import Interval, InvalidParameterError, SequenceOf
+
+__all__ = [
+    "COLORS",
+    "GREY",
+    "Classes",
+    "Fitted",
+    "axes_for",
+    "beside",
+    "check_components",
+    "image_shape_of",
+    "middles",
+    "names_of",
+    "one_of",
+    "pyplot",
+    "tiled",
+]
+
+#: Ten colours that the colour-blind can tell apart too (Petroff, M. A. Accessible color
+#: sequences for data visualization. arXiv:2107.02270, 2021).
+COLORS = (
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#94a4a2",
+    "#832db6",
+    "#a96b59",
+    "#e76300",
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
+)
+GREY = "#717581"
+
+#: Numbers of more values than this are a scale, and no classes.
+MOST_CLASSES = 20
+
+
+def pyplot() -> Any:
+    """Return matplotlib.pyplot, which is imported when a picture is drawn."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "Drawing needs matplotlib: pip install 'sklearn_ae[plot]'."
+        ) from error
+    return plt
+
+
+def axes_for(ax: Any, n: int = 1, **figure: Any) -> NDArray[Any]:
+    """Return the Axes of n panels, side by side in a new figure if there are none.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes, array of them, or None
+    n : int
+    **figure
+        Handed on to ``plt.subplots``.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no Axes, or not n of them.
+    """
+    plt = pyplot()
+    if ax is None:
+        figure = {"layout": "constrained", **figure}
+        return plt.subplots(1, n, squeeze=False, **figure)[1].ravel()
+    axes = np.ravel(np.asarray(ax, dtype=object))
+    wrong = [one for one in axes if not hasattr(one, "get_subplotspec")]
+    if wrong:
+        raise TypeError(
+            "The 'ax' parameter must be a matplotlib Axes, an array of them, or None. "
+            f"Got {wrong[0]!r} instead."
+        )
+    if len(axes) != n:
+        raise ValueError(
+            f"This picture has {n} panel{'s' * (n != 1)}, and 'ax' must have as many "
+            f"Axes. Got {len(axes)}."
+        )
+    return axes
+
+
+def beside(ax: Any, handles: Sequence[Any]) -> Any:
+    """Return a legend to the right of the Axes, if their figure makes room for it."""
+    if ax.figure.get_layout_engine() is None:
+        return ax.legend(handles=handles, loc="upper right")
+    return ax.legend(
+        handles=handles,
+        frameon=False,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=1 + (len(handles) - 1) // 20,
+    )
+
+
+def one_of(name: str, value: Any, *options: str) -> None:
+    """Raise for a value that is none of the strings that it may be."""
+    if not isinstance(value, str) or value not in options:
+        raise InvalidParameterError(
+            f"The {name!r} parameter must be a str among "
+            f"{{{', '.join(map(repr, options))}}}. Got {value!r} instead."
+        )
+
+
+# -- estimators -------------------------------------------------------------------
+
+
+class Fitted(NamedTuple):
+    """A fitted estimator, and the steps of a Pipeline that come before it.
+
+    Attributes
+    ----------
+    last : estimator
+    head : Pipeline or None
+    """
+
+    last: Any
+    head: Any
+
+    @classmethod
+    def of(cls, estimator: Any) -> Fitted:
+        """Take a Pipeline apart, and what a search has found best.
+
+        Raises
+        ------
+        NotFittedError
+        """
+        check_is_fitted(estimator)
+        estimator = getattr(estimator, "best_estimator_", estimator)
+        if isinstance(estimator, Pipeline):
+            head = estimator[:-1] if len(estimator) > 1 else None
+            estimator = estimator[-1]
+            check_is_fitted(estimator)
+            return cls(estimator, head)
+        return cls(estimator, None)
+
+    @classmethod
+    def codec(cls, estimator: Any, display: type) -> Fitted:
+        """Return the same of an autoencoder, or raise TypeError."""
+        fitted = cls.of(estimator)
+        if not isinstance(fitted.last, Codec):
+            raise TypeError(
+                f"{display.__name__} draws an autoencoder of this package, or a "
+                f"Pipeline that ends in one. Got {type(fitted.last).__name__}."
+            )
+        return fitted
+
+    def seen(self, X: Any) -> Any:
+        """Return what the last step is given."""
+        return X if self.head is None else self.head.transform(X)
+
+    def rows(self, X: Any) -> Any:
+        """Return the same as an ndarray or CSR, validated by the autoencoder."""
+        return self.last._validate(self.seen(X), reset=False)
+
+    def names(self) -> NDArray[Any] | None:
+        """Return the names of the features that the last step sees, if it has any."""
+        names = getattr(self.last, "feature_names_in_", None)
+        if names is None and hasattr(self.head, "get_feature_names_out"):
+            return self.head.get_feature_names_out()
+        return names
+
+
+def names_of(names: Any, n_features: int) -> list[str]:
+    """Return a name for each feature, its number where it has none."""
+    return [str(i) for i in range(n_features)] if names is None else list(names)
+
+
+def check_components(components: Any, n_codes: int) -> tuple[int, int]:
+    """Return two of a code's components, or raise ValueError."""
+    if n_codes < 2:
+        raise ValueError(
+            "A plane needs a code of two components or more. This one has 1."
+        )
+    pair = SequenceOf(Interval(int, 0, n_codes), "", 2, 2)
+    if not pair.allows(components) or components[0] == components[1]:
+        raise ValueError(
+            "The 'components' parameter must name two of the code's components, 0 "
+            f"to {n_codes - 1}. Got {components!r}."
+        )
+    return int(components[0]), int(components[1])
+
+
+# -- images -----------------------------------------------------------------------
+
+
+def image_shape_of(
+    given: Sequence[int] | None, n_features: int, estimator: Any = None
+) -> tuple[int, ...] | None:
+    """Return height and width of a row, and its channels if there are several.
+
+    Parameters
+    ----------
+    given : sequence of int or None
+        None is that of the estimator, or of a stack's first layer.
+    n_features : int
+    estimator : autoencoder or None
+
+    Returns
+    -------
+    tuple of int, or None where rows are not said to be images
+
+    Raises
+    ------
+    ValueError
+        If rows are no images of that shape, or cannot be drawn.
+    """
+    if given is None and estimator is not None:
+        first = getattr(estimator, "estimators_", [estimator])[0]
+        given = getattr(first, "image_shape", None)
+    if given is None:
+        return None
+    sizes = SequenceOf(Interval(int, 1, None), "", 2, 3)
+    if not sizes.allows(given) or math.prod(given) != n_features:
+        raise ValueError(
+            f"Rows of {n_features} features are no images of shape {given}. Say which: "
+            "image_shape=(height, width)."
+        )
+    if len(given) == 3 and given[2] not in (1, 3, 4):
+        raise ValueError(
+            "What can be drawn has 1, 3 (red, green, blue) or 4 channels. Got "
+            f"image_shape={given}."
+        )
+    return tuple(given[:2] if len(given) == 3 and given[2] == 1 else given)
+
+
+def tiled(
+    rows: NDArray[Any], image_shape: Sequence[int], fill: float = math.nan
+) -> NDArray[Any]:
+    """Return images as one picture, apart by a line of one pixel.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_down, n_across, n_features)
+    image_shape : (int, int) or (int, int, int)
+        Colours are numbers in [0, 1], and clipped to that.
+    fill : float
+        What the line is drawn with; NaN is nothing, or white beside colours.
+
+    Returns
+    -------
+    ndarray of shape (height, width) or (height, width, channels)
+    """
+    height, width, *channels = image_shape
+    if channels:
+        rows = np.nan_to_num(rows, nan=1.0).clip(0.0, 1.0)
+        fill = 1.0 if math.isnan(fill) else min(max(fill, 0.0), 1.0)
+    tiles = rows.reshape(*rows.shape[:2], height, width, *channels)
+    frame = [(0, 0), (0, 0), (0, 1), (0, 1), *[(0, 0)] * len(channels)]
+    tiles = np.pad(tiles, frame, constant_values=fill)
+    picture = np.concatenate(np.concatenate(tiles, axis=1), axis=1)
+    return picture[:-1, :-1]
+
+
+def middles(n: int, size: int) -> NDArray[Any]:
+    """Return where the middles of n tiles are along an axis of `tiled`."""
+    return (np.arange(n) + 0.5) * (size + 1) - 1
+
+
+# -- classes ----------------------------------------------------------------------
+
+
+class Classes(NamedTuple):
+    """What y says of each row: a class, or a number on a scale.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the classes; empty where y is a scale.
+    values : ndarray of shape (n_samples,)
+        The number of each row's class, or its place on the scale.
+    """
+
+    names: list[str]
+    values: NDArray[Any]
+
+    @classmethod
+    def of(cls, y: Any, X: Any, may_be_scale: bool = False) -> Classes:
+        """Read y, one label or number for each row of X.
+
+        Numbers are a scale where they are not whole, or have more than 20 values.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many as rows, or one is NaN.
+        """
+        y = column_or_1d(y)
+        check_consistent_length(X, y)
+        numeric = y.dtype.kind in "fiub"
+        if numeric:
+            assert_all_finite(y, input_name="y")
+        else:
+            y = y.astype(str)
+        kinds, values = np.unique(y, return_inverse=True)
+        whole = numeric and bool((kinds == np.floor(kinds)).all())
+        if may_be_scale and numeric and not (whole and len(kinds) <= MOST_CLASSES):
+            return cls([], y)
+        if numeric and set(kinds.tolist()) == {-1, 1}:
+            return cls(["normal (1)", "outliers (−1)"], 1 - values)
+        if numeric and y.dtype.kind != "b":
+            return cls([f"{kind:g}" for kind in kinds], values)
+        return cls([str(kind) for kind in kinds], values)
+
+    def colors(self) -> list[Any]:
+        """Return a colour for each class."""
+        n = len(self.names)
+        if n <= len(COLORS):
+            return list(COLORS[:n])
+        return list(pyplot().get_cmap("turbo")(np.linspace(0.05, 0.95, n)))

@@ -1,0 +1,204 @@
+"""Where rows are on a plane of the code, and on PCA's."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA, TruncatedSVD
+
+from sklearn_ae.engine.codec import check_count
+from sklearn_ae.engine.inputs import is_sparse
+from sklearn_ae.engine.training import some_rows
+from sklearn_ae.inspection import _drawing
+from sklearn_ae.inspection._drawing import GREY, Classes, Fitted
+
+__all__ = ["CodeDisplay"]
+
+
+class CodeDisplay:
+    """Two components of the codes of rows, coloured by y; PCA's beside.
+
+    Make it by `from_estimator`; `plot` draws it again.
+
+    Parameters
+    ----------
+    codes : dict of ndarray of shape (n, 2)
+        The same n rows on one plane or more, by the name of what put them there.
+    y : array-like of shape (n,) or None, default=None
+        Classes, or numbers on a scale: those that are not whole, or have more than 20
+        values.
+    components : (int, int), default=(0, 1)
+        Which components of the first codes these are.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib.axes.Axes
+        One for each plane.
+    figure_ : matplotlib.figure.Figure
+    scatter_ : list of matplotlib.collections.PathCollection
+        One for each plane, in the order of the rows.
+    legend_ : matplotlib.legend.Legend
+        Of classes alone.
+    colorbar_ : matplotlib.colorbar.Colorbar
+        Of a scale alone.
+
+    See Also
+    --------
+    ManifoldDisplay : What the places on such a plane decode to.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_ae import Autoencoder, CodeDisplay
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = Autoencoder(2, max_iter=5, random_state=0).fit(X)
+    >>> display = CodeDisplay.from_estimator(model, X, y, pca=True)
+    >>> {name: plane.shape for name, plane in display.codes.items()}
+    {'Autoencoder': (1797, 2), 'PCA': (1797, 2)}
+    """
+
+    def __init__(
+        self,
+        *,
+        codes: dict[str, NDArray[Any]],
+        y: Any = None,
+        components: tuple[int, int] = (0, 1),
+    ) -> None:
+        self.codes, self.y, self.components = codes, y, components
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any = None,
+        *,
+        components: tuple[int, int] = (0, 1),
+        pca: bool = False,
+        subsample: int | None = 5000,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Encode rows, and draw them on a plane.
+
+        Parameters
+        ----------
+        estimator : fitted autoencoder, or Pipeline that ends in one
+            With two components or more.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or None, default=None
+            To colour rows by: classes, or numbers on a scale.
+        components : (int, int), default=(0, 1)
+            Those along the horizontal and along the vertical axis.
+        pca : bool, default=False
+            Whether to draw beside it the plane of PCA's first two components,
+            TruncatedSVD's for sparse X. It is fitted to the rows that are drawn: what
+            the autoencoder was not fitted to, PCA then was.
+        subsample : int or None, default=5000
+            How many rows to draw at most, chosen at random but always the same; None is
+            all of them.
+        ax : matplotlib Axes, array of them or None, default=None
+            One, or two with PCA's; None is a new figure.
+        **kwargs
+            Handed on to ``Axes.scatter``.
+
+        Returns
+        -------
+        CodeDisplay
+
+        Raises
+        ------
+        TypeError
+            If the estimator is no autoencoder.
+        ValueError
+            If there are no such components, or X or y is not what is taken.
+        """
+        _drawing.pyplot()
+        fitted = Fitted.codec(estimator, cls)
+        codec = fitted.last
+        pair = _drawing.check_components(components, codec.n_components_)
+        if subsample is not None:
+            check_count("subsample", "from_estimator", subsample, 1)
+        if not isinstance(pca, bool | np.bool_):
+            raise ValueError(
+                f"The 'pca' parameter must be a bool. Got {pca!r} instead."
+            )
+        rows = fitted.rows(X)
+        if y is not None:
+            Classes.of(y, rows)
+            y = np.asarray(y)
+        chosen = some_rows(rows.shape[0], 0, subsample or rows.shape[0])
+        rows, y = rows[chosen], None if y is None else y[chosen]
+        planes = {type(codec).__name__: _encoded(codec, rows)[:, list(pair)]}
+        if pca:
+            kind = TruncatedSVD if is_sparse(rows) else PCA
+            plane = kind(2, random_state=0).fit_transform(rows)
+            planes[kind.__name__] = plane
+        display = cls(codes=planes, y=y, components=pair)
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
+        """Draw a point for each row, on each plane.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, array of them or None, default=None
+        **kwargs
+            Handed on to ``Axes.scatter``.
+
+        Returns
+        -------
+        CodeDisplay
+        """
+        n = len(self.codes)
+        classes = None
+        if self.y is not None:
+            rows = next(iter(self.codes.values()))
+            classes = Classes.of(self.y, rows, may_be_scale=True)
+        axes = _drawing.axes_for(ax, n, figsize=(5.0 * n + 0.8, 4.8))
+        style: dict[str, Any] = {"s": 9, "linewidths": 0}
+        if classes is None:
+            style["color"] = GREY
+        elif classes.names:
+            colors = classes.colors()
+            style["c"] = [colors[k] for k in classes.values]
+        else:
+            style |= {"c": classes.values, "cmap": "viridis"}
+        self.scatter_ = []
+        for i, (panel, (name, codes)) in enumerate(
+            zip(axes, self.codes.items(), strict=True)
+        ):
+            points = panel.scatter(codes[:, 0], codes[:, 1], **{**style, **kwargs})
+            self.scatter_.append(points)
+            first, second = self.components if i == 0 else (0, 1)
+            panel.set(xlabel=f"component {first}", ylabel=f"component {second}")
+            panel.set_title(name)
+            # a distance is as long in all directions
+            panel.set_aspect("equal", adjustable="datalim")
+            panel.spines[["top", "right"]].set_visible(False)
+        self.axes_, self.figure_ = axes, axes[0].figure
+        self._explain(classes)
+        return self
+
+    def _explain(self, classes: Classes | None) -> None:
+        """Say beside the last panel what colours mean."""
+        last = self.axes_[-1]
+        if classes is None:
+            return
+        if not classes.names:
+            self.colorbar_ = self.figure_.colorbar(self.scatter_[-1], ax=last)
+            return
+        from matplotlib.lines import Line2D
+
+        handles = [
+            Line2D([], [], linestyle="", marker="o", color=color, label=name)
+            for name, color in zip(classes.names, classes.colors(), strict=True)
+        ]
+        self.legend_ = _drawing.beside(last, handles)
+
+
+def _encoded(codec: Any, rows: Any) -> NDArray[Any]:
+    """Return codes as an array, whatever the estimator's output is set to."""
+    return codec._apply(codec.module_.encode, rows)

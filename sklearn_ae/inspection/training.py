@@ -1,0 +1,194 @@
+"""How training went: each term of the objective by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_ae.engine.params import did_you_mean
+from sklearn_ae.inspection import _drawing
+from sklearn_ae.inspection._drawing import COLORS, Fitted
+
+__all__ = ["TrainingDisplay"]
+
+Histories = Mapping[str, Mapping[str, NDArray[Any]]]
+
+
+class TrainingDisplay:
+    """Terms of the objective by epoch, on training and on held-out rows.
+
+    Make it by `from_estimator`; `plot` draws it again. There is a panel for each
+    training: one of an autoencoder; of a stack one for each layer and one for
+    fine-tuning, where there was any; of a detector one for each of its networks.
+
+    Parameters
+    ----------
+    histories : dict of dict of ndarray of shape (n_epochs,)
+        For each training, by its name, what `history_` has: "train_loss" and so on.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib.axes.Axes of shape (n_trainings,)
+    figure_ : matplotlib.figure.Figure
+    lines_ : dict of dict of matplotlib.lines.Line2D
+        With the keys of `histories`.
+    legend_ : matplotlib.legend.Legend
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_ae import SparseAutoencoder, TrainingDisplay
+    >>> X = load_digits().data
+    >>> model = SparseAutoencoder(30, max_iter=5, random_state=0).fit(X)
+    >>> display = TrainingDisplay.from_estimator(model)
+    >>> [line.get_label() for line in display.axes_[0].lines]
+    ['loss', 'reconstruction', 'sparsity', 'weight decay']
+    """
+
+    def __init__(self, *, histories: Histories) -> None:
+        self.histories = histories
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        terms: Sequence[str] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw what an estimator's `history_` has, and that of its layers.
+
+        Parameters
+        ----------
+        estimator : fitted autoencoder, stack or detector, or Pipeline that ends in one
+        terms : sequence of str or None, default=None
+            Those to draw, as "loss" and "reconstruction". None is all of them, but
+            `loss` alone where it is the only term's.
+        ax : matplotlib Axes, array of them or None, default=None
+            As many as there are panels; None is a new figure.
+        **kwargs
+            Handed on to ``Axes.plot``.
+
+        Returns
+        -------
+        TrainingDisplay
+
+        Raises
+        ------
+        TypeError
+            If the estimator keeps no such history.
+        ValueError
+            If it was not trained, or there is no such term.
+        """
+        _drawing.pyplot()
+        last = Fitted.of(estimator).last
+        histories = _histories(last)
+        if not histories:
+            raise TypeError(
+                f"{cls.__name__} draws an estimator of this package that keeps "
+                "'history_', or a Pipeline that ends in one. Got "
+                f"{type(last).__name__}."
+            )
+        trained = {n: h for n, h in histories.items() if any(map(len, h.values()))}
+        return cls(histories=trained).plot(ax=ax, terms=terms, **kwargs)
+
+    def plot(
+        self, ax: Any = None, *, terms: Sequence[str] | None = None, **kwargs: Any
+    ) -> Self:
+        """Draw a line for each term, dashed where it is of held-out rows.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, array of them or None, default=None
+        terms : sequence of str or None, default=None
+        **kwargs
+            Handed on to ``Axes.plot``.
+
+        Returns
+        -------
+        TrainingDisplay
+        """
+        if not self.histories:
+            raise ValueError("There is nothing to draw: no epoch was trained.")
+        chosen = {
+            name: _chosen(history, terms) for name, history in self.histories.items()
+        }
+        known = sorted({term for h in self.histories.values() for term in _terms(h)})
+        for term in terms or ():
+            if term not in known:
+                raise ValueError(
+                    f"There is no term {term!r}. There are {known}."
+                    + did_you_mean(term, known)
+                )
+        n = len(self.histories)
+        axes = _drawing.axes_for(ax, n, figsize=(1.2 + 4.4 * min(n, 3), 3.4))
+        # a term has one colour in all panels
+        drawn = dict.fromkeys(term for part in chosen.values() for term in part)
+        colors = {
+            term: COLORS[i % len(COLORS)]
+            for i, term in enumerate(term for term in drawn if term != "loss")
+        }
+        colors["loss"] = "black"
+        self.lines_: dict[str, dict[str, Any]] = {}
+        for panel, (name, history) in zip(axes, self.histories.items(), strict=True):
+            lines = self.lines_[name] = {}
+            for key, curve in history.items():
+                part, _, term = key.partition("_")
+                if term not in chosen[name]:
+                    continue
+                style = {
+                    "color": colors[term],
+                    "linestyle": "--" if part == "valid" else "-",
+                    "label": term.replace("_", " ") + ", held out" * (part == "valid"),
+                    # of few epochs a line alone shows nothing
+                    "marker": "." if len(curve) < 10 else None,
+                }
+                epochs = np.arange(1, len(curve) + 1)
+                (lines[key],) = panel.plot(epochs, curve, **{**style, **kwargs})
+            panel.set_xlabel("epoch")
+            panel.xaxis.get_major_locator().set_params(integer=True)
+            panel.set_ylabel("nats per row")
+            if n > 1:
+                panel.set_title(name)
+            panel.spines[["top", "right"]].set_visible(False)
+        shown = {
+            line.get_label(): line
+            for lines in self.lines_.values()
+            for line in lines.values()
+        }
+        self.legend_ = _drawing.beside(axes[-1], list(shown.values()))
+        self.axes_, self.figure_ = axes, axes[0].figure
+        return self
+
+
+def _histories(estimator: Any) -> dict[str, Any]:
+    """Return the history of each training that an estimator has had, by its name."""
+    if hasattr(estimator, "history_"):
+        stack = getattr(estimator, "pretrainer_", estimator)
+        layers = getattr(stack, "named_estimators_", {})
+        histories = {name: layer.history_ for name, layer in layers.items()}
+        last = "fine-tuning" if layers else type(estimator).__name__
+        return {**histories, last: estimator.history_}
+    histories = {}
+    for number, network in enumerate(getattr(estimator, "estimators_", ()), start=1):
+        for name, history in _histories(network).items():
+            histories[f"{name} {number}"] = history
+    return histories
+
+
+def _terms(history: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(key.partition("_")[2] for key in history))
+
+
+def _chosen(history: Mapping[str, Any], terms: Sequence[str] | None) -> list[str]:
+    """Return the terms of a history to draw, without what is in it twice."""
+    there = _terms(history)
+    if terms is not None:
+        return [term for term in there if term in terms]
+    # the share of rows classified wrongly is on another scale
+    parts = [term for term in there if term not in ("loss", "error_rate")]
+    return ["loss", *(parts if len(parts) > 1 else [])]

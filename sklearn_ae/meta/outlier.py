@@ -1,0 +1,402 @@
+r"""Outliers: rows that an autoencoder finds unusual.
+
+The score of a row is, by `criterion`, the density of what the network restores and what
+it leaves (`sklearn_ae.meta.usualness`), or minus the error of the reconstruction.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, OutlierMixin, clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_ae.autoencoders.autoencoder import Autoencoder
+from sklearn_ae.engine import bridge, inputs, persistence, training
+from sklearn_ae.engine.codec import Codec
+from sklearn_ae.engine.params import (
+    Instance,
+    Interval,
+    Nothing,
+    OneOf,
+    Params,
+    RandomState,
+    positional,
+)
+from sklearn_ae.meta.stacked import TakesRowsOfFirstLayer
+from sklearn_ae.meta.usualness import Usualness
+
+__all__ = ["AutoencoderOutlierDetector"]
+
+#: The code of the default autoencoder: a number for so many features, at most so many.
+FEATURES_PER_COMPONENT, MOST_COMPONENTS = 4, 32
+#: Share of rows like those held out that "auto" takes for outliers.
+FALSE_ALARMS = 0.05
+_AUTOENCODER = Instance(Codec, "an autoencoder")
+
+
+class AutoencoderOutlierDetector(
+    TakesRowsOfFirstLayer, OutlierMixin, CallbackSupportMixin, Params, BaseEstimator
+):
+    r"""Outlier and novelty detection by what an autoencoder makes of a row.
+
+    An autoencoder is fitted to the rows of X. With :math:`\hat x` what it restores of a
+    row and :math:`r = x - \hat x` what it leaves, the score is
+
+    .. math:: u(x) = \frac{1}{|\Sigma|} \sum_{\sigma \in \Sigma}
+              \frac{\log p_\sigma(\hat x, r) - m_\sigma}{s_\sigma}
+
+    where :math:`p_\sigma` is a mixture of Gaussians fitted to the training rows, with
+    noise of variance 0.01 and of 1 (in the mean variance of a feature), and
+    :math:`m_\sigma, s_\sigma` are mean and standard deviation of its logarithm over
+    them. So a row is unusual if it is restored badly, each direction of the residual
+    counting by its own scale, or if what is restored is unusual itself. Of both halves
+    32 principal components are taken, and the length of the rest; of sparse X the code
+    and the row's error.
+
+    As with PCA the scale of the features matters: put a StandardScaler before it unless
+    they share one.
+
+    Fitted to clean rows it detects novelties among new ones; fitted to the rows in
+    question it finds the outliers among them.
+
+    Parameters
+    ----------
+    estimator : autoencoder or None, default=None
+        Any autoencoder of this package, or a stack of them. None is an `Autoencoder`
+        with a code of a quarter of the features, at most 32, that computes in float64.
+    contamination : float or "auto", default="auto"
+        Share of outliers among the training rows, in (0, 0.5]: it sets the threshold so
+        that as many of them are outliers. "auto" sets it by rows that were held out of
+        training: at the 5 % quantile of their scores, so that about as many of the rows
+        like them are taken for outliers.
+    n_estimators : int, default=1
+        Networks to average. They differ by their seeds and, where they have
+        `n_components`, by the size of their codes: from what `estimator` says to twice
+        as much.
+    criterion : {"density", "score"}, default="density"
+        What rows are scored by: u(x), or the autoencoder's own `score_samples`, which
+        is minus the reconstruction error (in the squared units of X) or the bound of a
+        variational autoencoder (in nats).
+    validation_fraction : float, default=0.1
+        Share of rows held out for ``contamination="auto"``, in (0, 1).
+    random_state : int, RandomState or None, default=None
+        Where it is not None, or there are several networks, it also sets the
+        `random_state` of each. Global random states are neither read nor changed.
+
+    Attributes
+    ----------
+    estimators_ : list of autoencoders
+        The fitted networks.
+    offset_ : float
+        The threshold: ``decision_function`` is ``score_samples`` minus this.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features,)
+        Only if X has string column names.
+
+    See Also
+    --------
+    ErrorDisplay : Draws scores, the threshold and the shares of the features.
+    sklearn.ensemble.IsolationForest : Random cuts along features.
+    sklearn.covariance.EllipticEnvelope : One Gaussian, fitted robustly.
+
+    References
+    ----------
+    Hawkins, S. et al. Outlier detection using replicator neural networks. DaWaK 2002.
+
+    Zong, B. et al. Deep autoencoding Gaussian mixture model for unsupervised anomaly
+    detection. ICLR 2018.
+
+    Mahmood, A., Oliva, J. & Styner, M. Multiscale score matching for
+    out-of-distribution detection. ICLR 2021.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_ae import AutoencoderOutlierDetector
+    >>> X, benign = load_breast_cancer(return_X_y=True)
+    >>> detector = make_pipeline(
+    ...     StandardScaler(), AutoencoderOutlierDetector(random_state=0)
+    ... )
+    >>> found = detector.fit(X[benign == 1]).predict(X)  # clean rows to learn from
+    >>> bool((found[benign == 0] == -1).mean() > 0.6)
+    True
+    >>> bool((found[benign == 1] == -1).mean() < 0.05)
+    True
+    """
+
+    estimator: Any = positional(None)
+    contamination: float | str = "auto"
+    n_estimators: int = 1
+    criterion: str = "density"
+    validation_fraction: float = 0.1
+    random_state: Any = None
+
+    _valid: ClassVar = {
+        "estimator": [_AUTOENCODER, Nothing()],
+        "contamination": [Interval(float, 0, 0.5, "right"), OneOf("auto")],
+        "n_estimators": [Interval(int, 1, None)],
+        "criterion": [OneOf("density", "score")],
+        "validation_fraction": [Interval(float, 0, 1, "neither")],
+        "random_state": [RandomState()],
+    }
+
+    __repr__ = BaseEstimator.__repr__
+
+    # -- the networks -------------------------------------------------------------
+
+    def _set_nested(self, name: str, params: dict[str, Any]) -> None:
+        if name == "estimator" and self.estimator is None:
+            raise ValueError(
+                "estimator=None has no parameters: the size of its code depends on X. "
+                "Give one, as estimator=Autoencoder(8), to set them."
+            )
+        super()._set_nested(name, params)
+
+    def _first_layer(self) -> Any:
+        fitted = vars(self).get("estimators_")
+        return _first(fitted[0] if fitted else self.estimator)
+
+    @property
+    def _fitted_dtype(self) -> str:  # type: ignore[override]
+        return self.estimators_[0]._fitted_dtype
+
+    def _declared(self, n_features: int, seed: int) -> list[Any]:
+        """Return the networks to be fitted, all of them copies."""
+        each = self.estimator
+        if each is None:
+            quarter = max(1, round(n_features / FEATURES_PER_COMPONENT))
+            each = Autoencoder(min(quarter, MOST_COMPONENTS), dtype="float64")
+        n = int(self.n_estimators)
+        networks = [clone(each) for _ in range(n)]
+        seeds = np.random.SeedSequence(seed).generate_state(n)
+        for network, larger, draw in zip(
+            networks, np.geomspace(1.0, 2.0, n), seeds, strict=True
+        ):
+            params = network.get_params(deep=False)
+            if n > 1 and "n_components" in params:
+                size = round(params["n_components"] * float(larger))
+                network.set_params(n_components=size)
+            if n > 1 or self.random_state is not None:
+                network.set_params(random_state=int(draw))
+        return networks
+
+    # -- fitting ------------------------------------------------------------------
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit the networks to the rows of X, and set the threshold.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If X is not what the autoencoder takes, a parameter is out of its domain,
+            or training diverges. An earlier fit then stays as it was.
+        """
+        self._check_params()
+        with self._input_kept():
+            X = self._validate(X, reset=True, like=_first(self.estimator))
+            fitted = self._train(X)
+        self.__dict__.update(fitted)
+        return self
+
+    def _train(self, X: Any) -> dict[str, Any]:
+        """Return the fitted attributes."""
+        seed, _ = training.next_seed(self, resume=False)
+        networks = self._declared(X.shape[1], seed)
+        context = self._init_callback_context(max_subtasks=len(networks))
+        context.call_on_fit_task_begin(estimator=self, X=X, y=None)
+        learned, held_out = X, X
+        if isinstance(self.contamination, str) and X.shape[0] > 1:
+            order = np.random.default_rng(seed).permutation(X.shape[0])
+            n_held_out = max(1, round(self.validation_fraction * X.shape[0]))
+            n_held_out = min(n_held_out, X.shape[0] - 1)
+            learned, held_out = (
+                inputs.rows_of(X, np.sort(rows), bridge.CACHE_BYTES)
+                for rows in (order[n_held_out:], order[:n_held_out])
+            )
+        usual = []
+        for number, network in enumerate(networks):
+            task = context.subcontext(task_name=f"network {number + 1}")
+            with task.propagate_callback_context(network):
+                task.call_on_fit_task_begin(estimator=self, X=learned)
+                network.fit(learned)
+                task.call_on_fit_task_end(estimator=self, X=learned)
+            if self.criterion == "density":
+                usual.append(Usualness().fit(network, learned, seed + number))
+        scores = _scores(networks, usual, held_out)
+        fitted = {
+            "estimators_": networks,
+            "_usual": usual,
+            "offset_": _threshold(scores, self.contamination),
+        }
+        context.call_on_fit_task_end(estimator=self, X=X, y=None)
+        return fitted
+
+    # -- using the fit ------------------------------------------------------------
+
+    def score_samples(self, X: Any) -> NDArray[np.float64]:
+        """Return how usual each row is: the lower, the more abnormal.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            The mean over the networks of what `criterion` says.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features.
+        """
+        check_is_fitted(self, "offset_")
+        X = self._validate(X, reset=False)
+        return _scores(self.estimators_, self._usual, X)
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Return `score_samples` minus `offset_`: below zero is an outlier.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> NDArray[np.intp]:
+        """Return 1 for each row that is usual, −1 for an outlier.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features.
+        """
+        return np.where(self.decision_function(X) >= 0.0, 1, -1)
+
+    def explain(self, X: Any) -> Any:
+        """Return each feature's share of a row's reconstruction error.
+
+        The shares of a row add up to its error, the mean over features of what
+        `reconstruction_error` of the networks says. They tell what the networks could
+        not restore. A row may be unusual for its code, too: where its error is small,
+        that is why.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray or DataFrame of shape (n_samples, n_features)
+            In the squared units of X (with squared error); a frame of the kind that X
+            is. Dense. NaN where an entry is missing.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is not what `fit` takes, or has other features.
+        """
+        check_is_fitted(self, "offset_")
+        rows = self._validate(X, reset=False)
+        each = [network._error_shares(rows) for network in self.estimators_]
+        shares = np.mean(each, axis=0, dtype=np.float64)
+        return _framed(shares, X)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self._accept_sparse
+        return tags
+
+    # -- persistence --------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        return persistence.seal(super().__getstate__(), _LEARNED)
+
+    def __setstate__(self, kept: Any) -> None:
+        super().__setstate__(persistence.unseal(kept, _LEARNED, type(self).__name__))
+
+
+#: What was learned here; what the networks learned, they keep themselves.
+_LEARNED = ("offset_", "_usual")
+
+
+def _first(estimator: Any) -> Any:
+    """Return the autoencoder that meets X: itself, or the first layer of a stack."""
+    if isinstance(estimator, TakesRowsOfFirstLayer):
+        return estimator._first_layer()
+    # what is no autoencoder, fit refuses
+    return estimator if _AUTOENCODER.allows(estimator) else Autoencoder(dtype="float64")
+
+
+def _scores(networks: list[Any], usual: list[Usualness], X: Any) -> NDArray[np.float64]:
+    """Return the mean score of each row, by density or else by each network's own."""
+    if usual:
+        pairs = zip(networks, usual, strict=True)
+        each = [density.score_samples(network, X) for network, density in pairs]
+    else:
+        each = [network.score_samples(X).astype(np.float64) for network in networks]
+    return np.mean(each, axis=0)
+
+
+def _threshold(scores: NDArray[np.float64], contamination: float | str) -> float:
+    """Return the lowest score of what is no outlier, in the middle of a gap."""
+    scores = np.sort(scores[~np.isnan(scores)])
+    if isinstance(contamination, str):
+        return float(np.quantile(scores, FALSE_ALARMS))
+    n_outliers = round(contamination * len(scores))
+    if n_outliers == 0:
+        return float(np.nextafter(scores[0], -np.inf))
+    return float(np.mean(scores[n_outliers - 1 : n_outliers + 1]))
+
+
+def _framed(values: NDArray[Any], like: Any) -> Any:
+    """Return the array as a frame of the kind that `like` is, if it is one."""
+    names = getattr(like, "columns", None)
+    if names is None:
+        return values
+    if hasattr(like, "index"):
+        return type(like)(values, index=like.index, columns=names)
+    return type(like)(values, schema=list(names))

@@ -1,0 +1,53 @@
+import doctest
+import inspect
+
+import pytest
+from sklearn.base import BaseEstimator
+
+import sklearn_ae
+
+OBJECTS = {name: getattr(sklearn_ae, name) for name in sklearn_ae.__all__}
+ESTIMATORS = [
+    name
+    for name, public in OBJECTS.items()
+    if inspect.isclass(public) and issubclass(public, BaseEstimator)
+]
+
+
+def section(docstring, title):
+    """Return what a numpydoc section says, to the end of the docstring."""
+    _, _, text = inspect.cleandoc(docstring).partition(
+        f"\n{title}\n{'-' * len(title)}\n"
+    )
+    return text
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_public_objects_have_an_example_that_runs(name):
+    text = section(OBJECTS[name].__doc__, "Examples")
+    assert name in text
+    assert doctest.DocTestParser().get_examples(text)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_estimators_name_their_source(name):
+    assert section(OBJECTS[name].__doc__, "References")
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_methods_say_what_they_return_and_raise(name):
+    methods = {
+        key: method
+        for key, method in inspect.getmembers(OBJECTS[name], inspect.isfunction)
+        if not key.startswith("_") and method.__module__.startswith("sklearn_ae")
+    }
+    for ours in ("get_params", "set_params"):  # as scikit-learn's
+        del methods[ours]
+    assert "fit" in methods
+    silent = [
+        f"{key}: {title}"
+        for key, method in methods.items()
+        for title in ("Returns", "Raises")
+        if not section(inspect.getdoc(method), title)
+    ]
+    assert silent == []

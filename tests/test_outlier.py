@@ -1,0 +1,289 @@
+"""Outliers: scores, thresholds, and what they are explained by."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse as sp
+from estimators import counts, table
+from scipy.stats import spearmanr
+from sklearn.datasets import load_digits, load_wine
+from sklearn.decomposition import PCA
+from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_ae import (
+    Autoencoder,
+    AutoencoderOutlierDetector,
+    DenoisingAutoencoder,
+    StackedAutoencoderPretrainer,
+    VariationalAutoencoder,
+)
+from sklearn_ae.meta.usualness import MOST_COMPONENTS, NOISE_VARIANCES, Usualness
+
+QUICK = Autoencoder(2, max_iter=3, random_state=0, dtype="float64")
+
+
+def plane(n_samples, seed=0):
+    """Return rows near a plane in six dimensions."""
+    rng = np.random.default_rng(seed)
+    axes = np.linalg.qr(np.random.default_rng(7).normal(size=(6, 2)))[0]
+    rows = rng.normal(size=(n_samples, 2)) @ axes.T * 3
+    return rows + 0.1 * rng.normal(size=(n_samples, 6)), axes
+
+
+@pytest.fixture(scope="module")
+def on_plane():
+    """Return a detector that was fitted to clean rows near a plane."""
+    X, _ = plane(1000)
+    return AutoencoderOutlierDetector(random_state=0).fit(X)
+
+
+# -- scores ----------------------------------------------------------------------
+
+
+def test_affine_autoencoder_ranks_as_the_error_of_pca():
+    X = StandardScaler().fit_transform(load_wine().data)
+    affine = Autoencoder(4, hidden_layer_sizes=(), solver="lbfgs", tol=1e-7)
+    affine.set_params(max_iter=1000)
+    detector = AutoencoderOutlierDetector(affine, criterion="score", random_state=0)
+    detector.set_params(contamination=0.1).fit(X)
+    pca = PCA(4).fit(X)
+    errors = np.square(X - pca.inverse_transform(pca.transform(X))).mean(axis=1)
+    assert spearmanr(-detector.score_samples(X), errors).statistic > 0.99
+
+
+def test_score_is_the_networks_own_by_that_criterion():
+    X = table(40)
+    for network in (QUICK, VariationalAutoencoder(2, max_iter=2, random_state=0)):
+        detector = AutoencoderOutlierDetector(
+            network, criterion="score", contamination=0.1
+        ).fit(X)
+        own = detector.estimators_[0].score_samples(X)
+        np.testing.assert_array_equal(detector.score_samples(X), own.astype(float))
+        assert detector.score_samples(X).dtype == np.float64
+
+
+def test_rows_off_the_plane_and_rows_far_out_on_it_are_both_found(on_plane):
+    """The error alone finds the first kind only: a network restores the second."""
+    clean, axes = plane(200, seed=1)
+    off = clean.copy()
+    normal = np.linalg.qr(np.column_stack([axes, np.eye(6)[:, :4]]))[0][:, 5]
+    off[:50] += 2.0 * normal  # no farther from the middle than many clean rows are
+    far = clean.copy()
+    far[:50] = 15.0 * axes[:, 0] + 0.1 * far[:50]
+    odd = np.arange(200) < 50
+    for rows in (off, far):
+        assert roc_auc_score(odd, -on_plane.score_samples(rows)) > 0.99
+        assert (on_plane.predict(rows[:50]) == -1).mean() > 0.9
+
+
+def test_usualness_is_the_mean_of_standardised_log_densities():
+    X = table(60)
+    model = Autoencoder(2, max_iter=3, random_state=0, dtype="float64").fit(X)
+    usual = Usualness().fit(model, X, seed=0)
+    restored = model.reconstruct(X)
+    unit = np.sqrt(X.var(axis=0).mean())
+    views = np.hstack(
+        [
+            PCA(5, svd_solver="full").fit_transform(half / unit)
+            for half in (restored, X - restored)
+        ]
+    )
+    # an axis may be found the other way round
+    views *= np.sign((usual._views((restored, X - restored)) * views).sum(axis=0))
+    expected = 0.0
+    assert len(usual._levels) == len(NOISE_VARIANCES) == 2
+    for noise, level in zip(NOISE_VARIANCES, usual._levels, strict=True):
+        mixture, mean, deviation = level
+        assert mixture.reg_covar == noise
+        likelihoods = mixture.score_samples(views)
+        assert likelihoods.mean() == pytest.approx(mean, rel=1e-6)
+        assert likelihoods.std() == pytest.approx(deviation, rel=1e-6)
+        expected = expected + (likelihoods - mean) / deviation / 2
+    np.testing.assert_allclose(usual.score_samples(model, X), expected, atol=1e-6)
+
+
+def test_what_the_components_leave_out_counts():
+    """Of 40 features, 32 directions are taken: the others by their length."""
+    rng = np.random.default_rng(0)
+    scales = np.r_[np.full(MOST_COMPONENTS, 1.0), np.full(8, 0.01)]
+    X = rng.normal(size=(400, 40)) * scales
+    network = Autoencoder(2, max_iter=1, random_state=0, dtype="float64")
+    detector = AutoencoderOutlierDetector(network, random_state=0).fit(X)
+    odd = X[:20].copy()
+    odd[:, -1] += 3.0
+    assert detector.score_samples(odd).max() < detector.score_samples(X).min()
+
+
+# -- thresholds ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("criterion", ["density", "score"])
+@pytest.mark.parametrize("contamination", [0.01, 0.1, 1 / 3, 0.5])
+def test_as_many_training_rows_are_outliers_as_was_said(criterion, contamination):
+    X = table(90)
+    detector = AutoencoderOutlierDetector(
+        QUICK, contamination=contamination, criterion=criterion
+    )
+    found = detector.fit_predict(X)
+    assert (found == -1).sum() == round(contamination * 90)
+    assert set(found) <= {-1, 1} and np.issubdtype(found.dtype, np.integer)
+    decisions = detector.decision_function(X)
+    np.testing.assert_array_equal(
+        decisions, detector.score_samples(X) - detector.offset_
+    )
+    np.testing.assert_array_equal(found == 1, decisions >= 0)
+
+
+def test_auto_lets_one_in_twenty_clean_rows_be_taken_for_an_outlier(on_plane):
+    """100 rows were held out: 5 of them leave as many in 100 within four deviations."""
+    clean, _ = plane(2000, seed=2)
+    assert 0.01 < (on_plane.predict(clean) == -1).mean() < 0.14
+
+
+def test_auto_holds_rows_out_of_training():
+    X = table(40)
+    seen = []
+
+    class Spy(Autoencoder):
+        def fit(self, X, y=None):
+            seen.append(np.array(X))
+            return super().fit(X, y)
+
+    for contamination, n_rows in (("auto", 30), (0.1, 40)):
+        AutoencoderOutlierDetector(
+            Spy(2, max_iter=1),
+            contamination=contamination,
+            validation_fraction=0.25,
+            random_state=0,
+        ).fit(X)
+        assert len(seen.pop()) == n_rows
+
+
+# -- several networks ------------------------------------------------------------
+
+
+def test_several_networks_differ_and_are_averaged():
+    X = table(40)
+    detector = AutoencoderOutlierDetector(
+        QUICK, n_estimators=3, criterion="score", contamination=0.1
+    ).fit(X)
+    networks = detector.estimators_
+    assert [network.n_components for network in networks] == [2, 3, 4]
+    assert len({network.random_state for network in networks}) == 3
+    mean = np.mean([network.score_samples(X) for network in networks], axis=0)
+    np.testing.assert_allclose(detector.score_samples(X), mean, rtol=1e-12)
+    shares = np.mean([network._error_shares(X) for network in networks], axis=0)
+    np.testing.assert_allclose(detector.explain(X), shares, rtol=1e-12)
+
+
+def test_one_network_keeps_its_own_seed_where_none_is_given():
+    X = table(40)
+    detector = AutoencoderOutlierDetector(QUICK, contamination=0.1).fit(X)
+    np.testing.assert_array_equal(
+        detector.estimators_[0].transform(X), QUICK.fit(X).transform(X)
+    )
+
+
+def test_stacks_of_one_size_differ_by_their_seeds():
+    stack = StackedAutoencoderPretrainer(Autoencoder(max_iter=1), layer_sizes=(3, 2))
+    detector = AutoencoderOutlierDetector(stack, n_estimators=2).fit(table(40))
+    assert [network.n_components_ for network in detector.estimators_] == [2, 2]
+
+
+@pytest.mark.parametrize(("n_features", "size"), [(3, 1), (10, 2), (200, 32)])
+def test_size_of_the_default_code(n_features, size):
+    detector = AutoencoderOutlierDetector(contamination=0.1)
+    (network,) = detector._declared(n_features, seed=0)
+    assert network.n_components == size
+
+
+def test_what_none_is_has_no_parameters():
+    with pytest.raises(ValueError, match=r"estimator=None has no .*Autoencoder\(8\)"):
+        AutoencoderOutlierDetector().set_params(estimator__max_iter=3)
+
+
+# -- explanations ----------------------------------------------------------------
+
+
+def test_shares_add_up_to_the_error_in_the_units_of_x():
+    X = table(40)
+    detector = AutoencoderOutlierDetector(QUICK).fit(X)
+    error = detector.estimators_[0].reconstruction_error(X)
+    np.testing.assert_allclose(detector.explain(X).sum(axis=1), error, rtol=1e-9)
+
+
+def test_explains_by_the_feature_that_is_wrong(on_plane):
+    rows, _ = plane(30, seed=3)
+    wrong = np.arange(30) % 6
+    rows[np.arange(30), wrong] += 4.0
+    blamed = on_plane.explain(rows).argmax(axis=1)
+    assert (blamed == wrong).mean() > 0.8
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_explains_in_frames(frame):
+    X = table(40)
+    names = list("abcde")
+    given = frame(dict(zip(names, X.T, strict=True)))
+    detector = AutoencoderOutlierDetector(QUICK, random_state=0).fit(given)
+    if frame is pd.DataFrame:
+        given.index = [f"row {i}" for i in range(40)]
+    shares = detector.explain(given)
+    assert type(shares) is frame and list(shares.columns) == names
+    if frame is pd.DataFrame:
+        assert list(shares.index) == list(given.index)
+    detector = AutoencoderOutlierDetector(QUICK, random_state=0).fit(X)
+    # sums of columns in another order, through a fit
+    np.testing.assert_allclose(shares.to_numpy(), detector.explain(X), rtol=1e-6)
+
+
+def test_missing_entries():
+    X = table(40)
+    X[3, 2] = np.nan
+    network = DenoisingAutoencoder(2, max_iter=2, random_state=0)
+    detector = AutoencoderOutlierDetector(network, contamination=0.1).fit(X)
+    assert np.isfinite(detector.score_samples(X)).all()
+    shares = detector.explain(X)
+    assert np.isnan(shares[3, 2]) and np.isnan(shares).sum() == 1
+    error = detector.estimators_[0].reconstruction_error(X)
+    np.testing.assert_allclose(np.nansum(shares, axis=1), error, rtol=1e-5)
+
+
+# -- sparse rows -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("criterion", ["density", "score"])
+def test_sparse_rows_are_never_made_dense(criterion, monkeypatch):
+    X = counts(60, 30)
+    odd = sp.csr_array(
+        np.random.default_rng(0).poisson(6.0, size=(5, 30)).astype(float)
+    )
+    detector = AutoencoderOutlierDetector(
+        Autoencoder(3, max_iter=3), criterion=criterion, random_state=0
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(sp.csr_array, "toarray", lambda *given, **named: 1 / 0)
+        scores = detector.fit(X).score_samples(X)
+        assert detector.score_samples(odd).max() < scores.min()
+        assert (detector.predict(odd) == -1).all()
+    assert detector.explain(X).shape == (60, 30)
+    error = detector.estimators_[0].reconstruction_error(X)
+    np.testing.assert_allclose(detector.explain(X).sum(axis=1), error, rtol=1e-3)
+
+
+# -- images of one digit ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("digit", [3, 8])
+def test_other_digits_are_novelties(digit):
+    X, y = load_digits(return_X_y=True)
+    clean = X[y == digit]
+    model = AutoencoderOutlierDetector(random_state=0).fit(clean[:120])
+    rows = np.r_[clean[120:], X[y != digit]]
+    other = np.arange(len(rows)) >= len(clean) - 120
+    pca = PCA(16).fit(clean[:120])
+    errors = np.square(rows - pca.inverse_transform(pca.transform(rows))).sum(axis=1)
+    area = roc_auc_score(other, -model.score_samples(rows))
+    assert area > 0.9 and area > roc_auc_score(other, errors) - 0.02
