@@ -161,7 +161,8 @@ class SharedParameters(TrainingParameters):
     tied_weights : bool, default=False
         Whether the decoder's weights are the encoder's, transposed (and shared).
     linear_path : bool or "auto", default="auto"
-        Whether to start at PCA (TruncatedSVD for sparse X) and learn a correction.
+        Whether to start at PCA and learn a correction: at whitened codes, but of sparse
+        X at those of TruncatedSVD, up to one factor.
         "auto" does so in `Autoencoder`, `GeneralizedAutoencoder` and (but for "mds")
         `EmbeddingAutoencoder`, with squared error, a hidden layer, identity at code and
         output, free weights and `standardize`; the other methods start at random, as

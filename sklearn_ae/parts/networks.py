@@ -250,12 +250,12 @@ REACH = 5.0
 
 
 class LinearPathEncoder(Encoder):
-    r"""PCA's whitened code plus a network's correction.
+    r"""PCA's code plus a network's correction.
 
-    .. math:: z = A x + c \circ (f(u) + B u),\qquad u = x/\sigma
+    .. math:: z = A x + t \circ (f(u) + B u),\qquad u = x/\sigma
 
-    with A = s⁻¹V fixed, and f seeing u within ±5 (sparse rows: unbounded). f's last
-    layer and B start at zero, so training starts at PCA. A, σ and c are given by
+    with A = c s⁻¹V fixed (c = 1 where codes are whitened), and f seeing u within ±5 (sparse rows: unbounded). f's last
+    layer and B start at zero, so training starts at PCA. A, σ and t are given by
     `begin_at`.
 
     Parameters
@@ -293,7 +293,7 @@ class LinearPathEncoder(Encoder):
         feature_scale : Tensor of shape (n_features,) or None
             σ; None for sparse rows, which are seen as they are.
         trust : Tensor of shape (n_components,)
-            c: how far a correction of size one moves each code.
+            t: how far a correction of size one moves each code.
         """
         self.components.data.copy_(components)
         if feature_scale is not None:
