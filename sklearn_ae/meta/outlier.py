@@ -72,8 +72,9 @@ class AutoencoderOutlierDetector(
     contamination : float or "auto", default="auto"
         Share of outliers among the training rows, in (0, 0.5]: it sets the threshold so
         that as many of them are outliers. "auto" sets it by rows that were held out of
-        training: at the 5 % quantile of their scores, so that about as many of the rows
-        like them are taken for outliers.
+        training: at the 5 % quantile of their scores, so that of new rows like them
+        about as many are taken for outliers. Of the rows that were learned from it may
+        be fewer, or more where they have no structure to learn.
     n_estimators : int, default=1
         Networks to average. They differ by their seeds and, where they have
         `n_components`, by the size of their codes: from what `estimator` says to twice

@@ -38,8 +38,11 @@ from sklearn_ae.engine.threads import one_blas_thread
 
 __all__ = ["Usualness"]
 
-#: Rows that the density is fitted to, at most, and principal components of each half.
-MOST_ROWS, MOST_COMPONENTS = 20000, 32
+#: Rows that the density is fitted to, at most, and of wide ones fewer: but 1000 of so
+#: many numbers altogether.
+MOST_ROWS, MOST_NUMBERS = 20000, 2**24
+#: Principal components of each half.
+MOST_COMPONENTS = 32
 #: Gaussians in the mixture, if there are rows enough for the covariances of so many.
 N_GAUSSIANS = 3
 #: Variances of the noise, in the mean variance of a feature: one view is sharp, one
@@ -68,8 +71,10 @@ class Usualness(Params):
         self
         """
         rng = np.random.RandomState(seed % 2**32)
-        if X.shape[0] > MOST_ROWS:
-            X = X[np.sort(rng.permutation(X.shape[0])[:MOST_ROWS])]
+        width = 1 if inputs.is_sparse(X) else X.shape[1]
+        most = min(MOST_ROWS, max(1000, MOST_NUMBERS // width))
+        if X.shape[0] > most:
+            X = X[np.sort(rng.permutation(X.shape[0])[:most])]
         halves = [np.concatenate(half) for half in zip(*_halves(model, X), strict=True)]
         with one_blas_thread(), config_context(array_api_dispatch=False):
             # dense halves add up to the rows, and their unit is that of these

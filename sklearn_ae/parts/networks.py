@@ -254,9 +254,9 @@ class LinearPathEncoder(Encoder):
 
     .. math:: z = A x + t \circ (f(u) + B u),\qquad u = x/\sigma
 
-    with A = c s⁻¹V fixed (c = 1 where codes are whitened), and f seeing u within ±5 (sparse rows: unbounded). f's last
-    layer and B start at zero, so training starts at PCA. A, σ and t are given by
-    `begin_at`.
+    with A = c s⁻¹V fixed (c = 1 where codes are whitened), and f seeing u within ±5
+    (sparse rows: unbounded). f's last layer and B start at zero, so training starts at
+    PCA. A, σ and t are given by `begin_at`.
 
     Parameters
     ----------
