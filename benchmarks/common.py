@@ -303,3 +303,42 @@ def introduce(args: argparse.Namespace) -> None:
     print(f"{env['cores']} cores, {env['torch_threads']} torch threads.")
     if args.quick:
         print("--quick: too small and too short for a result.")
+
+
+def run(
+    script: str,
+    doc: str,
+    sections: dict[str, Callable[[bool, int], Any]],
+    titles: dict[str, str],
+    rounds: int,
+) -> None:
+    """Run the sections that are asked for; print a table of each and write them.
+
+    Parameters
+    ----------
+    script : str
+        Under which name the results are written.
+    doc : str
+        Its first line tells what is measured.
+    sections : dict of callable
+        Each is called with whether it is to be quick and the number of rounds, and
+        returns rows, or several tables of them by name.
+    titles : dict of str
+        What the figures of a section are of.
+    rounds : int
+        The number of them where none is asked for.
+    """
+    args = arguments(doc.splitlines()[0], rounds).parse_args()
+    introduce(args)
+    results: dict[str, Any] = {}
+    for name in chosen(args.only, list(sections)):
+        try:
+            found = sections[name](args.quick, 1 if args.quick else args.rounds)
+        except Missing as missing:
+            print(f"> {missing} Left out.")
+            continue
+        tables = found if isinstance(found, dict) else {"": found}
+        for part, rows in tables.items():
+            table(f"{name}: {', '.join(filter(None, (titles[name], part)))}", rows)
+        results[name] = found
+        write(args.out, {script: results})

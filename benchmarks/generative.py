@@ -414,22 +414,14 @@ SECTIONS = {
 
 
 def main() -> None:
-    parser = common.arguments(__doc__.splitlines()[0], rounds=5)
-    args = parser.parse_args()
-    common.introduce(args)
-    results: dict[str, Any] = {}
-    for name in common.chosen(args.only, [*SECTIONS, "speed"]):
-        try:
-            if name == "speed":
-                rows = speeds(args.quick, 1 if args.quick else args.rounds)
-            else:
-                rows = SECTIONS[name](args.quick, 0)
-        except common.Missing as missing:
-            print(f"> {missing} Left out.")
-            continue
-        common.table(f"{name}: MNIST", rows)
-        results[name] = rows
-        common.write(args.out, {"generative": results})
+    # all but the timings are of one seed, whatever the number of rounds
+    sections = {
+        name: lambda quick, _, section=section: section(quick, 0)
+        for name, section in SECTIONS.items()
+    }
+    sections["speed"] = speeds
+    titles = dict.fromkeys(sections, "MNIST")
+    common.run("generative", __doc__, sections, titles, rounds=5)
 
 
 if __name__ == "__main__":

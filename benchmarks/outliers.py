@@ -171,23 +171,15 @@ def mnist(quick: bool, rounds: int) -> dict[str, list[dict[str, Any]]]:
 
 
 SECTIONS = {"adbench": adbench, "mnist": mnist}
+#: What the figures of a section are of.
+DATA = {
+    "adbench": "14 tables of ADBench",
+    "mnist": "MNIST, 2000 rows of a digit and 4000 others",
+}
 
 
 def main() -> None:
-    parser = common.arguments(__doc__.splitlines()[0], rounds=3)
-    args = parser.parse_args()
-    common.introduce(args)
-    results: dict[str, Any] = {}
-    for name in common.chosen(args.only, list(SECTIONS)):
-        try:
-            found = SECTIONS[name](args.quick, 1 if args.quick else args.rounds)
-        except common.Missing as missing:
-            print(f"> {missing} Left out.")
-            continue
-        for part, rows in found.items():
-            common.table(f"{name}: {part}", rows)
-        results[name] = found
-        common.write(args.out, {"outliers": results})
+    common.run("outliers", __doc__, SECTIONS, DATA, rounds=3)
 
 
 if __name__ == "__main__":

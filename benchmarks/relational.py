@@ -363,19 +363,7 @@ DATA = {
 
 
 def main() -> None:
-    parser = common.arguments(__doc__.splitlines()[0], rounds=3)
-    args = parser.parse_args()
-    common.introduce(args)
-    results: dict[str, Any] = {}
-    for name in common.chosen(args.only, list(SECTIONS)):
-        try:
-            rows = SECTIONS[name](args.quick, 1 if args.quick else args.rounds)
-        except common.Missing as missing:
-            print(f"> {missing} Left out.")
-            continue
-        common.table(f"{name}: {DATA[name]}", rows)
-        results[name] = rows
-        common.write(args.out, {"relational": results})
+    common.run("relational", __doc__, SECTIONS, DATA, rounds=3)
 
 
 if __name__ == "__main__":

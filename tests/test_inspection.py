@@ -13,6 +13,7 @@ import scipy.sparse as sp
 import torch
 from estimators import STACK, counts, table
 from scipy.stats import norm
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.ensemble import IsolationForest
@@ -20,7 +21,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import OneClassSVM
 
 import sklearn_ae
 from sklearn_ae import (
@@ -123,9 +125,13 @@ def test_of_a_pipeline_and_of_a_search(display):
     pipeline = make_pipeline(StandardScaler(), small()).fit(X)
     search = GridSearchCV(pipeline, {"autoencoder__alpha": [0.1]}, cv=2).fit(X)
     seen = pipeline[:-1].transform(X)
+    nested = make_pipeline(FunctionTransformer(), pipeline)
+    within = make_pipeline(StandardScaler(), GridSearchCV(small(), {}, cv=2)).fit(X)
     for ours, theirs in (
         (pipeline, pipeline[-1]),
         (search, search.best_estimator_[-1]),
+        (nested, pipeline[-1]),
+        (within, within[-1].best_estimator_),
     ):
         first = display.from_estimator(ours, **GIVEN[display](X))
         second = display.from_estimator(theirs, **GIVEN[display](seen))
@@ -171,6 +177,37 @@ def test_matplotlib_is_imported_only_to_draw(monkeypatch):
     assert len(paths) > len(DISPLAYS)
     for path in paths:
         runpy.run_path(str(path))
+
+
+def test_what_is_handed_on_goes_before_ours(wide):
+    """By whatever name matplotlib has for it."""
+    model, X = wide
+    red = plt.matplotlib.colors.to_rgba("red")
+    for y in (None, np.arange(60) % 3, X[:, 0]):
+        for name in ("c", "color"):
+            display = CodeDisplay.from_estimator(model, X, y, **{name: "red"})
+            np.testing.assert_array_equal(display.scatter_[0].get_facecolors(), [red])
+            # they would tell of colours that are not there
+            assert not {"legend_", "colorbar_"} & vars(display).keys()
+    for name in ("lw", "linewidth", "linewidths"):
+        display = CodeDisplay.from_estimator(model, X, **{name: 2.0})
+        np.testing.assert_array_equal(display.scatter_[0].get_linewidths(), [2.0])
+    lines = TrainingDisplay.from_estimator(model, ls=":", c="red").axes_[0].lines
+    assert {(line.get_linestyle(), line.get_color()) for line in lines} == {
+        (":", "red")
+    }
+    for kind in ("histogram", "features"):
+        bars = ErrorDisplay.from_estimator(model, X, kind=kind, color="red").bars_
+        assert bars[0][0].get_facecolor()[:3] == red[:3]
+    display = ReconstructionDisplay.from_estimator(model, X, color="red")
+    assert display.bars_[0]["original"][0].get_facecolor() == red
+    scale = plt.Normalize(-5.0, 5.0)  # which has its own vmin and vmax
+    given = {"image_shape": (3, 4), "norm": scale}
+    assert FeatureDisplay.from_estimator(model, **given).image_.norm is scale
+    assert ReconstructionDisplay.from_estimator(model, X, **given).image_.norm is scale
+    given["norm"] = "linear"
+    limits = FeatureDisplay.from_estimator(model, **given).image_.get_clim()
+    assert limits == (-1.0, 1.0)
 
 
 # -- the decoder over a grid ------------------------------------------------------
@@ -546,6 +583,14 @@ def test_restorations_that_cannot_be(given, message, wide):
         ReconstructionDisplay.from_estimator(*wide, **given)
 
 
+@pytest.mark.parametrize("display", [ErrorDisplay, ReconstructionDisplay])
+def test_features_that_cannot_be_counted_are_not_drawn_again(display, wide):
+    drawn = display.from_estimator(*wide)
+    for n_features in (0, -3, "a"):
+        with pytest.raises(ValueError, match="'n_features' parameter of plot"):
+            drawn.plot(n_features=n_features)
+
+
 # -- codes ------------------------------------------------------------------------
 
 
@@ -592,6 +637,15 @@ def test_classes_are_told_by_their_colours(wide):
         assert len(colors) == len(display.legend_.get_texts()) == n
 
 
+def test_planes_where_transformers_give_frames(wide):
+    model, X = wide
+    expected = CodeDisplay.from_estimator(model, X, pca=True).codes
+    with config_context(transform_output="pandas"):
+        codes = CodeDisplay.from_estimator(model, X, pca=True).codes
+    for name, plane in codes.items():
+        np.testing.assert_array_equal(plane, expected[name])
+
+
 def test_codes_of_sparse_rows():
     X = counts()
     model = small(KSparseAutoencoder, n_components=4, k=2, sparse_output=True)
@@ -630,6 +684,19 @@ def test_some_of_many_rows(wide):
 def test_planes_that_cannot_be(given, message, wide):
     with pytest.raises(ValueError, match=message):
         CodeDisplay.from_estimator(*wide, **given)
+
+
+def test_planes_that_pca_does_not_have(wide):
+    model, X = wide
+    gaps = np.where(np.eye(60, 12) > 0, np.nan, X)
+    for fitted, rows in (
+        (model, X[:1]),
+        (small().fit(X[:, :1]), X[:, :1]),
+        (small(DenoisingAutoencoder).fit(gaps), gaps),
+    ):
+        with pytest.raises(ValueError, match="pca=True needs two rows or more"):
+            CodeDisplay.from_estimator(fitted, rows, pca=True)
+        assert len(CodeDisplay.from_estimator(fitted, rows).codes) == 1
 
 
 @pytest.mark.parametrize("display", [CodeDisplay, ManifoldDisplay])
@@ -743,6 +810,21 @@ def test_inputs_excite_more_than_any_row_as_far_out(model, wide):
     others = model.transform(center + away)
     reached = np.diag(model.transform(center + display.features))
     assert (reached >= others.max(axis=0)).all()
+
+
+def test_inputs_in_other_modes_of_torch(wide):
+    model, X = wide
+    expected = FeatureDisplay.from_estimator(model, X, kind="inputs").features
+    with torch.inference_mode():
+        display = FeatureDisplay.from_estimator(model, X, kind="inputs")
+    np.testing.assert_array_equal(display.features, expected)
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        display = FeatureDisplay.from_estimator(model, X, kind="inputs")
+    finally:
+        torch.set_default_dtype(dtype)
+    np.testing.assert_array_equal(display.features, expected)
 
 
 def test_units_that_nothing_moves_are_blank(wide):
@@ -861,7 +943,7 @@ def test_shares_of_features():
 
 
 def test_detectors():
-    """One of two networks, which explains, and a forest, which does not."""
+    """One of two networks, which explains, and scikit-learn's, which do not."""
     X = frame(table())
     detector = AutoencoderOutlierDetector(small(), n_estimators=2, random_state=0)
     display = ErrorDisplay.from_estimator(detector.fit(X), X, kind="features")
@@ -872,6 +954,9 @@ def test_detectors():
     forest = IsolationForest(n_estimators=5, random_state=0).fit(X)
     display = ErrorDisplay.from_estimator(forest, X)
     assert display.threshold == 0.5 and display.shares is None
+    machine = OneClassSVM().fit(X)  # its offset_ is an array of one number
+    display = ErrorDisplay.from_estimator(machine, X)
+    assert display.threshold == -machine.offset_.item()
 
 
 def test_shares_of_many_sparse_rows_and_of_gaps():

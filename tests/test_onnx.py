@@ -97,13 +97,14 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_graph_is_the_method(way, untouched_global_state, capfd):
+def test_graph_is_the_method(way, untouched_global_state, capfd, caplog):
     name, method, params = WAYS[way]
     n_features = np.prod(params.get("image_shape", 5))
     X = table(24, n_features)
     model = fit(clone(FAST[name]).set_params(random_state=0, **params), X)
     check(model, method, table(11, n_features, seed=1))
     assert capfd.readouterr() == ("", "")
+    assert [log for log in caplog.records if log.levelno >= logging.WARNING] == []
 
 
 @pytest.mark.parametrize("name", WRITABLE)
@@ -186,7 +187,8 @@ def test_beside_other_threads_and_modes():
     model = fitted("StackedAutoencoderClassifier-stopping")
     expected = model.predict_proba(table())
     codes = fitted("Autoencoder").transform(table())
-    level, graphs, rounds = logging.getLogger("torch.onnx").level, [], 0
+    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
+    levels, graphs, rounds = [log.level for log in logs], [], 0
     modules = [part.training for part in model._network.modules()]
 
     def write():
@@ -204,7 +206,7 @@ def test_beside_other_threads_and_modes():
     check(model, "predict_proba", table(), *graphs)
     assert [part.training for part in model._network.modules()] == modules
     assert all(p.grad is None for p in model._network.parameters())
-    assert logging.getLogger("torch.onnx").level == level
+    assert [log.level for log in logs] == levels
     assert not torch.is_inference_mode_enabled()
 
 

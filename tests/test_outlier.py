@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 from estimators import counts, table
 from scipy.stats import spearmanr
+from sklearn import config_context
 from sklearn.datasets import load_digits, load_wine
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
@@ -16,6 +17,7 @@ from sklearn_ae import (
     Autoencoder,
     AutoencoderOutlierDetector,
     DenoisingAutoencoder,
+    GeneralizedAutoencoder,
     StackedAutoencoderPretrainer,
     VariationalAutoencoder,
 )
@@ -271,6 +273,107 @@ def test_sparse_rows_are_never_made_dense(criterion, monkeypatch):
     assert detector.explain(X).shape == (60, 30)
     error = detector.estimators_[0].reconstruction_error(X)
     np.testing.assert_allclose(detector.explain(X).sum(axis=1), error, rtol=1e-3)
+
+
+@pytest.mark.parametrize("criterion", ["density", "score"])
+def test_dense_and_sparse_rows_are_scored_alike_whatever_the_fit_saw(criterion):
+    X = counts(60, 12)
+    for learned, other in ((X, X.toarray()), (X.toarray(), X)):
+        detector = AutoencoderOutlierDetector(
+            Autoencoder(3, max_iter=2, dtype="float64"), criterion=criterion
+        ).fit(learned)
+        scores = detector.score_samples(learned)
+        # two orders of summation
+        np.testing.assert_allclose(detector.score_samples(other), scores, rtol=1e-6)
+
+
+@pytest.mark.parametrize("frames", ["pandas", "polars"])
+def test_output_of_transform_has_no_say(frames):
+    X = counts(60, 12)
+    network = Autoencoder(3, max_iter=2, random_state=0)
+    expected = AutoencoderOutlierDetector(network, random_state=0).fit(X)
+    with config_context(transform_output=frames):
+        detector = AutoencoderOutlierDetector(network, random_state=0).fit(X)
+        np.testing.assert_array_equal(
+            detector.score_samples(X), expected.score_samples(X)
+        )
+
+
+# -- far out, all alike, far from zero, unknown ----------------------------------
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_what_is_farthest_out_has_the_lowest_score(loss, sparse):
+    """Also where its reconstruction overflows."""
+    X = np.random.default_rng(0).poisson(3.0, (100, 6)).astype(float)
+    kind = sp.csr_array if sparse else np.asarray
+    network = Autoencoder(2, max_iter=3, loss=loss)
+    detector = AutoencoderOutlierDetector(network, random_state=0).fit(kind(X))
+    far = detector.score_samples(kind(X[:3] * [[1e3], [1e6], [1e30]]))
+    assert np.isfinite(far).all()
+    assert far.max() < detector.score_samples(kind(X)).min()
+
+
+def test_rows_that_are_all_alike_are_all_usual():
+    X = np.full((60, 5), 0.1)
+    detector = AutoencoderOutlierDetector(random_state=0).fit(X)
+    scores = [detector.score_samples(X), detector.score_samples(X[:1])]
+    np.testing.assert_allclose(np.concatenate(scores), 0.0, atol=1e-6)
+    assert (detector.predict(X) == 1).all()
+
+
+def test_single_precision_suffices_far_from_zero():
+    X, axes = plane(500)
+    clean, _ = plane(200, seed=1)
+    normal = np.linalg.qr(np.column_stack([axes, np.eye(6)[:, :4]]))[0][:, 5]
+    odd = np.arange(200) < 50
+    clean[odd] += normal
+    network = Autoencoder(2, max_iter=20, random_state=0)
+    areas = []
+    for offset in (0.0, 1e8):
+        detector = AutoencoderOutlierDetector(network, random_state=0).fit(X + offset)
+        areas.append(roc_auc_score(odd, -detector.score_samples(clean + offset)))
+    assert areas[1] > areas[0] - 0.005  # float64 rows have eight digits left there
+
+
+@pytest.mark.parametrize("criterion", ["density", "score"])
+def test_of_a_row_that_is_missing_nothing_is_said(criterion):
+    X = table(40)
+    X[3] = np.nan
+    network = DenoisingAutoencoder(2, max_iter=2, random_state=0)
+    detector = AutoencoderOutlierDetector(
+        network, contamination=0.1, criterion=criterion
+    ).fit(X)
+    missing = np.isnan(detector.score_samples(X))
+    assert missing[3] and missing.sum() == 1 and detector.predict(X)[3] == -1
+    assert (detector.predict(X) == -1).sum() == 1 + round(0.1 * 39)
+    with pytest.raises(ValueError, match="No row has a score"):
+        AutoencoderOutlierDetector(network, criterion=criterion, random_state=0).fit(
+            np.r_[X[:1], np.full((9, 5), np.nan)][::-1]
+        )
+
+
+@pytest.mark.parametrize("contamination", ["auto", 0.001, 0.1])
+def test_a_row_alone_is_predicted_as_among_others(contamination):
+    X = np.random.default_rng(0).normal(size=(210, 6))
+    for seed in range(4):
+        detector = AutoencoderOutlierDetector(
+            Autoencoder(2, max_iter=2),
+            contamination=contamination,
+            random_state=seed,
+            criterion="score",
+        ).fit(X)
+        alone = [detector.predict(X[i : i + 1])[0] for i in range(210)]
+        np.testing.assert_array_equal(alone, detector.predict(X))
+
+
+def test_refuses_what_learns_from_labels(untrained):
+    X, y = table(40), np.arange(40) % 2
+    network = GeneralizedAutoencoder(2, relation="class")
+    untrained()
+    with pytest.raises(ValueError, match=r"learns from X alone, and estimator=.* y"):
+        AutoencoderOutlierDetector(network).fit(X, y)
 
 
 # -- images of one digit ---------------------------------------------------------

@@ -208,16 +208,18 @@ def _describe(graph: Any, estimator: str, method: str) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to ourselves what torch has to say of its own code."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    """Keep to ourselves what torch and onnx have to say of their own code."""
+    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
 
 
 # -- in float64, without what onnxruntime has in float32 alone ---------------------

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
@@ -28,6 +28,7 @@ __all__ = [
     "names_of",
     "one_of",
     "pyplot",
+    "styled",
     "tiled",
 ]
 
@@ -113,6 +114,24 @@ def beside(ax: Any, handles: Sequence[Any]) -> Any:
     )
 
 
+#: Other names of what we set, as matplotlib's artists have them.
+_ALIASES = {
+    "c": "color",
+    "lw": "linewidth",
+    "linewidths": "linewidth",
+    "ls": "linestyle",
+}
+
+
+def styled(style: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return our style but for what was given, be it by another name."""
+    theirs = {_ALIASES.get(name, name) for name in given}
+    if not isinstance(given.get("norm"), str | None):
+        theirs |= {"vmin", "vmax"}  # a norm has its own
+    ours = {n: v for n, v in style.items() if _ALIASES.get(n, n) not in theirs}
+    return {**ours, **given}
+
+
 def one_of(name: str, value: Any, *options: str) -> None:
     """Raise for a value that is none of the strings that it may be."""
     if not isinstance(value, str) or value not in options:
@@ -139,20 +158,25 @@ class Fitted(NamedTuple):
 
     @classmethod
     def of(cls, estimator: Any) -> Fitted:
-        """Take a Pipeline apart, and what a search has found best.
+        """Take Pipelines apart, and what searches have found best.
 
         Raises
         ------
         NotFittedError
         """
+        heads = []
         check_is_fitted(estimator)
-        estimator = getattr(estimator, "best_estimator_", estimator)
-        if isinstance(estimator, Pipeline):
-            head = estimator[:-1] if len(estimator) > 1 else None
-            estimator = estimator[-1]
+        while True:  # one may be within the other
+            if hasattr(estimator, "best_estimator_"):
+                estimator = estimator.best_estimator_
+            elif isinstance(estimator, Pipeline):
+                heads += [estimator[:-1]] if len(estimator) > 1 else []
+                estimator = estimator[-1]
+            else:
+                break
             check_is_fitted(estimator)
-            return cls(estimator, head)
-        return cls(estimator, None)
+        head = make_pipeline(*heads) if len(heads) > 1 else next(iter(heads), None)
+        return cls(estimator, head)
 
     @classmethod
     def codec(cls, estimator: Any, display: type) -> Fitted:
@@ -176,9 +200,12 @@ class Fitted(NamedTuple):
     def names(self) -> NDArray[Any] | None:
         """Return the names of the features that the last step sees, if it has any."""
         names = getattr(self.last, "feature_names_in_", None)
-        if names is None and hasattr(self.head, "get_feature_names_out"):
+        if names is not None or self.head is None:
+            return names
+        try:
             return self.head.get_feature_names_out()
-        return names
+        except (AttributeError, ValueError):  # there is a step that has no names
+            return None
 
 
 def names_of(names: Any, n_features: int) -> list[str]:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA, TruncatedSVD
 
 from sklearn_ae.engine.codec import check_count
-from sklearn_ae.engine.inputs import is_sparse
+from sklearn_ae.engine.inputs import has_missing, is_sparse
+from sklearn_ae.engine.params import Bool, InvalidParameterError
 from sklearn_ae.engine.training import some_rows
 from sklearn_ae.inspection import _drawing
 from sklearn_ae.inspection._drawing import GREY, Classes, Fitted
@@ -121,9 +122,9 @@ class CodeDisplay:
         pair = _drawing.check_components(components, codec.n_components_)
         if subsample is not None:
             check_count("subsample", "from_estimator", subsample, 1)
-        if not isinstance(pca, bool | np.bool_):
-            raise ValueError(
-                f"The 'pca' parameter must be a bool. Got {pca!r} instead."
+        if not Bool().allows(pca):
+            raise InvalidParameterError(
+                f"The 'pca' parameter must be {Bool()}. Got {pca!r} instead."
             )
         rows = fitted.rows(X)
         if y is not None:
@@ -131,11 +132,16 @@ class CodeDisplay:
             y = np.asarray(y)
         chosen = some_rows(rows.shape[0], 0, subsample or rows.shape[0])
         rows, y = rows[chosen], None if y is None else y[chosen]
+        if pca and (min(rows.shape) < 2 or has_missing(rows)):
+            raise ValueError(
+                "pca=True needs two rows or more to draw, of two features or more, "
+                "without missing values."
+            )
         planes = {type(codec).__name__: _encoded(codec, rows)[:, list(pair)]}
         if pca:
             kind = TruncatedSVD if is_sparse(rows) else PCA
-            plane = kind(2, random_state=0).fit_transform(rows)
-            planes[kind.__name__] = plane
+            linear = kind(2, random_state=0).set_output(transform="default")
+            planes[kind.__name__] = linear.fit_transform(rows)
         display = cls(codes=planes, y=y, components=pair)
         return display.plot(ax=ax, **kwargs)
 
@@ -154,7 +160,8 @@ class CodeDisplay:
         """
         n = len(self.codes)
         classes = None
-        if self.y is not None:
+        # colours that were given are not those of classes
+        if self.y is not None and not {"c", "color"} & kwargs.keys():
             rows = next(iter(self.codes.values()))
             classes = Classes.of(self.y, rows, may_be_scale=True)
         axes = _drawing.axes_for(ax, n, figsize=(5.0 * n + 0.8, 4.8))
@@ -170,7 +177,9 @@ class CodeDisplay:
         for i, (panel, (name, codes)) in enumerate(
             zip(axes, self.codes.items(), strict=True)
         ):
-            points = panel.scatter(codes[:, 0], codes[:, 1], **{**style, **kwargs})
+            points = panel.scatter(
+                codes[:, 0], codes[:, 1], **_drawing.styled(style, kwargs)
+            )
             self.scatter_.append(points)
             first, second = self.components if i == 0 else (0, 1)
             panel.set(xlabel=f"component {first}", ylabel=f"component {second}")

@@ -142,7 +142,7 @@ class ErrorDisplay:
         display = cls(
             errors=errors,
             y=None if y is None else np.asarray(y),
-            threshold=None if offset is None else -float(offset),
+            threshold=None if offset is None else -float(np.ravel(offset)[0]),
             shares=_shares(last, rows, classes),
             feature_names=fitted.names(),
         )
@@ -176,6 +176,7 @@ class ErrorDisplay:
         """
         _drawing.one_of("kind", kind, "histogram", "features")
         _drawing.one_of("scale", scale, "auto", "linear", "log", "asinh")
+        check_count("n_features", "plot", n_features, 1)
         classes = None if self.y is None else Classes.of(self.y, self.errors)
         names = ["_"] if classes is None else classes.names
         colors = COLORS[:1] if classes is None else classes.colors()
@@ -240,8 +241,9 @@ class ErrorDisplay:
             counts, _ = np.histogram(of_class, edges)
             style = {"color": colors[i], "alpha": 0.6, "align": "edge", "label": name}
             heights = counts / max(len(of_class), 1)
+            style = _drawing.styled(style, kwargs)
             self.bars_.append(
-                self.ax_.bar(edges[:-1], heights, np.diff(edges), **{**style, **kwargs})
+                self.ax_.bar(edges[:-1], heights, np.diff(edges), **style)
             )
         self.threshold_ = None
         if self.threshold is not None:
@@ -284,10 +286,9 @@ class ErrorDisplay:
         for i, name in enumerate(names):
             style = {"color": colors[i], "label": name}
             shift = (i + 0.5) * thick - 0.4
+            style = _drawing.styled(style, kwargs)
             self.bars_.append(
-                self.ax_.barh(
-                    places + shift, self.shares[i, first], thick, **{**style, **kwargs}
-                )
+                self.ax_.barh(places + shift, self.shares[i, first], thick, **style)
             )
         self.ax_.set_yticks(places, [labels[f] for f in first])
         self.ax_.set_ylim(n - 0.5, -0.5)

@@ -149,7 +149,9 @@ class FeatureDisplay:
         names = fitted.names()
         if kind == "inputs":
             chosen = _chosen(units, np.arange(codec.n_components_))
-            features = _inputs(codec, chosen, None if X is None else fitted.rows(X))
+            rows = None if X is None else fitted.rows(X)
+            with torch.inference_mode(False):  # in which nothing has a gradient
+                features = _inputs(codec, chosen, rows)
         else:
             weights, kernel_shape = _weights(codec)
             if kernel_shape is not None:
@@ -184,7 +186,8 @@ class FeatureDisplay:
             )
         largest = np.abs(self.features).max(axis=1, keepdims=True)
         shares = self.features / np.where(largest > 0.0, largest, 1.0)
-        style = {"cmap": "RdBu_r", "vmin": -1.0, "vmax": 1.0, **kwargs}
+        style = {"cmap": "RdBu_r", "vmin": -1.0, "vmax": 1.0}
+        style = _drawing.styled(style, kwargs)
         if self.image_shape is None:
             self._draw_table(ax, shares, style)
         else:
@@ -315,13 +318,13 @@ def most_exciting(
     """
     norm = math.sqrt(n_features)
     generator = bridge.make_generator(0, torch.device("cpu"))
-    starts = torch.randn(N_STARTS, n_features, generator=generator)
+    starts = torch.randn(N_STARTS, n_features, generator=generator, dtype=torch.float32)
     starts *= norm / starts.norm(dim=1, keepdim=True)
     starts[0] = 0.0
     x = starts.to(like.device, like.dtype).repeat(len(units), 1)
     unit = bridge.to_tensor(units).to(like.device).repeat_interleave(N_STARTS)[:, None]
     moved = torch.zeros_like(unit, dtype=torch.bool)
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.enable_grad():
         for step in range(N_STEPS):
             x = x.clone().requires_grad_()
             (slope,) = torch.autograd.grad(encode(x).gather(1, unit).sum(), x)

@@ -162,6 +162,7 @@ class ReconstructionDisplay:
         -------
         ReconstructionDisplay
         """
+        check_count("n_features", "plot", n_features, 1)
         if self.image_shape is not None:
             self._draw_images(ax, kwargs)
         else:
@@ -178,10 +179,10 @@ class ReconstructionDisplay:
         self.axes_ = _drawing.axes_for(ax, figsize=(wide, max(tall, 0.8)))
         (ax,) = self.axes_
         first = rows[0]
-        scale = {"vmin": np.nanmin(first), "vmax": np.nanmax(first)}
+        style = {"cmap": "gray", "vmin": np.nanmin(first), "vmax": np.nanmax(first)}
         self.image_ = ax.imshow(
             _drawing.tiled(rows, self.image_shape),
-            **{"cmap": "gray", **scale, **kwargs},
+            **_drawing.styled(style, kwargs),
         )
         ax.set_xticks([])
         ax.set_yticks(_drawing.middles(n_down, height), list(self.versions))
@@ -211,7 +212,10 @@ class ReconstructionDisplay:
                 shift = (j + 0.5) * thick - 0.4
                 style = {"color": colors[j % len(colors)], "label": name}
                 of_row[name] = panel.barh(
-                    places + shift, rows[i, features], thick, **{**style, **kwargs}
+                    places + shift,
+                    rows[i, features],
+                    thick,
+                    **_drawing.styled(style, kwargs),
                 )
             self.bars_.append(of_row)
             panel.axvline(0.0, color="black", linewidth=0.8)

@@ -148,7 +148,9 @@ class TrainingDisplay:
                     "marker": "." if len(curve) < 10 else None,
                 }
                 epochs = np.arange(1, len(curve) + 1)
-                (lines[key],) = panel.plot(epochs, curve, **{**style, **kwargs})
+                (lines[key],) = panel.plot(
+                    epochs, curve, **_drawing.styled(style, kwargs)
+                )
             panel.set_xlabel("epoch")
             panel.xaxis.get_major_locator().set_params(integer=True)
             panel.set_ylabel("nats per row")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.utils import Tags
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.autoencoders.autoencoder import Autoencoder
@@ -67,8 +67,9 @@ class AutoencoderOutlierDetector(
     Parameters
     ----------
     estimator : autoencoder or None, default=None
-        Any autoencoder of this package, or a stack of them. None is an `Autoencoder`
-        with a code of a quarter of the features, at most 32, that computes in float64.
+        Any autoencoder of this package that needs no y, or a stack of them. None is an
+        `Autoencoder` with a code of a quarter of the features, at most 32, that
+        computes in float64.
     contamination : float or "auto", default="auto"
         Share of outliers among the training rows, in (0, 0.5]: it sets the threshold so
         that as many of them are outliers. "auto" sets it by rows that were held out of
@@ -81,8 +82,8 @@ class AutoencoderOutlierDetector(
         as much.
     criterion : {"density", "score"}, default="density"
         What rows are scored by: u(x), or the autoencoder's own `score_samples`, which
-        is minus the reconstruction error (in the squared units of X) or the bound of a
-        variational autoencoder (in nats).
+        is minus the reconstruction error (in the squared units of X with squared error,
+        in nats with a likelihood) or the bound of a variational autoencoder (in nats).
     validation_fraction : float, default=0.1
         Share of rows held out for ``contamination="auto"``, in (0, 1).
     random_state : int, RandomState or None, default=None
@@ -98,6 +99,12 @@ class AutoencoderOutlierDetector(
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,)
         Only if X has string column names.
+
+    Notes
+    -----
+    Mixtures, means and deviations are of at most 20000 of the rows that the network
+    learned from, and of rows of more than 838 features of fewer: as many as hold 2²⁴
+    numbers, but 1000.
 
     See Also
     --------
@@ -211,6 +218,11 @@ class AutoencoderOutlierDetector(
             or training diverges. An earlier fit then stays as it was.
         """
         self._check_params()
+        if self.estimator is not None and get_tags(self.estimator).target_tags.required:
+            raise ValueError(
+                f"{type(self).__name__} learns from X alone, and estimator="
+                f"{self.estimator!r} needs y."
+            )
         with self._input_kept():
             X = self._validate(X, reset=True, like=_first(self.estimator))
             fitted = self._train(X)
@@ -262,7 +274,8 @@ class AutoencoderOutlierDetector(
         Returns
         -------
         ndarray of shape (n_samples,)
-            The mean over the networks of what `criterion` says.
+            The mean over the networks of what `criterion` says. NaN, and so an outlier,
+            where all of a row is missing.
 
         Raises
         ------
@@ -318,10 +331,9 @@ class AutoencoderOutlierDetector(
     def explain(self, X: Any) -> Any:
         """Return each feature's share of a row's reconstruction error.
 
-        The shares of a row add up to its error, the mean over features of what
-        `reconstruction_error` of the networks says. They tell what the networks could
-        not restore. A row may be unusual for its code, too: where its error is small,
-        that is why.
+        The shares of a row add up to its `reconstruction_error`, in the mean over the
+        networks. They tell what these could not restore. A row may be unusual for its
+        code, too: where its error is small, that is why.
 
         Parameters
         ----------
@@ -345,11 +357,6 @@ class AutoencoderOutlierDetector(
         each = [network._error_shares(rows) for network in self.estimators_]
         shares = np.mean(each, axis=0, dtype=np.float64)
         return _framed(shares, X)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = self._accept_sparse
-        return tags
 
     # -- persistence --------------------------------------------------------------
 
@@ -385,11 +392,16 @@ def _scores(networks: list[Any], usual: list[Usualness], X: Any) -> NDArray[np.f
 def _threshold(scores: NDArray[np.float64], contamination: float | str) -> float:
     """Return the lowest score of what is no outlier, in the middle of a gap."""
     scores = np.sort(scores[~np.isnan(scores)])
+    if len(scores) == 0:
+        raise ValueError(
+            "No row has a score to set the threshold by: nothing was observed of them."
+        )
     if isinstance(contamination, str):
-        return float(np.quantile(scores, FALSE_ALARMS))
-    n_outliers = round(contamination * len(scores))
-    if n_outliers == 0:
-        return float(np.nextafter(scores[0], -np.inf))
+        n_outliers = min(len(scores) - 1, max(1, round(FALSE_ALARMS * len(scores))))
+    else:
+        n_outliers = round(contamination * len(scores))
+    if n_outliers == 0:  # below them all, by more than scores in float32 are rounded
+        return float(scores[0] - 1e-4 * (np.abs(scores).max() or 1.0))
     return float(np.mean(scores[n_outliers - 1 : n_outliers + 1]))
 
 
@@ -398,6 +410,8 @@ def _framed(values: NDArray[Any], like: Any) -> Any:
     names = getattr(like, "columns", None)
     if names is None:
         return values
-    if hasattr(like, "index"):
+    if hasattr(like, "iloc"):  # as pandas has it
         return type(like)(values, index=like.index, columns=names)
-    return type(like)(values, schema=list(names))
+    if hasattr(like, "with_columns"):  # as polars has it
+        return type(like)(values, schema=list(names))
+    return values

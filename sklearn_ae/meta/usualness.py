@@ -26,10 +26,13 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
+import scipy.sparse as sp
+import torch
 from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
+from torch import Tensor
 
 from sklearn_ae.engine import inputs
 from sklearn_ae.engine.density import fitted
@@ -48,6 +51,8 @@ N_GAUSSIANS = 3
 #: Variances of the noise, in the mean variance of a feature: one view is sharp, one
 #: blurred.
 NOISE_VARIANCES = (0.01, 1.0)
+#: What no number in a view exceeds, so that its square is one.
+FAR = 1e100
 
 
 class Usualness(Params):
@@ -71,14 +76,18 @@ class Usualness(Params):
         self
         """
         rng = np.random.RandomState(seed % 2**32)
-        width = 1 if inputs.is_sparse(X) else X.shape[1]
+        self._sparse = inputs.is_sparse(X)
+        width = 1 if self._sparse else X.shape[1]
         most = min(MOST_ROWS, max(1000, MOST_NUMBERS // width))
         if X.shape[0] > most:
             X = X[np.sort(rng.permutation(X.shape[0])[:most])]
-        halves = [np.concatenate(half) for half in zip(*_halves(model, X), strict=True)]
+        first, second, known = map(
+            np.concatenate, zip(*self._halves(model, X), strict=True)
+        )
+        halves = (first[known], second[known]) if known.any() else (first, second)
         with one_blas_thread(), config_context(array_api_dispatch=False):
             # dense halves add up to the rows, and their unit is that of these
-            one = None if inputs.is_sparse(X) else _spread(halves[0] + halves[1])
+            one = None if self._sparse else _spread(halves[0] + halves[1])
             self._scales = [one or _spread(half) for half in halves]
             self._axes = [
                 _axes(half / scale, rng)
@@ -95,30 +104,57 @@ class Usualness(Params):
             mixture = GaussianMixture(n_gaussians, reg_covar=noise, max_iter=300)
             mixture = fitted(mixture, views, seed)
             del mixture.covariances_, mixture.precisions_  # a score needs their factors
-            likelihoods = mixture.score_samples(views)
-            self._levels.append(
-                (mixture, float(likelihoods.mean()), float(likelihoods.std()) or 1.0)
-            )
+            with one_blas_thread(), config_context(array_api_dispatch=False):
+                likelihoods = mixture.score_samples(views)
+            mean, deviation = float(likelihoods.mean()), float(likelihoods.std())
+            # of rows that are all alike it is round-off
+            alike = deviation <= 1e-9 * max(1.0, abs(mean))
+            self._levels.append((mixture, mean, 1.0 if alike else deviation))
         return self
 
     def score_samples(self, model: Any, X: Any) -> NDArray[np.float64]:
-        """Return u(x) of each row of X, of shape (n_samples,)."""
+        """Return u(x) of each row of X, (n_samples,); NaN where all is missing."""
         scores = []
-        for halves in _halves(model, X):
+        for first, second, known in self._halves(model, X):
             with one_blas_thread(), config_context(array_api_dispatch=False):
-                views = self._views(halves)
+                views = self._views((first, second))
                 levels = [
                     (mixture.score_samples(views) - mean) / deviation
                     for mixture, mean, deviation in self._levels
                 ]
-            scores.append(np.mean(levels, axis=0))
+            scores.append(np.where(known, np.mean(levels, axis=0), np.nan))
         return np.concatenate(scores)
+
+    def _halves(self, model: Any, X: Any) -> Iterator[tuple[NDArray[Any], ...]]:
+        """Yield what is restored of rows, what is left, and whether any is observed.
+
+        By chunks of them. They may be sparse where those of the fit were not, and the
+        other way round.
+        """
+        for start, stop in inputs.row_chunks(*X.shape):
+            rows = X[start:stop]
+            known = np.ones(rows.shape[0], dtype=bool)
+            if self._sparse:
+                rows = rows if inputs.is_sparse(rows) else sp.csr_array(rows)
+                first = model._apply(model.module_.encode, rows)
+                second = model.reconstruction_error(rows)[:, None]
+                second = np.sqrt(second.clip(min=0.0))
+            else:
+                rows = rows.toarray() if inputs.is_sparse(rows) else rows
+                first, second = _dense_halves(model, rows)
+                missing = np.isnan(rows)
+                known = ~missing.all(axis=1)
+                second = np.where(missing, 0.0, second)  # of these nothing is left
+            yield first.astype(np.float64), second.astype(np.float64), known
 
     def _views(self, halves: Any) -> NDArray[np.float64]:
         """Return φ(x) of rows, of which the halves are given."""
         views, left_out = [], 0.0
         for half, scale, axes in zip(halves, self._scales, self._axes, strict=True):
-            centred = half / scale - axes.mean_
+            with np.errstate(over="ignore", invalid="ignore"):
+                centred = half / scale - axes.mean_
+            # what overflowed is far out, and its square is still a number
+            centred = np.nan_to_num(centred, nan=FAR).clip(-FAR, FAR)
             along = centred @ axes.components_.T
             views.append(along)
             rest = np.square(centred).sum(axis=1) - np.square(along).sum(axis=1)
@@ -128,24 +164,32 @@ class Usualness(Params):
         return np.hstack(views)
 
 
-def _halves(model: Any, X: Any) -> Iterator[tuple[NDArray[np.float64], ...]]:
-    """Yield what is restored of rows and what is left, by chunks of them."""
-    for start, stop in inputs.row_chunks(*X.shape):
-        rows = X[start:stop]
-        if inputs.is_sparse(rows):
-            codes = model.transform(rows)
-            codes = codes.toarray() if inputs.is_sparse(codes) else codes
-            error = np.sqrt(model.reconstruction_error(rows).clip(min=0.0))
-            yield codes.astype(np.float64), error[:, None].astype(np.float64)
-        else:
-            restored = model.reconstruct(rows).astype(np.float64)
-            # of a missing entry nothing is left
-            yield restored, np.nan_to_num(rows - restored, nan=0.0)
+def _dense_halves(model: Any, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return what is restored of dense rows, and what is left of them.
+
+    Both from where the network has its zero, wherever that can be: far from it, single
+    precision has no digits for what is left.
+    """
+    units, module = model._units, model.module_
+    if not units.is_affine:
+        restored = model.reconstruct(rows)
+        return restored, rows - restored
+
+    def halves(x: Tensor) -> Tensor:
+        restored = module.reconstruct(x)
+        return torch.cat([restored, x - restored], dim=1)
+
+    n_features = rows.shape[1]
+    both = model._apply(halves, rows, width=max(module.width, 2 * n_features))
+    with np.errstate(over="ignore"):
+        both = both.astype(np.float64) * units.scale
+    return both[:, :n_features], both[:, n_features:]
 
 
 def _spread(half: NDArray[np.float64]) -> float:
-    """Return the root of the features' mean variance, 1 for none."""
-    return float(np.sqrt(half.var(axis=0).mean())) or 1.0
+    """Return the root of the features' mean variance, 1 where that is round-off."""
+    spread = float(np.sqrt(half.var(axis=0).mean()))
+    return spread if spread > 1e-12 * float(np.abs(half).max()) else 1.0
 
 
 def _axes(half: NDArray[np.float64], rng: np.random.RandomState) -> PCA:
