@@ -792,7 +792,7 @@ def test_inputs_of_one_layer_are_its_weights(wide):
         small(hidden_layer_sizes=(8, 6), linear_path=False, max_iter=30),
         small(VariationalAutoencoder, max_iter=30),
         small(ConvolutionalAutoencoder, image_shape=(3, 4), max_iter=10),
-        clone(STACK).set_params(max_iter=30),
+        clone(STACK).set_params(max_iter=30, random_state=0),
     ],
     ids=["deep", "variational", "convolutional", "stack"],
 )
