@@ -46,7 +46,12 @@ EXPECTED_FAILURES = dict.fromkeys(
 #: Configurations that meet scikit-learn in no other way than those beside them.
 ALIKE = set(DEFAULTS)
 ALIKE |= {f"Autoencoder-{name}" for name in ("sgd", "raw", "plain", "absolute")}
+ALIKE |= {f"Autoencoder-{name}" for name in ("deep", "tied", "denoising")}
 ALIKE |= {"ContractiveAutoencoder-deep", "ConvolutionalAutoencoder-repeat"}
+ALIKE |= {"ConvolutionalAutoencoder-tied", "VariationalAutoencoder-tied"}
+ALIKE |= {"DenoisingAutoencoder-emphasis", "EmbeddingAutoencoder-mds"}
+ALIKE |= {"GeneralizedAutoencoder-isomap", "SplitBrainAutoencoder-classification"}
+ALIKE |= {"AutoencoderOutlierDetector-stack"}
 ALIKE |= {"KSparseAutoencoder-free", "SparseAutoencoder-l1"}
 ALIKE |= {"AdversarialAutoencoder-uniform", "Autoencoder-smooth"}
 ALIKE |= {"ImportanceWeightedAutoencoder-small", "VariationalAutoencoder-fixed"}
