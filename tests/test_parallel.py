@@ -16,7 +16,7 @@ from estimators import FAST, answer, counts, fit, is_codec, labels, table
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from sklearn_ae import L1, Autoencoder, Masking
+from sklearn_ae import L1, Autoencoder, AutoencoderOutlierDetector, Masking
 
 # So few epochs are not meant to converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -57,7 +57,10 @@ def test_seeds(name):
     def run(seed):
         """Return answers and weights: a code may be zero whatever the weights are."""
         model = fit(clone(FAST[name]).set_params(random_state=seed), table())
-        weights = getattr(model, "pretrainer_", model).module_.parameters()
+        network = getattr(model, "pretrainer_", model)
+        if isinstance(model, AutoencoderOutlierDetector):
+            network = model.estimators_[0]
+        weights = network.module_.parameters()
         weights = [weight.detach().numpy().ravel() for weight in weights]
         return np.concatenate([answer(model, table()).ravel(), *weights])
 
