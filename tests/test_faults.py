@@ -899,8 +899,11 @@ def call_back(model, callbacks):
         part.set_params(callbacks=callbacks)
 
 
-@every
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [(name, "callback") for name in FAST]
+    + [(name, ending) for name in CORE for ending in ("signal", "error")],
+)
 def test_69_70_interrupted_refit(name, ending, X):
     action, error = ENDINGS[ending]
     model = fit(make(name), X)
@@ -978,8 +981,11 @@ def train_all(model, X):
     return model
 
 
-@every
-@pytest.mark.parametrize("context", [torch.inference_mode, torch.no_grad])
+@pytest.mark.parametrize(
+    ("name", "context"),
+    [(name, torch.inference_mode) for name in FAST]
+    + [(name, torch.no_grad) for name in CORE],
+)
 def test_71_inside_inference_mode(name, context, X):
     expected = answer(train_all(make(name), X), X)
     with context():
