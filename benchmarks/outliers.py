@@ -108,6 +108,11 @@ def tables() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
             yield name, StandardScaler().fit_transform(X), y
 
 
+def mean_of_any(values: list[float]) -> float | None:
+    """Return the mean; None of a detector that sets no threshold."""
+    return statistics.mean(values) if values else None
+
+
 def measure(
     cases: Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]],
     detectors: dict[str, Detector],
@@ -138,10 +143,8 @@ def measure(
             "detector": name,
             "mean ROC AUC, %": statistics.mean(row[name] for row in by_case),
             "fit and score, s": statistics.mean(seconds[name]),
-            "F1 at its own threshold, %": statistics.mean(found[name] or [float("nan")])
-            if found[name]
-            else None,
-            "false alarms, %": statistics.mean(alarms[name]) if alarms[name] else None,
+            "F1 at its own threshold, %": mean_of_any(found[name]),
+            "false alarms, %": mean_of_any(alarms[name]),
         }
         for name in detectors
     ]

@@ -228,9 +228,8 @@ def of_two(quick: bool, rounds: int, folder: Path) -> list[dict[str, Any]]:
     import matplotlib.pyplot as plt
 
     X, _, X_test, y_test = posts(quick)
-    bounded = document_model(
-        2, 0, 1 if quick else 20
-    )  # a map that a few cannot stretch
+    # a map that a few cannot stretch
+    bounded = document_model(2, 0, 1 if quick else 20)
     makes = {
         "multinomial": bounded.set_params(code_activation="tanh"),
         "TruncatedSVD": TruncatedSVD(2, random_state=0),

@@ -168,6 +168,10 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         units = self._units if units is None else units
         return units, weight.dtype, weight.device, module.width
 
+    def _encoded(self, X: Any) -> NDArray[Any]:
+        """Return the codes of validated rows, an array whatever `transform` gives."""
+        return self._apply(self.module_.encode, X)
+
     def transform(self, X: Any) -> Any:
         """Encode the rows of X, without noise.
 
@@ -190,7 +194,7 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         check_is_fitted(self, "module_")
         X = self._validate(X, reset=False)
         if not self._gives_sparse_codes():
-            return self._apply(self.module_.encode, X)
+            return self._encoded(X)
         chunks = self._stream(self.module_.encode, X)
         codes = sp.vstack([sp.csr_array(chunk) for chunk in chunks], format="csr")
         matrices = get_config().get("sparse_interface") == "spmatrix"
@@ -471,7 +475,7 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         ends = []
         for rows in (x_a, x_b):
             rows = self._validate(rows, reset=False)
-            ends.append(self._apply(self.module_.encode, rows))
+            ends.append(self._encoded(rows))
         share = np.linspace(0.0, 1.0, int(n), dtype=ends[0].dtype)[:, None]
         codes = ends[0][:, None] * (1 - share) + ends[1][:, None] * share
         rows = self.inverse_transform(codes.reshape(-1, codes.shape[2]))

@@ -137,7 +137,7 @@ class CodeDisplay:
                 "pca=True needs two rows or more to draw, of two features or more, "
                 "without missing values."
             )
-        planes = {type(codec).__name__: _encoded(codec, rows)[:, list(pair)]}
+        planes = {type(codec).__name__: codec._encoded(rows)[:, list(pair)]}
         if pca:
             kind = TruncatedSVD if is_sparse(rows) else PCA
             linear = kind(2, random_state=0).set_output(transform="default")
@@ -206,8 +206,3 @@ class CodeDisplay:
             for name, color in zip(classes.names, classes.colors(), strict=True)
         ]
         self.legend_ = _drawing.beside(last, handles)
-
-
-def _encoded(codec: Any, rows: Any) -> NDArray[Any]:
-    """Return codes as an array, whatever the estimator's output is set to."""
-    return codec._apply(codec.module_.encode, rows)

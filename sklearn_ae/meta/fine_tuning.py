@@ -407,12 +407,10 @@ def codes_of(
     What would outgrow `CACHE_BYTES` is not held, but computed whenever it is read;
     unless `held` says which.
     """
-
-    def encode(rows: Any) -> NDArray[Any]:
-        return layer._apply(layer.module_.encode, rows)
-
     dtype = np.dtype("float64" if layer._fitted_dtype == "float64" else "float32")
     width = layer.n_components_
     if held is None:
         held = X.shape[0] * width * dtype.itemsize <= bridge.CACHE_BYTES
-    return encode(X) if held else inputs.LazyRows(encode, X, width, dtype)
+    if held:
+        return layer._encoded(X)
+    return inputs.LazyRows(layer._encoded, X, width, dtype)

@@ -136,7 +136,7 @@ class Usualness(Params):
             known = np.ones(rows.shape[0], dtype=bool)
             if self._sparse:
                 rows = rows if inputs.is_sparse(rows) else sp.csr_array(rows)
-                first = model._apply(model.module_.encode, rows)
+                first = model._encoded(rows)
                 second = model.reconstruction_error(rows)[:, None]
                 second = np.sqrt(second.clip(min=0.0))
             else:
