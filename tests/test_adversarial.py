@@ -378,7 +378,8 @@ def test_codes_get_near_the_prior(prior, digits):
 def test_codes_take_on_the_priors_shape(digits):
     """A ring, with a hole that no autoencoder would leave of itself."""
     settings = {"hidden_layer_sizes": (32,), "learning_rate_init": 0.01}
-    model = matched(ring, digits[0][:300], batch_size=50, **settings)
+    settings |= {"batch_size": 50, "max_iter": 120}
+    model = matched(ring, digits[0][:300], **settings)
     radius = polar(model.transform(digits[0][:300]))[0]
     assert (np.abs(radius - 2) < 0.5).mean() > 0.7  # of N(0, 1) it would be 0.28
 

@@ -146,7 +146,6 @@ def test_large_data_is_sampled(monkeypatch):
     ("name", "value"),
     [
         ("loss", "absolute_error"),
-        ("hidden_layer_sizes", ()),
         ("code_activation", "relu"),
         ("output_activation", "sigmoid"),
         ("tied_weights", True),

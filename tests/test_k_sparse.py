@@ -88,6 +88,7 @@ def test_all_units_are_the_linear_autoencoder(schedule, X):
         3,
         hidden_layer_sizes=(),
         tied_weights=True,
+        linear_path=False,
         max_iter=5,
         dtype="float64",
         random_state=0,

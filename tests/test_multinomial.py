@@ -219,7 +219,7 @@ def test_documents_of_one_topic_are_found():
     spoken = rng.dirichlet(np.full(30, 0.2), size=3)
     X = sp.csr_array([rng.multinomial(15, spoken[t]) for t in topic]).astype(float)
     search = make_pipeline(
-        denoising(hidden_layer_sizes=(), max_iter=60, learning_rate_init=1e-2),
+        denoising(hidden_layer_sizes=(), max_iter=200, learning_rate_init=1e-2),
         NearestNeighbors(n_neighbors=6, metric="cosine"),
     ).fit(X)
     codes = search[:-1].transform(X)

@@ -43,7 +43,7 @@ def linear_path():
     outer = LinearPathEncoder(encoder())
     inner = LinearPathDecoder(encoder(SIZES[::-1], kind=MLPDecoder))
     outer.begin_at(rows(5, 2), rows(1, 5)[0].abs() + 1, rows(1, 2)[0].abs() + 1)
-    inner.begin_at(rows(5, 2), rows(1, 2)[0].abs() + 0.5, torch.tensor(0.7))
+    inner.begin_at(rows(5, 2), rows(1, 2)[0].abs() + 0.5, rows(1, 5)[0].abs() + 0.7)
     draw = generator(3)
     for part in (outer, inner):
         for p in part.parameters():
@@ -284,8 +284,9 @@ def test_linear_path_formula():
     w = z / inner.code_scale
     seen = w.clamp(-REACH, REACH)
     assert bool((seen.abs() == REACH).any())
-    out = inner.network(seen) + w @ inner.correction.T
-    torch.testing.assert_close(inner(z), w @ inner.components.T + inner.trust * out)
+    skip = inner.trust * (w @ inner.correction.T)
+    correction = inner.network(seen) + skip  # its last layer is in units of r
+    torch.testing.assert_close(inner(z), w @ inner.components.T + correction)
 
 
 @pytest.mark.parametrize("scale", [None, torch.ones(5)])
@@ -294,7 +295,7 @@ def test_linear_path_starts_at_its_linear_maps(scale):
     inner = LinearPathDecoder(encoder(SIZES[::-1], kind=MLPDecoder))
     components, back = rows(5, 2), rows(5, 2, seed=1)
     outer.begin_at(components, scale, torch.ones(2))
-    inner.begin_at(back, torch.ones(2), torch.tensor(1.0))
+    inner.begin_at(back, torch.ones(2), torch.ones(5))
     x = rows() * 100
     torch.testing.assert_close(outer(x), x @ components)
     torch.testing.assert_close(inner(x[:, :2]), x[:, :2] @ back.T)
@@ -307,7 +308,8 @@ def test_linear_path_extrapolates_linearly():
     skip = outer.correction * outer.precision[:, None] * outer.trust
     slope = (outer.components + skip).T
     torch.testing.assert_close(outer(farther) - outer(far), (farther - far) @ slope.T)
-    slope = (inner.components + inner.trust * inner.correction) / inner.code_scale
+    skip = inner.trust[:, None] * inner.correction
+    slope = (inner.components + skip) / inner.code_scale
     step = inner(farther[:, :2]) - inner(far[:, :2])
     torch.testing.assert_close(step, (farther - far)[:, :2] @ slope.T)
 

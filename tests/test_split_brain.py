@@ -300,9 +300,9 @@ def test_objective_of_regression(loss):
         nats = nats + (0.5 * error**2 if loss == "squared_error" else error.abs()).sum()
     terms = module.loss(Batch(x, x))
     assert terms["reconstruction"].item() == pytest.approx(nats.item() / len(x))
-    kernels = [p for n, p in module.named_parameters() if n.endswith("kernel")]
-    assert len(kernels) == 8
-    decay = 0.05 * sum(w.square().sum() for w in kernels)
+    weights = module.weights()
+    assert len(weights) == 8
+    decay = 0.05 * sum(w.square().sum() for w in weights)
     assert terms["weight_decay"].item() == pytest.approx(decay.item())
 
 

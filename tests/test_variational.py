@@ -405,11 +405,9 @@ def test_learned_noise_is_not_decayed():
         for p in group["params"]
     }
     assert decayed["learned_log_noise"] == 0.0 and decayed["spread_head.kernel"] == 10.0
-    by_hand = sum(
-        float(p.detach().square().sum())
-        for name, p in model.module_.named_parameters()
-        if name.endswith("kernel")
-    )
+    weights = model.module_.weights()
+    assert len(weights) == sum(name.endswith("kernel") for name in of.values())
+    by_hand = sum(float(weight.detach().square().sum()) for weight in weights)
     terms = model.module_.regularisers(torch.zeros(1, 5), torch.zeros(1, 2), None)
     assert float(terms["weight_decay"].detach()) == pytest.approx(0.5 * by_hand)
 

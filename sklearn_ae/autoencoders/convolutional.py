@@ -34,7 +34,7 @@ class ConvolutionalModule(AutoencoderModule):
 
         The latter, of shape (batch, n_features), is before the output's nonlinearity.
         """
-        z, switches = self.encoder.with_switches(x, generator)
+        z, switches = self.encoder.with_switches(self.look(x), generator)
         z = self.code(z)
         return z, self.decoder(z, generator, switches)
 

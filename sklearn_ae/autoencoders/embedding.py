@@ -73,6 +73,10 @@ class EmbeddingModule(AutoencoderModule):
         ):
             self.hyper.register_buffer(name, torch.tensor(number, dtype=dtype))
 
+    @property
+    def leaves_pca(self) -> bool:
+        return not self.has_hidden_units
+
     def loss(
         self, batch: Batch, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:

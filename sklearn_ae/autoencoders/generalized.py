@@ -64,6 +64,10 @@ class GeneralizedModule(AutoencoderModule):
         super().__init__(**rest)
         self.attracts = attracts
 
+    @property
+    def leaves_pca(self) -> bool:
+        return not self.has_hidden_units
+
     def loss(
         self, batch: Batch, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ with a likelihood p (`loss`), penalties Ω, and a corruption q of the input.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_ae.engine.bridge import Batch, Rows, to_tensor
-from sklearn_ae.engine.inputs import row_chunks
+from sklearn_ae.engine.columns import Columns, medians
 from sklearn_ae.engine.start import LinearStart
-from sklearn_ae.parts.activations import get_activation
+from sklearn_ae.parts.activations import CODOMAINS, get_activation
 from sklearn_ae.parts.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from sklearn_ae.parts.corruptions import Corruption
 from sklearn_ae.parts.jacobian import Encoding, Layer, squared_jacobian_norm
@@ -32,12 +33,18 @@ from sklearn_ae.parts.networks import (
 )
 from sklearn_ae.parts.penalties import Penalty
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
-from sklearn_ae.parts.sparse import column_sums, dense
+from sklearn_ae.parts.sparse import dense
 
 __all__ = ["AutoencoderModule"]
 
-#: Decoders whose last layer has a bias for each feature.
-READ_OUT = (MLPDecoder, TiedDecoder)
+#: Output activations with one or two ends, which can be those of the data.
+BOUNDED = ("relu", "sigmoid", "tanh", "softplus", "gelu", "exp")
+#: Rows are seen in units in which none that is trained on is farther out than this.
+FARTHEST = 8.0
+#: Of the mean spread. What varies less is damped the more where weights are shared
+#: with what varies more: by tied weights, which the encoder would use at the cost of
+#: what the decoder restores; and by filters, which are those of all pixels.
+FAINT = 0.3
 
 
 class AutoencoderModule(nn.Module):
@@ -84,6 +91,14 @@ class AutoencoderModule(nn.Module):
         self.code_activation = code_activation
         self.code = get_activation(code_activation)
         self.likelihood = RECONSTRUCTIONS[loss](output_activation)
+        self.has_hidden_units = len(architecture["hidden_layer_sizes"]) > 0
+        output = self.likelihood.output_activation
+        if self.likelihood.has_scale and output in BOUNDED:
+            # x̂ = low + span ψ(a): what it gives, in the range of the data
+            zero = torch.zeros(architecture["n_features"], dtype=dtype, device="cpu")
+            self.register_buffer("low", zero)
+            self.register_buffer("span", torch.ones_like(zero))
+            self.bounded, self.likelihood.output = get_activation(output), self.in_range
         for _, penalty in penalties:
             penalty.check_code(code_activation)
         self.penalties, self.corruption, self.alpha = penalties, corruption, alpha
@@ -132,7 +147,7 @@ class AutoencoderModule(nn.Module):
         decoder: Any = (
             TiedDecoder(encoder) if tied_weights else MLPDecoder(sizes[::-1], *rest)
         )
-        if linear_path:
+        if linear_path and hidden_layer_sizes:
             return LinearPathEncoder(encoder), LinearPathDecoder(decoder)
         return encoder, decoder
 
@@ -146,38 +161,129 @@ class AutoencoderModule(nn.Module):
         return {field: getattr(self.hyper, f"{name}_{field}") for field in fields}
 
     def begin_at(self, start: LinearStart) -> None:
-        """Set the linear path to PCA's solution."""
-        dtype = self.encoder.components.dtype
-        encoder, decoder, scale, code_scale, code_trust, trust = (
-            None if array is None else to_tensor(array, dtype)
+        """Start at PCA's solution: the linear path, or layers that are linear."""
+        encoder, decoder, scale, residual, code_scale, code_trust, trust = (
+            None if array is None else to_tensor(array, self.spread.dtype)
             for array in (
                 start.encoder,
                 start.decoder,
                 start.feature_scale,
+                start.residual,
                 start.code_scale,
                 start.code_trust,
                 start.trust,
             )
         )
-        self.encoder.begin_at(encoder, scale, code_trust)
-        self.decoder.begin_at(decoder, code_scale, trust)
         self.spread.fill_(start.spread)
+        self.starts_at_pca = True
+        if isinstance(self.encoder, LinearPathEncoder):
+            self.encoder.begin_at(encoder, scale, code_trust)
+            self.decoder.begin_at(decoder, code_scale, trust)
+            return
+        facing, zero = self.encoder.facing, torch.zeros_like(encoder[:, 0])
+        tied = isinstance(self.decoder, TiedDecoder)
+        with torch.no_grad():
+            if tied or self.alpha:  # then both maps are as large as each other
+                length = encoder.norm(dim=0)
+                axes = encoder / torch.where(length > 0.0, length, 1.0)
+                facing.kernel.copy_(axes)
+                if not tied:
+                    self.decoder.facing.kernel.copy_(axes)
+                return
+            if scale is not None:
+                self.encoder.see(1.0 / scale)
+                encoder = torch.where(scale.isinf()[:, None], 0.0, encoder)
+                encoder = encoder * torch.where(scale.isinf(), 1.0, scale)[:, None]
+            facing.kernel.copy_(encoder)
+            self.decoder.speak(residual, zero)
+            self.decoder.facing.kernel.copy_(decoder / residual[:, None])
 
     def begin_with(self, rows: Rows) -> None:
-        """Take from the rows what has to be known of them.
+        """Take from the rows what has to be known of them before the first step.
 
-        Of counts their shares in all rows together, at which the output then begins:
-        logarithms lie far apart, and a network is slow to learn them.
+        Each feature is seen, and restored, in its own scale, so that none is learned
+        badly for being small beside others; and the best constant row is what is
+        restored to begin with. Neither changes what is minimised.
         """
-        if not self.likelihood.shares or not isinstance(self.decoder, READ_OUT):
+        if self.starts_at_pca:
             return
-        total = torch.zeros(rows.X.shape[1], dtype=torch.float64)
-        for start, stop in row_chunks(len(rows), len(total)):
-            total += column_sums(rows.tensor(torch.arange(start, stop)).to("cpu"))
-        least = 0.01 * float(total.mean()) or 1.0  # for what was never counted
-        with torch.no_grad():
-            self.decoder.readout()[1].copy_((total + least).log())
+        given = Columns.of(rows)
+        seen = Columns.of(rows, self.look) if self.likelihood.looks else given
+        likelihood, scaled = self.likelihood, rows.units.shift is not None
+        centre = given.mean
+        if likelihood.name == "absolute_error":
+            centre = medians(rows)
+        gain = torch.ones_like(centre)
+        if likelihood.has_scale and likelihood.output_activation != "identity":
+            if scaled and likelihood.output_activation in BOUNDED:
+                self._match_range(given)
+                centre = (centre - self.low.double()) / self.span.double()
+        elif likelihood.has_scale and scaled:
+            gain = given.spread
+        self._see(seen, likelihood.has_scale and scaled)
+        self._speak(gain, likelihood.best_constant(centre))
 
+    def _see(self, columns: Columns, scaled: bool) -> None:
+        """Let the encoder see each feature in its own scale.
+
+        Of counts and probabilities, which are not centred, dense rows are seen as
+        sparse ones are: all features in one scale.
+        """
+        spread, ones = columns.spread, torch.ones_like(columns.spread)
+        scale, reach = ones, math.inf
+        if self.likelihood.looks:
+            squares = spread.square() + columns.centre.square()
+            size = squares.sum() if self.likelihood.shares else squares.mean()
+            scale, reach = ones / (float(size.sqrt()) or 1.0), FARTHEST
+        elif scaled and isinstance(self.decoder, TiedDecoder):
+            # in the units of the rows encoder and decoder are each other's transposed
+            scale = spread * (spread / FAINT).clamp_max(1.0)
+            scale = scale / (float(scale.max()) or 1.0)
+        elif scaled and not isinstance(self.encoder, ConvolutionalEncoder):
+            if self.corruption is not None:
+                noise = self.corruption.variance(float(self.spread))
+                spread = torch.where(
+                    spread > 0.0, (spread.square() + noise).sqrt(), 0.0
+                )
+            spread = torch.maximum(spread, columns.farthest / FARTHEST)
+            scale = torch.where(spread > 0.0, 1.0 / spread, 0.0)
+            if self.has_hidden_units or self.code_activation != "identity":
+                reach = FARTHEST  # what is affine has no border
+        self.encoder.see(scale, reach)
+
+    def _speak(self, gain: Tensor, constant: Tensor) -> None:
+        """Let the decoder restore each feature in its own scale, from a constant on."""
+        if isinstance(self.decoder, ConvolutionalDecoder):
+            typical = float(gain.square().mean().sqrt()) * FAINT or 1.0
+            gain = (gain / typical).square().clamp_max(1.0)
+        self.decoder.speak(gain, constant)
+
+    def _match_range(self, columns: Columns) -> None:
+        """Let the output's ends, of which it has one or two, be those of the data."""
+        low, high = CODOMAINS[self.likelihood.output_activation]
+        span = columns.spread
+        if not math.isinf(high):
+            span = (columns.highest - columns.lowest) / (high - low)
+        self.low.copy_(columns.lowest - low * span)
+        self.span.copy_(torch.where(span > 0.0, span, 1.0))
+
+    def in_range(self, a: Tensor) -> Tensor:
+        """Return x̂ of the pre-activation where the output is bounded."""
+        return torch.addcmul(self.low, self.bounded(a).to(self.low.dtype), self.span)
+
+    def look(self, x: Tensor) -> Tensor:
+        """Return what the encoder is shown of rows (batch, n_features)."""
+        return self.likelihood.look(x) if self.likelihood.looks else x
+
+    @property
+    def leaves_pca(self) -> bool:
+        """Whether layers that are linear have another optimum than PCA's."""
+        if self.has_hidden_units:
+            return False
+        return bool(self.penalties or self.corruption or self.alpha)
+
+    #: Whether training starts at PCA's solution, and no preconditioner is needed.
+    starts_at_pca: bool = False
     #: Whether the objective stays what it is until the end of training.
     settled: bool = True
     #: By what held-out rows choose among weights.
@@ -190,7 +296,7 @@ class AutoencoderModule(nn.Module):
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return codes (batch, n_components) of rows (batch, n_features)."""
-        return self.code(self.encoder(x, generator))
+        return self.code(self.encoder(self.look(x), generator))
 
     def decode(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return reconstructions (batch, n_features) of codes (batch, n_components)."""
@@ -279,7 +385,7 @@ class AutoencoderModule(nn.Module):
 
     def layers(self) -> list[Layer] | None:
         """Return the encoder's layers where it is nothing else than a chain of them."""
-        if not isinstance(self.encoder, MLPEncoder):
+        if not isinstance(self.encoder, MLPEncoder) or self.likelihood.looks:
             return None
         *hidden, (weight, bias, _) = self.encoder.chain()
         return [*hidden, (weight, bias, self.code_activation)]

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from sklearn_ae.autoencoders.composed import ImageAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
@@ -122,11 +122,16 @@ class SplitBrainModule(AutoencoderModule):
 
     def begin_with(self, rows: Rows) -> None:
         """Learn the bins from up to `BIN_NUMBERS` numbers, at least 1000 rows."""
+        super().begin_with(rows)
         if isinstance(self.likelihood, Bins):
             n_features = len(self.likelihood.centres)
             n = min(len(rows), max(1000, BIN_NUMBERS // n_features))
             some = torch.linspace(0, len(rows) - 1, n).long()
             self.likelihood.learn(rows.batch(some).x.to("cpu"))
+
+    def _speak(self, gain: Tensor, constant: Tensor) -> None:
+        if not isinstance(self.likelihood, Bins):  # whose numbers have no scale
+            super()._speak(gain, constant)
 
 
 def parts_of(split: Any, n_features: int) -> tuple[Sequence[int], Sequence[int]]:

@@ -32,10 +32,11 @@ from sklearn_ae.autoencoders.composed import ImageAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.engine.bridge import Batch, make_generator, to_tensor
 from sklearn_ae.engine.codec import check_count
+from sklearn_ae.engine.columns import Columns
 from sklearn_ae.engine.inputs import row_generators
 from sklearn_ae.engine.params import Bool, Interval, OneOf
 from sklearn_ae.engine.training import Over
-from sklearn_ae.parts.networks import Dense, linear
+from sklearn_ae.parts.networks import DataDense, Dense, linear
 from sklearn_ae.parts.sparse import dense
 
 __all__ = [
@@ -97,7 +98,8 @@ class VariationalModule(AutoencoderModule):
     ) -> None:
         super().__init__(generator=generator, dtype=dtype, **rest)
         n_in = self.encoder.readout()[0].shape[1]
-        self.spread_head = Dense(n_in, self.n_components, generator, dtype)
+        kind = Dense if self.has_hidden_units or "image_shape" in rest else DataDense
+        self.spread_head = kind(n_in, self.n_components, generator, dtype)
         number = self.spread.new_tensor
         self.learned_log_noise = None
         if isinstance(noise_scale, str) and self.likelihood.name == "squared_error":
@@ -115,6 +117,12 @@ class VariationalModule(AutoencoderModule):
         self.settled = progress >= self.kl_warmup
         self.warmth.fill_(1.0 if self.settled else progress / self.kl_warmup)
 
+    def _see(self, columns: Columns, scaled: bool) -> None:
+        super()._see(columns, scaled)
+        if isinstance(self.spread_head, DataDense):
+            each = self.encoder.facing.each
+            self.spread_head.each.set(each.scale, each.constant, float(each.reach))
+
     @property
     def log_noise(self) -> Tensor:
         """Logarithm of the standard deviation of a Gaussian p(x|z), of shape ()."""
@@ -125,7 +133,7 @@ class VariationalModule(AutoencoderModule):
         self, x: Tensor, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return μ and σ of q(z|x), each of shape (batch, n_components)."""
-        h = self.encoder.features(x, generator)
+        h = self.encoder.features(self.look(x), generator)
         mean = linear(h, *self.encoder.readout())
         # not exp, with which rows far from the others would overflow
         spread = F.softplus(self.spread_head(h)) + LEAST_SPREAD

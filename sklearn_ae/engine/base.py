@@ -234,8 +234,8 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         if self.linear_path and blocked:
             raise ValueError(
                 f"linear_path=True cannot be had with {blocked[0]}="
-                f"{getattr(self, blocked[0])!r}: it needs squared error, a hidden "
-                "layer, identity at code and output, free weights, "
+                f"{getattr(self, blocked[0])!r}: it needs squared error, identity at "
+                "code and output, free weights where there are hidden layers, "
                 "standardize=True and no image_shape."
             )
         return bool(self.linear_path)
@@ -244,10 +244,10 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         """Return which parameters rule the linear path out."""
         return {
             "loss": self.loss != "squared_error",
-            "hidden_layer_sizes": len(self.hidden_layer_sizes) == 0,
             "code_activation": self.code_activation != "identity",
             "output_activation": self.output_activation not in ("auto", "identity"),
-            "tied_weights": bool(self.tied_weights),
+            "tied_weights": bool(self.tied_weights)
+            and len(self.hidden_layer_sizes) > 0,
             "standardize": not self.standardize,
         }
 

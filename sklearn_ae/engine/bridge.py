@@ -280,7 +280,7 @@ class Rows:
     ) -> None:
         self.X, self.units, self.dtype = X, units, dtype
         self.device = torch.device(device)
-        self.subset = subset
+        self.subset, self.is_sparse = subset, is_sparse(X)
         self.n_rows = X.shape[0] if subset is None else len(subset)
         self.read = _Reader(units, dtype, device)
         self.has_missing = has_missing

@@ -16,6 +16,9 @@ from sklearn_ae.engine.net import AutoencoderNet, BestWeights
 
 __all__ = ["make_net"]
 
+#: Where training starts at an optimum, gradients are round-off, of which "adam" would
+#: make whole steps: what is below this counts for the less.
+ROUND_OFF = 3e-5
 #: How many times faster a module's ``fast`` parameters learn, by "adam".
 FAST = 10.0
 
@@ -57,6 +60,10 @@ def make_net(
             "optimizer__line_search_fn": "strong_wolfe",
         },
     }[estimator.solver]
+    if linear_path and estimator.solver == "adam":
+        optimizer["optimizer__eps"] = ROUND_OFF
+    # layers that are linear are PCA's own maps, which have to be nudged at most
+    nudged = linear_path and not module.leaves_pca
     rate = _resolve_learning_rate(estimator, n_features, linear_path, one_cycle)
     if not full_batch:
         decay = _resolve_weight_decay(estimator, n_seen, n_features, linear_path)
@@ -72,9 +79,7 @@ def make_net(
         lr=rate,
         schedule="one_cycle" if one_cycle else "constant",
         max_epochs=(
-            1
-            if streaming
-            else _resolve_max_iter(estimator, n_rows, n_features, linear_path)
+            1 if streaming else _resolve_max_iter(estimator, n_rows, n_features, nudged)
         ),
         batch_size=n_rows if full_batch else _resolve_batch_size(estimator, n_rows),
         shuffle_generator=(
@@ -99,7 +104,7 @@ def _resolve_batch_size(estimator: Any, n_rows: int) -> int:
 
 
 def _resolve_max_iter(
-    estimator: Any, n_rows: int, n_features: int, linear_path: bool
+    estimator: Any, n_rows: int, n_features: int, nudged: bool
 ) -> int:
     """Up to 64 epochs of bounded work along the linear path, else about 100."""
     if estimator.max_iter != "auto":
@@ -107,7 +112,7 @@ def _resolve_max_iter(
     if estimator.solver == "lbfgs":
         return 500
     n_batches = math.ceil(n_rows / _resolve_batch_size(estimator, n_rows))
-    if not linear_path:  # from random weights, 2000 to 10000 steps
+    if not nudged:  # from random weights, 2000 to 10000 steps
         least, most = math.ceil(2000 / n_batches), math.ceil(10000 / n_batches)
         return min(400, max(least, min(100, most)))
     most_steps = max(100, min(max(400, 7 * n_features), 2_000_000 // n_features))
@@ -136,7 +141,7 @@ def _resolve_weight_decay(
         return 0.0
     if estimator.weight_decay != "auto":
         return float(estimator.weight_decay)
-    if not linear_path:
+    if not linear_path or not estimator.hidden_layer_sizes:
         return 0.0
     return min(10.0, 20.0 * (n_features + 20) / n_rows)
 

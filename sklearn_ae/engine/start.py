@@ -47,9 +47,11 @@ class LinearStart:
         From whitened codes back.
     feature_scale : ndarray of shape (n_features,) or None
         Standard deviations; None where the data is sparse.
+    residual : ndarray of shape (n_features,)
+        Root mean square of what PCA leaves of each feature.
     code_trust : ndarray of shape (n_components,)
         How far a correction of size one should move each code.
-    trust : ndarray of shape ()
+    trust : ndarray of shape (n_features,)
         How far it should move each feature; zero where PCA leaves nothing to learn.
     """
 
@@ -59,6 +61,7 @@ class LinearStart:
     code_scale: NDArray[np.float64]
     decoder: NDArray[np.float64]
     feature_scale: NDArray[np.float64] | None
+    residual: NDArray[np.float64]
     code_trust: NDArray[np.float64]
     trust: NDArray[np.float64]
 
@@ -106,6 +109,12 @@ def linear_start(
         code_scale = np.where(there, s, s[there].min())
         code_scale /= np.sqrt(np.square(s[there]).mean())
     s = np.where(there, s, np.sqrt(total))
+    explained = code_variance @ np.square(components)
+    # of what is explained to the last digit, a little
+    least = np.maximum(1e-6 * second_moment, 1e-12 * total / n_features)
+    residual = np.sqrt(np.maximum(second_moment - explained, least)) / unit
+    # what hardly varies is not to be moved by more than that
+    correction = np.minimum(1.0, np.sqrt(second_moment) / unit)
     feature_scale = None
     if mean is not None:
         sigma = np.sqrt(second_moment)
@@ -119,10 +128,11 @@ def linear_start(
         code_scale=code_scale,
         decoder=components.T * (s / unit),
         feature_scale=feature_scale,
+        residual=residual,
         code_trust=code_scale
         * (np.minimum(1.0, unit / s) if own else np.ones(n_components))
         * (not (exact and clean)),
-        trust=np.array(float(not (exact and clean))),
+        trust=correction * float(not (exact and clean)),
     )
 
 

@@ -118,7 +118,8 @@ def train(
             units = estimator._units
             _take_over(module, config, estimator)
         elif config.get("linear_path"):
-            own = estimator._restores_rows
+            # layers that are linear may have to leave PCA: what it leaves says nothing
+            own = estimator._restores_rows and module.has_hidden_units
             clean = own and config.get("corruption") is None
             start = linear_start(X, module.n_components, draw, train_rows, clean, own)
             units = start.units

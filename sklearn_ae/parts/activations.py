@@ -15,6 +15,7 @@ __all__ = [
     "CODOMAINS",
     "dropout",
     "get_activation",
+    "inverse",
     "slope",
     "slope_at_output",
     "top_k",
@@ -55,6 +56,30 @@ CODOMAINS: dict[str, tuple[float, float]] = {
 def get_activation(name: str) -> Callable[[Tensor], Tensor]:
     """Return the function of pre-activations (..., n_units) called `name`."""
     return ACTIVATIONS[name]
+
+
+#: Probabilities this near 0 or 1, and rates this near 0, have no finite logarithm that
+#: training could start at.
+NEAREST = 1e-3
+
+
+def inverse(name: str, h: Tensor) -> Tensor:
+    """Return a with φ(a) = h, or nearly so at and beyond the borders of what φ gives.
+
+    Softmax gives shares; a is their logarithm, with a little added for what has none.
+    """
+    if name in ("sigmoid", "logistic"):
+        return h.clamp(NEAREST, 1.0 - NEAREST).logit()
+    if name == "tanh":
+        return h.clamp(NEAREST - 1.0, 1.0 - NEAREST).atanh()
+    if name == "exp":
+        return h.clamp_min(NEAREST * float(h.abs().mean()) or 1.0).log()
+    if name == "softmax":
+        return (h + (0.01 * float(h.abs().mean()) or 1.0)).log()
+    if name == "softplus":
+        h = h.clamp_min(NEAREST)
+        return h + torch.log(-torch.expm1(-h))
+    return h
 
 
 def _gelu_slope(a: Tensor) -> Tensor:

@@ -26,7 +26,8 @@ class Bins(nn.Module):
     edges: Tensor
     centres: Tensor
     #: No nonlinearity of each number by itself.
-    output_activation = "expectation"
+    name, output_activation = "bins", "expectation"
+    looks, has_scale = False, True
 
     def __init__(self, n_features: int, n_bins: int, dtype: torch.dtype) -> None:
         super().__init__()
@@ -48,6 +49,10 @@ class Bins(nn.Module):
         sums = blank.scatter_add(1, bins, x.T.double())
         empty = ordered.mean(1, keepdim=True)
         self.centres.copy_(torch.where(counts > 0, sums / counts, empty))
+
+    def best_constant(self, centre: Tensor) -> Tensor:
+        """Return logits for which all bins are as likely."""
+        return torch.zeros_like(centre)
 
     def of(self, x: Tensor) -> Tensor:
         """Return the bins (batch, n_features) that rows are in, as whole numbers."""

@@ -22,9 +22,11 @@ from torch import Tensor, nn
 
 from sklearn_ae.parts.activations import dropout
 from sklearn_ae.parts.networks import (
+    FIRST_SHARE,
     Encoder,
     MLPDecoder,
     MLPEncoder,
+    Preconditioner,
     TiedDecoder,
     initial,
 )
@@ -222,9 +224,14 @@ class ConvolutionalEncoder(Encoder):
             for b in self.blocks
         )
         self.biases = _biases([b.n_out for b in self.blocks], dtype)
+        self.each = Preconditioner(math.prod(image_shape), dtype)
         last = self.blocks[-1]
         widths = [last.n_out * math.prod(last.pooled), *sizes]
         self.dense = MLPEncoder(widths, activation, p_dropout, generator, dtype)
+
+    def see(self, scale: Tensor, reach: float = math.inf) -> None:
+        """See each pixel in its own scale, and no farther than `reach`."""
+        self.each.set(scale, torch.zeros_like(scale), reach)
 
     def with_switches(
         self, x: Tensor, generator: torch.Generator | None = None
@@ -237,7 +244,7 @@ class ConvolutionalEncoder(Encoder):
         self, x: Tensor, generator: torch.Generator | None
     ) -> tuple[Tensor, list[Tensor]]:
         """Return the last maps, flat, and each block's switches."""
-        h = x.unflatten(1, self.image_shape).permute(0, 3, 1, 2)
+        h = self.each(x).unflatten(1, self.image_shape).permute(0, 3, 1, 2)
         switches = []
         for block, part, bias in zip(
             self.blocks, self.kernels, self.biases, strict=True
@@ -320,6 +327,19 @@ class ConvolutionalDecoder(nn.Module):
                 n_inputs = b.n_out * math.prod(b.kernel) / share
                 self.kernels.append(Kernel(b, n_inputs, gain, generator, dtype))
         self.biases = _biases([b.n_in for b in encoder.blocks], dtype)
+        first = encoder.blocks[0]  # which may give other channels than are encoded
+        n_pixels = math.prod(first.size) * first.n_in
+        self.each = Preconditioner(n_pixels, dtype)
+
+    def speak(self, scale: Tensor, constant: Tensor) -> None:
+        """Restore each pixel in its own scale, and about the constant at first.
+
+        With tied kernels the latter is not so.
+        """
+        self.each.set(scale, constant)
+        if len(self.kernels):
+            with torch.no_grad():
+                self.kernels[0].kernel.mul_(FIRST_SHARE)  # type: ignore[operator]
 
     def forward(
         self,
@@ -346,7 +366,7 @@ class ConvolutionalDecoder(nn.Module):
                     # it was in one place of the window: its mean over all of them
                     h = h / math.prod(block.window)
             h = convolve_adjoint(h, part.kernel, bias, block.size, stride)
-        return h.permute(0, 2, 3, 1).flatten(1)
+        return self.each(h.permute(0, 2, 3, 1).flatten(1))
 
     def weights(self) -> list[Tensor]:
         """Return its own kernels and weight matrices, without biases."""

@@ -56,6 +56,10 @@ class Corruption(Params):
             x if self.keeps_zeros else dense(x), generator, unit, **numbers
         )
 
+    def variance(self, unit: float) -> float:
+        """Return how much it adds to the variance of each feature, about."""
+        return 0.0
+
     @staticmethod
     def corrupt(
         x: Tensor, generator: torch.Generator, unit: Tensor | float = 1.0
@@ -98,6 +102,9 @@ class GaussianNoise(Corruption):
     noise_level: float = 0.3
 
     _valid = {"noise_level": [Interval(float, 0, None)]}
+
+    def variance(self, unit: float) -> float:
+        return float(self.noise_level * unit) ** 2
 
     @staticmethod
     def corrupt(  # type: ignore[override]

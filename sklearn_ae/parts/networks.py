@@ -24,6 +24,9 @@ from sklearn_ae.parts.activations import dropout, get_activation
 from sklearn_ae.parts.sparse import full_precision, sparse_product
 
 __all__ = [
+    "FIRST_SHARE",
+    "REACH",
+    "DataDense",
     "Dense",
     "Encoder",
     "Layer",
@@ -31,12 +34,22 @@ __all__ = [
     "LinearPathEncoder",
     "MLPDecoder",
     "MLPEncoder",
+    "Preconditioner",
     "TiedDecoder",
     "initial",
     "linear",
     "weight_decay",
 ]
 
+
+#: Standard deviations beyond which a correction stays what it is at the border: a
+#: network does not extrapolate, the linear path does.
+REACH = 5.0
+
+#: A decoder's last weights are first drawn this much smaller than its others: what is
+#: restored is then about the best constant. At zero the encoder would have no gradient,
+#: and that of the biases would be round-off, of which "adam" makes whole steps.
+FIRST_SHARE = 0.01
 
 #: A layer's weight (n_out, n_in), bias (n_out,) and the name of its activation.
 Layer = tuple[Tensor, Tensor, str]
@@ -100,8 +113,116 @@ class Dense(nn.Module):
         """W, of shape (n_out, n_in)."""
         return self.kernel.T if self.encodes else self.kernel
 
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Return W (n_out, n_in) and b (n_out,), where the layer is x Wᵀ + b."""
+        return self.weight, self.bias
+
     def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias)
+        return linear(x, *self.affine())
+
+
+class Preconditioner(nn.Module):
+    r"""m + s ∘ x: each feature in its own scale, at either end of a network.
+
+    s and m are fixed, ones and zeros to begin with. An optimizer that moves each weight
+    by about as much then moves each feature by about as much of its own scale, whatever
+    that is. What can be learned stays the same.
+
+    Parameters
+    ----------
+    n_features : int
+    dtype : torch.dtype
+    """
+
+    scale: Tensor
+    constant: Tensor
+    reach: Tensor
+
+    def __init__(self, n_features: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        ones = torch.ones(n_features, dtype=dtype, device="cpu")
+        self.register_buffer("scale", ones)
+        self.register_buffer("constant", torch.zeros_like(ones))
+        self.register_buffer("reach", ones.new_tensor(math.inf))
+        self._known: tuple[bool, bool, float] | None = None
+        self.register_load_state_dict_post_hook(_forget)
+
+    def set(self, scale: Tensor, constant: Tensor, reach: float = math.inf) -> None:
+        """Set s and m, and beyond what it is clipped."""
+        self.scale.copy_(scale)
+        self.constant.copy_(constant)
+        self.reach.fill_(reach)
+        self._known = None
+
+    def _properties(self) -> tuple[bool, bool, float]:
+        """Return whether there is any s, and any m, and the reach: numbers are quick."""
+        if self._known is None:
+            scales, adds = bool((self.scale != 1.0).any()), bool(self.constant.any())
+            self._known = scales, adds, float(self.reach)
+        return self._known
+
+    @property
+    def scales(self) -> bool:
+        """Whether there is any s."""
+        return self._properties()[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return m + s ∘ x of (batch, n_features), clipped to the reach."""
+        scales, adds, reach = self._properties()
+        if scales and adds:
+            x = torch.addcmul(self.constant, x.to(self.scale.dtype), self.scale)
+        elif scales:
+            x = x.to(self.scale.dtype) * self.scale
+        elif adds:
+            x = x.to(self.scale.dtype) + self.constant
+        return x if math.isinf(reach) else x.clamp(-reach, reach)
+
+
+def _forget(module: Preconditioner, keys: object) -> None:
+    """Read the properties again: other numbers were loaded."""
+    module._known = None
+
+
+class DataDense(Dense):
+    r"""A layer that faces the data, and works in each feature's own scale.
+
+    .. math:: a = K^\top (s \circ x) + b \quad\text{(encodes)},\qquad
+              a = m + s \circ (K h + b) \quad\text{(decodes)}
+
+    K and b are learned, s and m are a `Preconditioner`'s. What is seen is clipped
+    beyond its reach: a feature that hardly varied while training is not seen from
+    arbitrarily far. Sparse rows are seen as they are, times s.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+        gain: float = 1.0,
+        encodes: bool = True,
+    ) -> None:
+        super().__init__(n_in, n_out, generator, dtype, gain, encodes)
+        self.each = Preconditioner(self.kernel.shape[0], dtype)
+
+    @property
+    def weight(self) -> Tensor:
+        kernel = self.kernel
+        kernel = kernel * self.each.scale[:, None] if self.each.scales else kernel
+        return kernel.T if self.encodes else kernel
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        if self.encodes:  # all that is seen is centred already
+            return self.weight, self.bias
+        return self.weight, self.each(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.encodes:
+            return self.each(F.linear(x, self.kernel, self.bias))
+        if x.layout == torch.sparse_csr:
+            return linear(x, self.weight, self.bias)
+        return F.linear(self.each(x), self.kernel.T, self.bias)
 
 
 class Encoder(nn.Module):
@@ -162,9 +283,13 @@ class MLPEncoder(Encoder):
         super().__init__()
         hidden = math.sqrt(2.0) if activation == "relu" else 1.0
         gains = [hidden] * (len(sizes) - 2) + [1.0]
+        kinds = [Dense] * len(gains)
+        kinds[0 if self.encodes else -1] = DataDense
         self.layers = nn.ModuleList(
-            Dense(n_in, n_out, generator, dtype, gain, self.encodes)
-            for n_in, n_out, gain in zip(sizes, sizes[1:], gains, strict=False)
+            kind(n_in, n_out, generator, dtype, gain, self.encodes)
+            for kind, n_in, n_out, gain in zip(
+                kinds, sizes, sizes[1:], gains, strict=False
+            )
         )
         self.activation_name = activation
         self.activation = get_activation(activation)
@@ -178,11 +303,22 @@ class MLPEncoder(Encoder):
         return x
 
     def readout(self) -> tuple[Tensor, Tensor]:
-        last = self._dense()[-1]
-        return last.weight, last.bias
+        return self._dense()[-1].affine()
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return linear(self.features(x, generator), *self.readout())
+        h: Tensor = self._dense()[-1](self.features(x, generator))
+        return h
+
+    @property
+    def facing(self) -> DataDense:
+        """The layer that faces the data."""
+        layer = self._dense()[0 if self.encodes else -1]
+        assert isinstance(layer, DataDense)
+        return layer
+
+    def see(self, scale: Tensor, reach: float = math.inf) -> None:
+        """See each feature in its own scale, and no farther than `reach`."""
+        self.facing.each.set(scale, torch.zeros_like(scale), reach)
 
     def weights(self) -> list[Tensor]:
         return [layer.weight for layer in self._dense()]
@@ -190,8 +326,8 @@ class MLPEncoder(Encoder):
     def chain(self) -> list[Layer]:
         """Return the layers, the last one linear."""
         *hidden, last = self._dense()
-        layers = [(layer.weight, layer.bias, self.activation_name) for layer in hidden]
-        return [*layers, (last.weight, last.bias, "identity")]
+        layers = [(*layer.affine(), self.activation_name) for layer in hidden]
+        return [*layers, (*last.affine(), "identity")]
 
     def _dense(self) -> list[Dense]:
         return list(self.layers)  # type: ignore[arg-type]
@@ -201,6 +337,12 @@ class MLPDecoder(MLPEncoder):
     """The same network the other way round, from code to input."""
 
     encodes: ClassVar[bool] = False
+
+    def speak(self, scale: Tensor, constant: Tensor) -> None:
+        """Restore each feature in its own scale, and about the constant at first."""
+        self.facing.each.set(scale, constant)
+        with torch.no_grad():
+            self.facing.kernel.mul_(FIRST_SHARE)
 
 
 class TiedDecoder(nn.Module):
@@ -213,14 +355,25 @@ class TiedDecoder(nn.Module):
     encoder : MLPEncoder
     """
 
+    constant: Tensor
+
     def __init__(self, encoder: MLPEncoder) -> None:
         super().__init__()
+        with torch.no_grad():  # Wᵀ W of many units would restore rows many times over
+            for weight in encoder.weights():
+                n_out, n_in = weight.shape
+                weight.mul_(min(1.0, math.sqrt(n_in / n_out)))
         # In a list, so as not to be registered: the parameters stay the encoder's.
         self._encoder = [encoder]
         self.biases = nn.ParameterList(
             torch.zeros(weight.shape[1], dtype=weight.dtype, device="cpu")
             for weight in reversed(encoder.weights())
         )
+        self.register_buffer("constant", torch.zeros_like(self.biases[-1].detach()))
+
+    def speak(self, scale: Tensor, constant: Tensor) -> None:
+        """Set what zeros are decoded to; the scales are the encoder's."""
+        self.constant.copy_(constant)
 
     def features(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return what the last layer reads, of shape (batch, first hidden width)."""
@@ -234,7 +387,9 @@ class TiedDecoder(nn.Module):
 
     def readout(self) -> tuple[Tensor, Tensor]:
         """Return the last layer's weight (n_features, width) and bias."""
-        return self._encoder[0].weights()[0].T, self.biases[-1]
+        facing = self._encoder[0].facing
+        bias = torch.addcmul(self.constant, self.biases[-1], facing.each.scale)
+        return facing.weight.T, bias
 
     def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return F.linear(self.features(z, generator), *self.readout())
@@ -242,11 +397,6 @@ class TiedDecoder(nn.Module):
     def weights(self) -> list[Tensor]:
         """Return no weights: they are counted where they live."""
         return []
-
-
-#: Standard deviations beyond which a correction stays what it is at the border: a
-#: network does not extrapolate, the linear path does.
-REACH = 5.0
 
 
 class LinearPathEncoder(Encoder):
@@ -329,7 +479,7 @@ class LinearPathEncoder(Encoder):
 class LinearPathDecoder(nn.Module):
     r"""PCA's reconstruction plus a network's correction.
 
-    .. math:: \hat x = U w + r\,(g(w) + C w),\qquad w = z/c
+    .. math:: \hat x = U w + r \circ (g(w) + C w),\qquad w = z/c
 
     with U = Vᵀs fixed, and g seeing the whitened codes w within ±5. g's last layer and
     C start at zero. U, c and r are given by `begin_at`.
@@ -352,7 +502,7 @@ class LinearPathDecoder(nn.Module):
         self.components = nn.Parameter(blank, requires_grad=False)
         self.correction = nn.Parameter(blank.clone())
         self.register_buffer("code_scale", blank.new_ones(first.shape[1]))
-        self.register_buffer("trust", blank.new_ones(()))
+        self.register_buffer("trust", blank.new_ones(last.shape[0]))
 
     def begin_at(self, components: Tensor, code_scale: Tensor, trust: Tensor) -> None:
         """Take over PCA's solution, in the network's units.
@@ -363,32 +513,34 @@ class LinearPathDecoder(nn.Module):
             U.
         code_scale : Tensor of shape (n_components,)
             c: 1 where codes are whitened.
-        trust : Tensor of shape ()
+        trust : Tensor of shape (n_features,)
             r: how far a correction of size one moves each feature.
         """
         self.components.data.copy_(components)
         self.code_scale.copy_(code_scale)
         self.trust.copy_(trust)
+        self.network.facing.each.set(trust, torch.zeros_like(trust))
 
     def features(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return what the output layer reads: g's last hidden layer, and w."""
         z = z / self.code_scale
-        return torch.cat([self.trust * self._hidden(z, generator), z], dim=1)
+        return torch.cat([self._hidden(z, generator), z], dim=1)
 
     def readout(self) -> tuple[Tensor, Tensor]:
         """Return the output layer's weight (n_features, width) and bias."""
         weight, bias = self.network.readout()
-        skip = self.components + self.trust * self.correction
-        return torch.cat([weight, skip], dim=1), self.trust * bias
+        return torch.cat([weight, self._skip()], dim=1), bias
 
     def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         z = z / self.code_scale
         weight, bias = self.network.readout()
-        skip = self.components + self.trust * self.correction
-        h = self.trust * self._hidden(z, generator).to(bias.dtype)
+        h = self._hidden(z, generator).to(bias.dtype)
         with full_precision(z.device.type):
-            straight = F.linear(z, skip, self.trust * bias)
+            straight = F.linear(z, self._skip(), bias)
             return torch.addmm(straight, h, weight.T)
+
+    def _skip(self) -> Tensor:
+        return torch.addcmul(self.components, self.correction, self.trust[:, None])
 
     def _hidden(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
         return self.network.features(z.clamp(-REACH, REACH), generator)

@@ -27,11 +27,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sklearn_ae.parts.activations import get_activation
+from sklearn_ae.parts.activations import get_activation, inverse
 from sklearn_ae.parts.sparse import (
     row_sums,
     sparse_multinomial_error,
     sparse_squared_error,
+    with_values,
 )
 
 __all__ = [
@@ -81,6 +82,23 @@ class Reconstruction:
             )
         self.output_activation = output_activation
         self.output: Callable[[Tensor], Tensor] = get_activation(output_activation)
+
+    #: Whether what the encoder sees of a row, `look`, is something else than the row.
+    looks: ClassVar[bool] = False
+    #: Whether rows and reconstructions have a scale that they can be measured in.
+    has_scale: ClassVar[bool] = False
+
+    def look(self, x: Tensor) -> Tensor:
+        """Return what the encoder is shown of rows (batch, n_features)."""
+        return x
+
+    def best_constant(self, centre: Tensor) -> Tensor:
+        """Return the pre-activation of x̂ = `centre`, of shape (n_features,).
+
+        At the means of the features, or for some losses their medians, it is the one
+        row that restores all rows best.
+        """
+        return inverse(self.output_activation, centre)
 
     @property
     def exact_sparse(self) -> bool:
@@ -173,6 +191,7 @@ class SquaredError(Reconstruction):
 
     name, natural_output, nats_per_error = "squared_error", "identity", 0.5
     scale_power, log_constant = 2.0, 0.5 * math.log(2.0 * math.pi)
+    has_scale = True
 
     @property
     def exact_sparse(self) -> bool:
@@ -204,6 +223,7 @@ class AbsoluteError(Reconstruction):
 
     name, natural_output = "absolute_error", "identity"
     scale_power, log_constant = 1.0, math.log(2.0)
+    has_scale = True
 
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
         error = (self.output(a) - target).abs()
@@ -221,10 +241,18 @@ class LogLoss(Reconstruction):
 
 
 class Poisson(Reconstruction):
-    """x̂ − x log x̂ with x̂ = exp(a), for counts; log x! is left out."""
+    """x̂ − x log x̂ with x̂ = exp(a), for counts; log x! is left out.
+
+    The encoder sees log(1 + x): rates differ by factors.
+    """
 
     name, natural_output, only_natural = "poisson", "exp", True
-    lowest = 0.0
+    lowest, looks = 0.0, True
+
+    def look(self, x: Tensor) -> Tensor:
+        if x.layout == torch.sparse_csr:
+            return with_values(x, x.values().clamp_min(0.0).log1p())
+        return x.clamp_min(0.0).log1p()
 
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
         return F.poisson_nll_loss(a, target, log_input=True, reduction="none")
@@ -241,10 +269,20 @@ class Multinomial(Reconstruction):
 
     Of rows that are no whole numbers it is the cross-entropy, times what the row sums
     to: with rows that sum to 1 each counts the same. A row of zeros has no error.
+
+    The encoder sees the shares that a row's counts are of their sum.
     """
 
     name, natural_output, only_natural = "multinomial", "softmax", True
-    lowest, shares, exact_sparse = 0.0, True, True
+    lowest, shares, exact_sparse, looks = 0.0, True, True, True
+
+    def look(self, x: Tensor) -> Tensor:
+        total = row_sums(x)
+        per_count = torch.where(total > 0.0, 1.0 / total, 0.0)
+        if x.layout == torch.sparse_csr:
+            counts = x.crow_indices().diff().to(torch.int64)
+            return with_values(x, x.values() * per_count.repeat_interleave(counts))
+        return x * per_count[:, None]
 
     def sparse_error(
         self, target: Tensor, h: Tensor, weight: Tensor, bias: Tensor

@@ -6,6 +6,7 @@ x₁ and its decoder gives x₂; the second does the reverse.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,6 +41,12 @@ class SplitEncoder(Encoder):
         seen = (x.index_select(1, part) for part in parts)
         pairs = zip(self.networks, seen, strict=True)
         return torch.cat([network(part, generator) for network, part in pairs], 1)
+
+    def see(self, scale: Tensor, reach: float = math.inf) -> None:
+        """See each feature in its own scale, and no farther than `reach`."""
+        networks: Any = self.networks
+        for network, part in zip(networks, (self.part_0, self.part_1), strict=True):
+            network.see(scale[part.to(scale.device)], reach)
 
     def weights(self) -> list[Tensor]:
         networks: Any = self.networks
@@ -81,7 +88,7 @@ class CrossDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
-        self.sizes, self.n_values = list(sizes), n_values
+        self.sizes, self.n_values, self.predicted = list(sizes), n_values, parts
         order = _numbers([*parts[0], *parts[1]]).argsort()
         self.register_buffer("order", order, persistent=False)
 
@@ -93,6 +100,14 @@ class CrossDecoder(nn.Module):
         if self.n_values > 1:
             given = [a.unflatten(1, (-1, self.n_values)) for a in given]
         return torch.cat(given[::-1], 1).index_select(1, self.order)
+
+    def speak(self, scale: Tensor, constant: Tensor) -> None:
+        """Restore each feature in its own scale, and about the constant at first."""
+        networks: Any = self.networks
+        sizes = [len(network_part) for network_part in self.predicted]
+        places = torch.argsort(self.order).split(sizes)
+        for network, part in zip(networks[::-1], places, strict=True):
+            network.speak(scale[part], constant[part])
 
     def features(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return what the output layers read, of dense networks."""

@@ -1,0 +1,126 @@
+"""What is known of each column of the rows before anything is learned from them.
+
+Networks are conditioned by it: see `AutoencoderModule.begin_with`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sklearn_ae.engine.bridge import Rows
+from sklearn_ae.engine.inputs import row_chunks
+
+__all__ = ["Columns", "medians"]
+
+#: Medians are those of so many rows at most.
+MEDIAN_ROWS = 10000
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Location and scale of each column; all tensors of float64 of shape (n_features,).
+
+    Missing values are left out. Of sparse rows `spread` and `farthest` are about zero,
+    since they are never centred.
+
+    Attributes
+    ----------
+    mean : Tensor
+    centre : Tensor
+        What distances are from: the mean, or zero.
+    spread : Tensor
+        Root mean square distance from the centre; 0 where it is round-off.
+    farthest : Tensor
+        The largest distance from the centre.
+    lowest, highest : Tensor
+    """
+
+    mean: Tensor
+    centre: Tensor
+    spread: Tensor
+    farthest: Tensor
+    lowest: Tensor
+    highest: Tensor
+
+    @classmethod
+    def of(cls, rows: Rows, look: Callable[[Tensor], Tensor] | None = None) -> Columns:
+        """Go through the rows once, or through what `look` makes of them."""
+        width = rows.X.shape[1]
+        n = torch.zeros(width, dtype=torch.float64)
+        mean, squares, lowest, highest = n.clone(), n.clone(), n + torch.inf, n.clone()
+        highest -= torch.inf
+        sparse = False
+        for start, stop in row_chunks(len(rows), width):
+            x = rows.tensor(torch.arange(start, stop)).to("cpu")
+            x = x if look is None else look(x)
+            sparse = x.layout == torch.sparse_csr
+            part = _of_csr(x) if sparse else _of_dense(x, rows.has_missing)
+            n_part, mean_part, squares_part, low, high = part
+            total = (n + n_part).clamp_min(1.0)
+            apart = mean_part - mean
+            mean = mean + apart * (n_part / total)
+            squares = squares + squares_part
+            if not sparse:
+                squares = squares + apart.square() * (n * n_part / total)
+            n = n + n_part
+            lowest, highest = torch.minimum(lowest, low), torch.maximum(highest, high)
+        spread = (squares / n.clamp_min(1.0)).sqrt()
+        # what is left of a constant is its round-off
+        noise = 8.0 * torch.finfo(rows.dtype).eps * torch.maximum(-lowest, highest)
+        spread = torch.where(spread > noise, spread, 0.0)
+        centre = torch.zeros_like(mean) if sparse else mean
+        farthest = torch.maximum(highest - centre, centre - lowest)
+        return cls(mean, centre, spread, farthest, lowest, highest)
+
+
+def _of_dense(x: Tensor, has_missing: bool) -> tuple[Tensor, ...]:
+    """Return numbers, means, sums of squares about them, lowest and highest values."""
+    if not has_missing:
+        variance, mean = torch.var_mean(x.double(), dim=0, correction=0)
+        low, high = x.aminmax(dim=0)
+        n = torch.full_like(mean, len(x))
+        return n, mean, variance * len(x), low.double(), high.double()
+    missing = x.isnan()
+    n = (~missing).sum(0).double()
+    filled = x.double().masked_fill(missing, 0.0)
+    mean = filled.sum(0) / n.clamp_min(1.0)
+    squares = (filled - mean).masked_fill(missing, 0.0).square().sum(0)
+    low = x.masked_fill(missing, torch.inf).amin(0).double()
+    high = x.masked_fill(missing, -torch.inf).amax(0).double()
+    return n, mean, squares, low, high
+
+
+def _of_csr(x: Tensor) -> tuple[Tensor, ...]:
+    """Return the same of CSR rows, with sums of squares about zero."""
+    index, values = x.col_indices().long(), x.values().double()
+    zeros = torch.zeros(x.shape[1], dtype=torch.float64)
+    mean = zeros.index_add(0, index, values) / x.shape[0]
+    squares = zeros.index_add(0, index, values.square())
+    low = zeros.scatter_reduce(0, index, values, "amin")
+    high = zeros.scatter_reduce(0, index, values, "amax")
+    return torch.full_like(mean, x.shape[0]), mean, squares, low, high
+
+
+def medians(rows: Rows) -> Tensor:
+    """Return the median of each column, missing values left out."""
+    some = torch.linspace(0, len(rows) - 1, min(len(rows), MEDIAN_ROWS)).long()
+    x = rows.tensor(some).to("cpu")
+    if x.layout != torch.sparse_csr:
+        return x.nanmedian(0).values.double()
+    # of each column's values in order, its zeros are between the negative and the rest
+    index, values = x.col_indices().long(), x.values().double()
+    order = values.argsort(stable=True)
+    order = order[index[order].argsort(stable=True)]
+    ends = torch.bincount(index, minlength=x.shape[1]).cumsum(0)
+    n_stored = torch.bincount(index, minlength=x.shape[1])
+    n_negative = torch.bincount(index[values < 0.0], minlength=x.shape[1])
+    middle, n_zeros = (len(some) - 1) // 2, len(some) - n_stored
+    place = torch.where(middle < n_negative, middle, middle - n_zeros)
+    is_zero = (middle >= n_negative) & (middle < n_negative + n_zeros)
+    place = (ends - n_stored + place).clamp(0, max(len(values) - 1, 0))
+    stored = values[order][place] if len(values) else torch.zeros_like(n_zeros).double()
+    return torch.where(is_zero, 0.0, stored)
