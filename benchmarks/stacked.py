@@ -176,6 +176,7 @@ def few(quick: bool, seed: int, styles: tuple[str, ...] = ("noise", "plain")) ->
         raw.fit(X[known], labels[known])
         for style in styles:
             fine_tuning = {
+                "unlabeled": -1,
                 "max_iter": 5 if quick else epochs,
                 "batch_size": 100,
                 "learning_rate_init": 1e-3,

@@ -80,6 +80,7 @@ stack.fit(X_train)
 # the nearest neighbours.
 
 fine_tuning = {
+    "unlabeled": -1,
     "learning_rate_init": 1e-3,
     "max_iter": 60,
     "dropout": 0.5,

@@ -202,6 +202,11 @@ FAST = {
     ),
 }
 
+#: Where labels are read they are those of `labels`, in which −1 is none.
+for _estimator in FAST.values():
+    if hasattr(_estimator, "unlabeled"):
+        _estimator.set_params(unlabeled=-1)
+
 #: Those with one network, and those that also have codes.
 SINGLE = {n: e for n, e in FAST.items() if isinstance(e, BaseAutoencoder)}
 CODECS = {n: e for n, e in FAST.items() if hasattr(e, "inverse_transform")}
@@ -332,6 +337,7 @@ BAD_VALUES = {
     "margin": [*BAD_NUMBER, 0, 0.0, True],
     "prior": [*BAD_NAME, "normal", np.zeros((3, 2)), ["gaussian"]],
     "n_mixture_components": [0, -1, 2.0, "a", True],
+    "unlabeled": [1.5, True, [-1], float("nan")],
     "adversarial_rate": [*BAD_NUMBER, 0, 0.0, True],
     "discriminator_layer_sizes": [
         (0,),

@@ -403,7 +403,7 @@ def test_few_labels_steer_the_mixture_too():
     some = np.where(np.arange(300) % 10 < 7, -1, y)
     model = small(prior="mixture", max_iter=200, learning_rate_init=0.01)
     model.set_params(hidden_layer_sizes=(32,), discriminator_layer_sizes=(64, 32))
-    model.fit(X, some)
+    model.set_params(unlabeled=-1).fit(X, some)
     assert model.classes_.tolist() == [0, 1, 2]
     unlabelled = some == -1
     assert (part_of(model.transform(X), 3) == y)[unlabelled].mean() > 0.8
@@ -419,7 +419,7 @@ def test_few_labels_steer_the_mixture_too():
 
 def test_same_labels_by_other_names():
     X, y = rows()
-    model = small(prior="mixture").fit(X, y)
+    model = small(prior="mixture", unlabeled=-1).fit(X, y)
     words = np.array(["ape", "bee", "cat"])[y]
     marked = np.where(np.arange(90) % 4 == 0, -1, y)
     for named, classes in (

@@ -253,7 +253,7 @@ def test_target_is_the_mean_of_the_class(fitted_with_rows):
 def test_unlabelled_rows_are_related_to_themselves(relation, fitted_with_rows):
     X, y = rows()
     y = np.where(np.arange(48) % 4 == 0, -1, y)
-    model = small(relation, n_neighbors=3)
+    model = small(relation, n_neighbors=3, unlabeled=-1)
     seen, _ = fitted_with_rows(model, X, y)
     batch = seen.everything()
     own = y == -1
@@ -279,7 +279,7 @@ def test_mfa_with_few_labels_has_a_least_value(own, share):
     X, y = rows(90)
     y = np.where(np.arange(90) % share, -1, np.arange(90) // share % 3)
     model = small("mfa", n_neighbors=2, n_impostors=4, self_weight=own)
-    model.set_params(solver="lbfgs", max_iter=25)
+    model.set_params(solver="lbfgs", max_iter=25, unlabeled=-1)
     if own == "auto" or own > 1 / 3:
         curve = model.fit(X, y).loss_curve_
         assert curve[-1] >= 0.0 and curve[-1] <= curve[0]
@@ -879,7 +879,7 @@ def test_absolute_error_has_no_mean_to_restore(untrained):
 def test_stream_goes_on_with_few_labels():
     """The first call needs classes; after it one is enough, or none."""
     X, y = rows()
-    model = small("class").partial_fit(X, y)
+    model = small("class", unlabeled=-1).partial_fit(X, y)
     for few in (np.zeros(10), np.full(10, -1)):
         assert np.isfinite(model.partial_fit(X[:10], few).loss_)
     with pytest.raises(ValueError, match="requires y"):

@@ -52,7 +52,7 @@ def X():
 
 def stack(*sizes, layer=NOISY, **params):
     """Return a stack of layers of these sizes, not fitted."""
-    params = {"max_iter": 3, "random_state": 0, **params}
+    params = {"max_iter": 3, "random_state": 0, "unlabeled": -1, **params}
     return StackedAutoencoderPretrainer(layer, layer_sizes=sizes, **params)
 
 
@@ -139,7 +139,7 @@ def test_codes_between_layers_of_bfloat16_are_float32(fine_tune, solver, X):
     top = clone(NOISY).set_params(n_components=4, dtype="bfloat16")
     model = StackedAutoencoderPretrainer(
         estimators=[below, top], solver=solver, fine_tune=fine_tune, max_iter=3
-    )
+    ).set_params(unlabeled=-1)
     codes = model.set_params(random_state=0).fit(X, Y).transform(X)
     first, last = model.estimators_
     equal(codes, last.transform(first.transform(X)))
@@ -308,7 +308,8 @@ def test_dead_units_are_those_of_all_rows(fine_tune, X, monkeypatch):
     sparse = KSparseAutoencoder(30, k=2, max_iter=3)
     model = StackedAutoencoderPretrainer(
         estimators=[sparse, sparse], fine_tune=fine_tune, max_iter=3, random_state=0
-    ).fit(X, Y)
+    )
+    model.set_params(unlabeled=-1).fit(X, Y)
     codes = X
     for layer in model.estimators_:
         codes = layer.transform(codes)
@@ -327,8 +328,9 @@ NAMED = [
 
 
 def named(**params):
+    params = {"max_iter": 3, "random_state": 0, "unlabeled": -1, **params}
     return StackedAutoencoderPretrainer(
-        estimators=clone(Pipeline(NAMED)).steps, random_state=0, max_iter=3, **params
+        estimators=clone(Pipeline(NAMED)).steps, **params
     )
 
 
@@ -936,7 +938,7 @@ def test_bad_rows_are_refused_before_training(fine_tune, X, untrained):
 
 def test_minus_one_and_one_alone_are_two_classes(X):
     signs = np.where(np.arange(60) % 2, 1, -1)
-    model = stack(4, fine_tune="class")
+    model = stack(4, fine_tune="class", unlabeled="auto")
     with pytest.warns(UserWarning, match="taken for two classes") as caught:
         model.fit(X, signs)
     equal(model.classes_, [-1, 1])
@@ -980,7 +982,9 @@ def of_classes():
     top = GeneralizedAutoencoder(
         2, relation="class", max_iter=3, dtype="float64", random_state=0
     )
-    return StackedAutoencoderPretrainer(estimators=[clone(CALM), top], random_state=0)
+    return StackedAutoencoderPretrainer(
+        estimators=[clone(CALM), top], unlabeled=-1, random_state=0
+    )
 
 
 def test_layer_that_learns_from_labels(X):
@@ -996,7 +1000,7 @@ def test_layer_that_learns_from_labels(X):
 @pytest.mark.parametrize("pretrain", [True, False])
 def test_layer_that_learns_from_labels_below_a_classifier(pretrain, X):
     model = StackedAutoencoderClassifier(
-        of_classes(), pretrain=pretrain, max_iter=3, random_state=0
+        of_classes(), pretrain=pretrain, unlabeled=-1, max_iter=3, random_state=0
     )
     assert set(model.fit(X, Y).predict(X)) <= {0, 1}
 
@@ -1019,7 +1023,7 @@ def test_relations_of_codes_that_are_computed_when_read(relation, X, monkeypatch
         random_state=0,
     )
     layers = [clone(CALM).set_params(random_state=0), top]
-    model = StackedAutoencoderPretrainer(estimators=layers)
+    model = StackedAutoencoderPretrainer(estimators=layers, unlabeled=-1)
     held = clone(model).fit(X, Y).transform(X)
     for module in (bridge, start):
         monkeypatch.setattr(module, "CACHE_BYTES", 1000)

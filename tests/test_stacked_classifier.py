@@ -43,7 +43,7 @@ def X():
 
 
 def make(pretrainer=QUIET, **params):
-    params = {"max_iter": 5, "random_state": 0, **params}
+    params = {"max_iter": 5, "random_state": 0, "unlabeled": -1, **params}
     return StackedAutoencoderClassifier(pretrainer, **params)
 
 
@@ -207,7 +207,7 @@ SIGNS = np.where(np.arange(60) % 2, 1, -1)
 )
 def test_minus_one_and_one_alone_are_two_classes(signs, X):
     with pytest.warns(UserWarning, match="taken for two classes") as caught:
-        model = make().fit(X, signs)
+        model = make(unlabeled="auto").fit(X, signs)
     equal(model.classes_, [-1, 1])
     equal(model.predict_proba(X), make().fit(X, SIGNS > 0).predict_proba(X))
     assert set(model.predict(X)) <= {-1, 1}

@@ -29,7 +29,7 @@ from torch import Tensor
 from sklearn_ae.autoencoders.composed import ImageAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.engine.bridge import Batch, from_tensor, make_generator, to_tensor
-from sklearn_ae.engine.labels import labelled_rows
+from sklearn_ae.engine.labels import LabelParameters
 from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.parameters import WIDTHS
 from sklearn_ae.engine.params import (
@@ -192,7 +192,7 @@ class AdversarialNet(AutoencoderNet):
         return step
 
 
-class AdversarialAutoencoder(ImageAutoencoder):
+class AdversarialAutoencoder(LabelParameters, ImageAutoencoder):
     r"""Autoencoder whose codes are distributed as a prior of one's choice.
 
     Minimises
@@ -202,8 +202,9 @@ class AdversarialAutoencoder(ImageAutoencoder):
     in nats per sample, and in turn with it lets a discriminator learn to tell codes
     from draws of the prior, and the encoder to be taken for one. `sample` decodes
     draws of the prior. With ``prior="mixture"`` and y, labelled rows are led to the
-    part of the mixture that is their class's; −1 in y is no label, and the first call
-    of `partial_fit` has to see all classes. Other priors do not look at y.
+    part of the mixture that is their class's; others (see `unlabeled`) to any
+    part. The first call of `partial_fit` has to see all classes. Other priors do not
+    look at y.
 
     Parameters
     ----------
@@ -267,7 +268,6 @@ class AdversarialAutoencoder(ImageAutoencoder):
     }
     _module_class = AdversarialModule
     _net_class = AdversarialNet
-    _seen_classes: ClassVar[Any] = None
     _fixed: ClassVar[tuple[str, ...]] = (
         *ImageAutoencoder._fixed,
         "prior",
@@ -285,23 +285,27 @@ class AdversarialAutoencoder(ImageAutoencoder):
         self, X: Any, y: Any, resume: bool
     ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:
         classes = self._seen_classes if resume else None
-        labels = None
+        unlabeled = self._unlabeled if resume else "auto"
+        labels = reading = None
         if self.prior == "mixture" and y is not None:
             check_consistent_length(X, y)
-            known, rows = labelled_rows(y)
+            reading = self._read(y, resume)
+            unlabeled, known = reading.unlabeled, reading.labels
             if len(known):
                 check_classification_targets(known)
-                classes, labels = self._places(known, rows, classes, X.shape[0])
+                classes, labels = self._places(known, reading.rows, classes, X.shape[0])
+        fitted = {"_seen_classes": classes, "_unlabeled": unlabeled}
         if classes is None:
-            return None, {"_seen_classes": None}, {}
+            return None, fitted, {}
         n_parts = int(self.n_mixture_components or len(classes))
         if len(classes) > n_parts:
             raise ValueError(
                 f"y has {len(classes)} classes, each of which takes a part of the "
                 f"mixture. Got n_mixture_components={n_parts}."
             )
-        parts = {"n_mixture_components": n_parts}
-        return labels, {"_seen_classes": classes}, parts
+        if reading is not None:
+            reading.warn()
+        return labels, fitted, {"n_mixture_components": n_parts}
 
     def _places(
         self,

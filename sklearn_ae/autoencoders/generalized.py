@@ -36,7 +36,7 @@ from sklearn_ae.autoencoders.composed import ComposedAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.engine.bridge import CACHE_BYTES, Batch, Relations, Rows, Units
 from sklearn_ae.engine.inputs import rows_of, value_range
-from sklearn_ae.engine.labels import Labels, labelled_rows
+from sklearn_ae.engine.labels import LabelParameters, Labels, Reading
 from sklearn_ae.engine.params import Interval, OneOf
 from sklearn_ae.engine.related import Relation, Targets
 from sklearn_ae.parts.sparse import dense
@@ -98,7 +98,7 @@ class GeneralizedModule(AutoencoderModule):
         return 0.5 * total * restored.square().sum(1) - (restored * target).sum(1)
 
 
-class GeneralizedAutoencoder(ComposedAutoencoder):
+class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
     r"""Autoencoder that restores from each row those that it is related to.
 
     Minimises
@@ -122,7 +122,7 @@ class GeneralizedAutoencoder(ComposedAutoencoder):
     repelled as much as it is attracted: there is no least value unless a row is also
     related to itself (`self_weight`), or the output is bounded, as in the paper. With
     ``output_activation="sigmoid"`` X has to be in [0, 1], and `standardize` has no
-    effect. In y, −1 is no label; such rows are related to themselves alone.
+    effect. Rows without a label (see `unlabeled`) are related to themselves alone.
 
     Parameters
     ----------
@@ -291,18 +291,23 @@ class GeneralizedAutoencoder(ComposedAutoencoder):
     def _labels(
         self, X: Any, y: Any, resume: bool
     ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:
-        labels = None
+        labels, unlabeled, seen = None, "auto", None
         if self.relation in SUPERVISED:
             labels = np.full(X.shape[0], -1)
+            known: Labels | Reading
             if resume and self.relation == "class" and y is not None:
                 check_consistent_length(X, y)  # a stream may go on with few labels
-                known, rows = labelled_rows(y)
-                labels[rows] = np.unique(known, return_inverse=True)[1]
+                known = self._read(y, resume)
+                known.warn()
+                classes, places = np.unique(known.labels, return_inverse=True)
             else:
-                known = Labels.of(y, X, self)
-                labels[known.rows] = known.places
+                known = Labels.of(y, X, self, resume=resume)
+                classes, places = known.classes, known.places
+            labels[known.rows], unlabeled = places, known.unlabeled
+            before = self._seen_classes if resume else None
+            seen = classes if before is None else before
         self._check_enough(X.shape[0], labels)
-        return labels, {}, {}
+        return labels, {"_unlabeled": unlabeled, "_seen_classes": seen}, {}
 
     def _check_enough(self, n_rows: int, labels: NDArray[np.intp] | None) -> None:
         """Raise ValueError where rows have fewer neighbours than asked for."""

@@ -2,24 +2,135 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from dataclasses import dataclass, replace
 from numbers import Number
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import sklearn
 from numpy.typing import NDArray
 from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples
 
-from sklearn_ae.engine.params import Interval
+from sklearn_ae.engine.params import Instance, Interval, Nothing, Params
 
-__all__ = ["UNLABELLED", "Labels", "labelled_rows", "plain"]
+__all__ = ["LabelParameters", "Labels", "Reading", "read"]
 
 #: What scikit-learn's semi-supervised estimators take for "no label".
 UNLABELLED = -1
+
+#: A warning about y points at the code that called these.
+_LIBRARIES = tuple(
+    os.path.join(os.path.dirname(file), "")
+    for file in (os.path.dirname(__file__), sklearn.__file__)
+)
+
+
+class LabelParameters(Params):
+    """How an estimator that learns from labels reads them.
+
+    Parameters
+    ----------
+    unlabeled : int, str or None, default="auto"
+        Label that marks rows without one. "auto" is −1, as in scikit-learn's
+        semi-supervised estimators. It warns wherever −1 and other labels are in y,
+        since −1 may also be a class; and where −1 and 1 are the only labels, it takes
+        them for two classes. A value given here is used without a warning. None means
+        that every label is a class, −1 too.
+    """
+
+    unlabeled: int | str | None = "auto"
+
+    _valid: ClassVar = {
+        "unlabeled": [Interval(int, None, None), Instance(str, "a str"), Nothing()],
+    }
+    #: What `unlabeled` was in the last fit; "auto" only if y had no −1 to decide on.
+    _unlabeled: ClassVar[int | str | None] = "auto"
+    #: The classes of the fit that `partial_fit` and `warm_start` continue.
+    _seen_classes: ClassVar[Any] = None
+
+    def _read(self, y: Any, resume: bool = False) -> Reading:
+        """Read y; where `resume`, as it was read before."""
+        if not resume:
+            return read(y, self.unlabeled)
+        before = self._unlabeled if self.unlabeled == "auto" else self.unlabeled
+        return read(y, before, self._seen_classes)
+
+    def _read_like(self, unlabeled: int | str | None) -> None:
+        """Read labels as the estimator does that hands them on, unless told how."""
+        if self.unlabeled == "auto":
+            self.unlabeled = unlabeled
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What `read` finds in y.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_labelled,)
+    rows : ndarray of int of shape (n_labelled,)
+        Number of the row that each label is of.
+    unlabeled : int, str or None
+        What marks rows without a label; None if all have one, "auto" if y has no −1 to
+        decide on.
+    doubt : str
+        What to tell a user who has not said what −1 means. Empty if there is no −1.
+    """
+
+    labels: NDArray[Any]
+    rows: NDArray[np.intp]
+    unlabeled: int | str | None
+    doubt: str = ""
+
+    def warn(self) -> None:
+        """Tell the user how −1 was read, if there is a doubt."""
+        if self.doubt:
+            warnings.warn(self.doubt, UserWarning, stacklevel=_level_of_user())
+
+
+def read(y: Any, unlabeled: int | str | None = "auto", seen: Any = None) -> Reading:
+    """Return the labels that y has.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+    unlabeled : int, str or None, default="auto"
+        See `LabelParameters`.
+    seen : ndarray of shape (n_classes,) or None, default=None
+        Classes known from before, which count as other labels besides −1.
+
+    Raises
+    ------
+    ValueError
+        If y is not one-dimensional, or has something else than numbers or strings.
+    """
+    mark = UNLABELLED if unlabeled == "auto" else unlabeled
+    labels, rows = _labelled_rows(y, mark)
+    if unlabeled != "auto" or len(rows) == _num_samples(y):
+        return Reading(labels, rows, unlabeled)
+    classes = [] if seen is None else seen.tolist()
+    if UNLABELLED in classes:
+        return read(y, None)
+    if not classes and len(labels) and (labels == 1).all():
+        doubt = (
+            "y has the labels -1 and 1 alone: they are taken for two classes. Confirm "
+            "this with unlabeled=None. If -1 means that a row has no label, use "
+            "unlabeled=-1."
+        )
+        return replace(read(y, None), doubt=doubt)
+    if not classes and not len(labels):
+        return Reading(labels, rows, "auto")
+    doubt = (
+        "y has -1 besides other labels: rows with -1 are taken for rows without a "
+        "label. Confirm this with unlabeled=-1. If -1 is a class, use unlabeled=None."
+    )
+    return Reading(labels, rows, UNLABELLED, doubt)
 
 
 @dataclass(frozen=True)
@@ -34,6 +145,8 @@ class Labels:
         The numbers of the rows with a label.
     places : ndarray of int of shape (n_labelled,)
         Each one's class, as its place in `classes`.
+    unlabeled : int, str or None
+        What marks rows without a label, see `Reading`.
     weight : ndarray of shape (n_labelled,) or None
         How much each counts, up to a factor.
     """
@@ -41,6 +154,7 @@ class Labels:
     classes: NDArray[Any]
     rows: NDArray[np.intp]
     places: NDArray[np.intp]
+    unlabeled: int | str | None
     weight: NDArray[np.float64] | None = None
 
     @classmethod
@@ -51,11 +165,11 @@ class Labels:
         estimator: Any,
         sample_weight: NDArray[np.float64] | None = None,
         class_weight: Any = None,
+        resume: bool = False,
     ) -> Labels:
-        """Read y, in which −1 is no label.
+        """Read y as the estimator's `unlabeled` says, and warn of what is in doubt.
 
-        Where y holds −1 and 1 alone, these are two classes, as some write them: with
-        one class there would be nothing to learn. Rows of weight 0 have no part in it.
+        Rows of weight 0 give no classes. With `resume` y is read as it was before.
 
         Raises
         ------
@@ -69,18 +183,10 @@ class Labels:
                 f"This {name} estimator requires y to be passed, but the target y is "
                 "None."
             )
-        known, rows = labelled_rows(y)
+        reading = estimator._read(y, resume)
+        known, rows = reading.labels, reading.rows
         check_consistent_length(X, y)
         n_rows, without = _num_samples(y), _num_samples(y) - len(rows)
-        if without and len(rows) and (known == 1).all():
-            known, rows, without = plain(y), np.arange(n_rows), 0
-            warnings.warn(
-                "y holds -1 and 1 alone: they are taken for two classes. Beside other "
-                "labels -1 would mean that a row has none. Classes written as 0 and 1 "
-                "leave no doubt.",
-                UserWarning,
-                stacklevel=4,
-            )
         if sample_weight is not None:
             counts = sample_weight[rows] > 0
             known, rows = known[counts], rows[counts]
@@ -89,10 +195,16 @@ class Labels:
         classes, places = np.unique(known, return_inverse=True)
         if len(classes) < 2:
             found = f"one class: {classes.tolist()[0]!r}" if len(classes) else "none"
-            raise ValueError(
-                f"{name} needs samples of at least 2 classes in y, but there is "
-                f"{found}; {without} of {n_rows} labels are -1, which means unlabelled."
-            )
+            message = f"{name} needs samples of at least 2 classes in y, but there is "
+            message += found
+            if reading.unlabeled is not None:
+                mark = UNLABELLED if reading.unlabeled == "auto" else reading.unlabeled
+                message += f"; {without} of {n_rows} labels are {mark!r}, which means "
+                message += "unlabelled"
+            if without and estimator.unlabeled == "auto":
+                message += ". If -1 is a class, use unlabeled=None"
+            raise ValueError(f"{message}.")
+        reading.warn()
         weight = None  # up to a factor, that float32 can hold it
         if sample_weight is not None:
             weight = sample_weight[rows] / sample_weight[rows].max()
@@ -100,7 +212,7 @@ class Labels:
             of_class = _class_weights(class_weight, classes, known, weight)
             weight = of_class[places] * (1.0 if weight is None else weight)
             weight /= weight.max()
-        return cls(classes, rows, places, weight)
+        return cls(classes, rows, places, reading.unlabeled, weight)
 
     def within(self, kept: NDArray[np.intp]) -> Labels:
         """Return the same labels, for the rows `kept` of X alone."""
@@ -142,47 +254,66 @@ class Labels:
         return self.of_rows(train), self.of_rows(valid)
 
 
-def labelled_rows(y: Any) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Return the labels that y has, and the numbers of their rows.
-
-    Raises
-    ------
-    ValueError
-        If y is not one-dimensional, or has something else than numbers or strings.
-    """
+def _labelled_rows(
+    y: Any, mark: int | str | None
+) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the labels other than `mark`, and the numbers of their rows."""
     y = column_or_1d(y, warn=True)
     if y.dtype.kind == "O":
         for label in y:
             if not isinstance(label, str | Number | np.generic) or label != label:
                 raise ValueError(
                     f"y has {label!r}, which is no label. Labels are numbers or "
-                    "strings; a row without one has the number -1."
+                    "strings; a row without one has the number -1, or what the "
+                    "'unlabeled' parameter says."
                 )
-        strings = np.array([isinstance(label, str) for label in y])
-        labelled = np.array([label != UNLABELLED for label in y])
-        if strings.any() and not strings[labelled].all():
+        strings = np.array([isinstance(label, str) for label in y], dtype=bool)
+        labelled = np.array([label != mark for label in y], dtype=bool)
+        if strings[labelled].any() and not strings[labelled].all():
             raise ValueError("y mixes strings and numbers: use one kind of label.")
     else:
         if y.dtype.kind not in "biufUS":
             raise ValueError(f"y has dtype {y.dtype}. Labels are numbers or strings.")
         assert_all_finite(y, input_name="y")
-        strings = np.full(len(y), y.dtype.kind in "US")
-        labelled = strings | (y != UNLABELLED)
-    if strings.any() and str(UNLABELLED) in y[strings].astype(str):
+        textual = y.dtype.kind in "US"
+        if isinstance(mark, str) and not textual:
+            raise ValueError(f"y has numbers, and unlabeled={mark!r} is a str.")
+        strings = np.full(len(y), textual)
+        labelled = np.ones(len(y), dtype=bool)
+        if isinstance(mark, str):
+            labelled = y.astype(str) != mark
+        elif mark is not None and not textual:
+            labelled = y != mark
+    others = ~strings if isinstance(mark, str) else strings
+    if mark is not None and str(mark) in y[others].astype(str):
+        if isinstance(mark, str):
+            raise ValueError(
+                f"y has the number {mark}, and unlabeled={mark!r} is a str."
+            )
         raise ValueError(
-            "y has strings, and '-1' is one of them. For unlabelled rows among strings "
-            "use dtype=object and the number -1."
+            f"y has strings, and '{mark}' is one of them. For unlabelled rows among "
+            f"strings use dtype=object and the number {mark}, or unlabeled='{mark}'. "
+            f"If '{mark}' is a class, use unlabeled=None."
         )
     rows = np.flatnonzero(labelled)
-    return plain(y[rows]), rows
+    return _plain(y[rows]), rows
 
 
-def plain(y: Any) -> NDArray[Any]:
-    """Return labels as a 1-D array, numbers among objects as numbers."""
-    y = column_or_1d(y)
+def _plain(y: NDArray[Any]) -> NDArray[Any]:
+    """Return labels with numbers among objects as numbers."""
     if y.dtype.kind != "O" or any(isinstance(label, str) for label in y):
         return y
     return np.asarray(y.tolist())
+
+
+def _level_of_user() -> int:
+    """Return the `stacklevel` of the code that called us by way of the libraries."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_code.co_filename.startswith(_LIBRARIES):
+        if frame.f_back is None:
+            return 1
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _class_weights(

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from sklearn_ae.engine import bridge, inputs, persistence, training
 from sklearn_ae.engine.codec import Answer
-from sklearn_ae.engine.labels import UNLABELLED, Labels, labelled_rows, plain
+from sklearn_ae.engine.labels import LabelParameters, Labels, read
 from sklearn_ae.engine.params import (
     Bool,
     Constraint,
@@ -62,6 +62,7 @@ class StackedAutoencoderClassifier(
     TakesRowsOfFirstLayer,
     ClassifierMixin,
     CallbackSupportMixin,
+    LabelParameters,
     FineTuningParameters,
     BaseEstimator,
 ):
@@ -73,9 +74,8 @@ class StackedAutoencoderClassifier(
     .. math:: \frac{\sum_i w_i\, [-\log \mathrm{softmax}(W f(x_i) + b)_{y_i}]}
               {\sum_i w_i} + \frac{\alpha}{2} \sum \|W\|^2
 
-    in nats per sample. A row whose label is −1 has none, as in scikit-learn's
-    semi-supervised estimators; but where −1 and 1 are the only labels, they are taken
-    for two classes, with a warning.
+    in nats per sample. `unlabeled` says which rows have no label; the stack reads y in
+    the same way, unless it has an `unlabeled` of its own.
 
     `dropout` and all parameters after it are those of this training; the layers' own
     are reached as ``pretrainer__estimator__max_iter``.
@@ -141,7 +141,8 @@ class StackedAutoencoderClassifier(
     >>> X, y = load_digits(return_X_y=True)
     >>> few = np.where(np.arange(len(y)) % 18 == 0, y, -1)  # the others have no label
     >>> stack = StackedAutoencoderPretrainer(layer_sizes=(200, 100))
-    >>> model = StackedAutoencoderClassifier(stack, dropout=0.3, random_state=0)
+    >>> model = StackedAutoencoderClassifier(
+    ...     stack, unlabeled=-1, dropout=0.3, random_state=0)
     >>> model.set_params(pretrainer__estimator__max_iter=20, max_iter=100)
     StackedAutoencoderClassifier(...)
     >>> bool(model.fit(X, few).score(X[few < 0], y[few < 0]) > 0.85)
@@ -216,9 +217,8 @@ class StackedAutoencoderClassifier(
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
-            Labels; −1 is no label, but where −1 and 1 are the only ones they are two
-            classes. Strings among which some are missing come as dtype object, with
-            the number −1.
+            Labels; `unlabeled` says which rows have none. Strings among which some are
+            missing come as dtype object, with the number −1.
         sample_weight : array-like of shape (n_samples,) or None, default=None
             How much each row with a label counts. Rows of weight 0 are left out
             altogether.
@@ -275,6 +275,7 @@ class StackedAutoencoderClassifier(
             task = context.subcontext(task_name="pretraining")
             with task.propagate_callback_context(stack):
                 task.call_on_fit_task_begin(estimator=self, X=X)
+                stack._read_like(labels.unlabeled)
                 stack.fit(X, y)
                 task.call_on_fit_task_end(estimator=self, X=X)
         elif not frozen:
@@ -375,7 +376,8 @@ class StackedAutoencoderClassifier(
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
-            True labels. Rows with −1 are left out, where it is no class.
+            True labels. Rows without one are left out: those with the label that marked
+            them in `fit`.
         sample_weight : array-like of shape (n_samples,) or None, default=None
             How much each row counts.
 
@@ -390,16 +392,14 @@ class StackedAutoencoderClassifier(
         """
         predicted = self.predict(X)
         check_consistent_length(predicted, y, sample_weight)
-        if UNLABELLED in self.classes_.tolist():
-            y = plain(y)
-        else:
-            y, rows = labelled_rows(y)
-            if not len(rows):
-                raise ValueError("No row of y has a label: all are -1.")
-            predicted = predicted[rows]
-            if sample_weight is not None:
-                sample_weight = _safe_indexing(sample_weight, rows)
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        reading = read(y, self._unlabeled, self.classes_)
+        if not len(reading.rows):
+            raise ValueError(f"No row of y has a label: all are {reading.unlabeled}.")
+        reading.warn()
+        if sample_weight is not None:
+            sample_weight = _safe_indexing(sample_weight, reading.rows)
+        true, predicted = reading.labels, predicted[reading.rows]
+        return float(accuracy_score(true, predicted, sample_weight=sample_weight))
 
     @property
     def _network(self) -> Any:
@@ -465,6 +465,7 @@ def _attributes(
     return {
         "pretrainer_": stack,
         "classes_": labels.classes,
+        "_unlabeled": labels.unlabeled,
         "coef_": weight,
         "intercept_": bias,
     }

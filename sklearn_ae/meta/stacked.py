@@ -25,7 +25,7 @@ from sklearn_ae.autoencoders.denoising import DenoisingAutoencoder
 from sklearn_ae.engine import bridge, training
 from sklearn_ae.engine.base import BaseAutoencoder
 from sklearn_ae.engine.codec import Codec, TakesRows
-from sklearn_ae.engine.labels import Labels
+from sklearn_ae.engine.labels import LabelParameters, Labels
 from sklearn_ae.engine.params import (
     Instance,
     Interval,
@@ -82,6 +82,7 @@ class StackedAutoencoderPretrainer(
     TakesRowsOfFirstLayer,
     Codec,
     CallbackSupportMixin,
+    LabelParameters,
     FineTuningParameters,
     BaseEstimator,
 ):
@@ -102,7 +103,8 @@ class StackedAutoencoderPretrainer(
     without it: a layer's own are its estimator's. Those of `estimator` are reached as
     ``estimator__noise_level``, those of `estimators` by their names, as a Pipeline's
     steps. ``stack[0]`` and ``stack["name"]`` are fitted layers, ``stack[:2]`` is a
-    stack of the first two.
+    stack of the first two. A layer that learns from labels reads them as the stack
+    does, unless it has an `unlabeled` other than "auto".
 
     ``linear_path="auto"`` means none in a layer below another, which would see whitened
     codes: a direction of much variance would count no more than one of little. Rows are
@@ -254,9 +256,19 @@ class StackedAutoencoderPretrainer(
         self._first_layer()._check_values(X, loss)
 
     def _check_layers(
-        self, layers: list[tuple[str, Any]], X: Any, y: Any = None, trains: bool = True
+        self,
+        layers: list[tuple[str, Any]],
+        X: Any,
+        y: Any = None,
+        trains: bool = True,
+        unlabeled: int | str | None = "auto",
     ) -> None:
-        """Raise ValueError where a layer cannot stand on the one below, or learn."""
+        """Raise ValueError where a layer cannot stand on the one below, or learn.
+
+        Layers that are not told what marks rows without a label are told by
+        `unlabeled`, or where it is "auto" by what the first of them found in y, so
+        that one of them warns of it.
+        """
         n_rows, n_features = X.shape
         below: dict[str, Any] = {}
         first = layers[0][1]
@@ -273,7 +285,13 @@ class StackedAutoencoderPretrainer(
                 dtype = training.compute_dtype(layer.dtype)
                 training.build_module(layer._module_class, config, dtype, seed=0)
                 training.split(layer, n_rows, seed=0, streaming=False)
-                if trains:
+                if trains and isinstance(layer, LabelParameters):
+                    told = layer.unlabeled != "auto"
+                    layer._read_like(unlabeled)
+                    _, found, _ = layer._labels(X, y, resume=False)
+                    layer._read_like(found["_unlabeled"])
+                    unlabeled = unlabeled if told else layer.unlabeled
+                elif trains:
                     layer._labels(X, y, resume=False)
             except ValueError as error:
                 raise ValueError(f"Layer {name!r} does not fit: {error}") from error
@@ -301,8 +319,8 @@ class StackedAutoencoderPretrainer(
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows with a label and without.
         y : array-like of shape (n_samples,) or None
-            Labels, for ``fine_tune="class"`` and for layers that learn from them; −1 is
-            no label, but where −1 and 1 are the only ones they are two classes.
+            Labels, for ``fine_tune="class"`` and for layers that learn from them.
+            `unlabeled` says which rows have none.
 
         Returns
         -------
@@ -320,13 +338,14 @@ class StackedAutoencoderPretrainer(
         first = layers[0][1]
         with self._input_kept():
             X = self._validate(X, reset=True, like=first)
-            labels = None
+            labels, unlabeled = None, self.unlabeled
             if self.fine_tune == "class":
                 labels = Labels.of(y, X, self)
                 labels.check_split(self)
+                unlabeled = labels.unlabeled
             elif self.fine_tune is not None:
                 training.split(self, X.shape[0], seed=0, streaming=False)
-            self._check_layers(layers, X, y)
+            self._check_layers(layers, X, y, unlabeled=unlabeled)
             first._check_values(X, first.loss)
             fitted = self._fit_layers(layers, X, y, labels)
         vars(self).pop("classes_", None)
