@@ -125,6 +125,9 @@ FAST = {
     "EmbeddingAutoencoder-margin": EmbeddingAutoencoder(
         max_iter=3, embedding="margin", batch_size=7, hidden_layer_sizes=(8,)
     ),
+    "EmbeddingAutoencoder-ball": EmbeddingAutoencoder(
+        max_iter=3, neighbors="ball", batch_size=7, dtype="float64"
+    ),
     "GeneralizedAutoencoder": GeneralizedAutoencoder(max_iter=3),
     "GeneralizedAutoencoder-class": GeneralizedAutoencoder(
         max_iter=3, relation="class", dtype="float64"
@@ -326,6 +329,8 @@ BAD_VALUES = {
     "n_importance_samples": BAD_COUNT,
     "relation": [*BAD_NAME, "pca", "Isomap"],
     "n_neighbors": BAD_COUNT,
+    "neighbors": [*BAD_NAME, "radius", "KNN"],
+    "radius": [*BAD_NUMBER, 0, 0.0, float("inf"), "mean", True],
     "n_impostors": BAD_COUNT,
     "bandwidth": [*BAD_NUMBER, 0, 0.0, "mean", True],
     "n_landmarks": [*BAD_COUNT, 1],

@@ -90,6 +90,8 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:X has feature names:UserWarning",
     # and on clusters far from each other
     "ignore:The graph of neighbours has:UserWarning",
+    # and on fewer rows than a quantile of 5 % needs
+    "ignore:contamination='auto' sets the threshold:UserWarning",
 )
 
 

@@ -14,7 +14,11 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import kneighbors_graph
 from skorch.callbacks import Callback
 
-from sklearn_ae import Autoencoder, EmbeddingAutoencoder
+from sklearn_ae import (
+    Autoencoder,
+    EmbeddingAutoencoder,
+    StackedAutoencoderPretrainer,
+)
 from sklearn_ae.autoencoders import embedding as embedding_module
 from sklearn_ae.autoencoders import relations
 from sklearn_ae.engine.bridge import Batch
@@ -50,23 +54,35 @@ def moved(module):
 # -- the objective, by hand ------------------------------------------------------
 
 
-def heat(X, k=4, t=None):
+def neighbours(model, X):
+    """Return whose neighbours are whose, (n, n), by all distances."""
+    k = model.n_neighbors
+    if model.neighbors == "knn":
+        return kneighbors_graph(X, k).toarray() > 0
+    far = cdist(X, X)
+    radius = model.radius
+    if radius == "auto":
+        radius = np.median(np.sort(far, axis=1)[:, k]) * (1 + 1e-9)
+    return (far <= radius) & ~np.eye(len(X), dtype=bool)
+
+
+def heat(model, X):
     """Return φ_ij of neighbours, of mean 1, and 0 elsewhere."""
-    squares = np.square(kneighbors_graph(X, k, mode="distance").toarray())
-    near = squares > 0
-    weights = near * np.exp(-squares / (squares[near].mean() if t is None else t))
+    near, squares = neighbours(model, X), cdist(X, X, "sqeuclidean")
+    auto = model.bandwidth == "auto"
+    t = squares[near].mean() if auto else model.bandwidth
+    weights = near * np.exp(-squares / t)
     return weights / weights[near].mean()
 
 
-def near_in(X, k=4):
+def near_in(model, X):
     """Return which rows are the same, or one a neighbour of the other."""
-    near = kneighbors_graph(X, k).toarray() > 0
+    near = neighbours(model, X)
     return near | near.T | np.eye(len(X), dtype=bool)
 
 
 def of_laplacian(z, x, model, X):
-    t = None if model.bandwidth == "auto" else model.bandwidth
-    weights = torch.tensor(heat(X, model.n_neighbors, t))
+    weights = torch.tensor(heat(model, X))
     squares = (z[:, None] - z).square().sum(2)
     return (weights * squares).sum() / (weights > 0).sum()
 
@@ -79,11 +95,15 @@ def of_mds(z, x, model, X):
 
 def of_margin(z, x, model, X):
     squares = (z[:, None] - z).square().sum(2)
-    neighbours = torch.tensor(kneighbors_graph(X, model.n_neighbors).toarray()) > 0
+    near = torch.tensor(neighbours(model, X))
     apart = torch.relu(model.margin - squares)
-    others = ~torch.tensor(near_in(X, model.n_neighbors))
-    return squares[neighbours].mean() + apart[others].mean()
+    others = ~torch.tensor(near_in(model, X))
+    pulled = squares[near].mean() if near.any() else 0.0
+    return pulled + apart[others].mean()
 
+
+#: Balls of 40 `rows`: some hold no other row, some hold many.
+BALL = {"neighbors": "ball", "radius": 2.2}
 
 BY_HAND = {"laplacian": of_laplacian, "mds": of_mds, "margin": of_margin}
 
@@ -99,6 +119,10 @@ BY_HAND = {"laplacian": of_laplacian, "mds": of_mds, "margin": of_margin}
         ("mds", {"embedding_weight": 0.3, "reconstruction_weight": 2.0}),
         ("margin", {}),
         ("margin", {"margin": 5.0, "n_neighbors": 1, "embedding_weight": 0.3}),
+        ("laplacian", BALL),
+        ("laplacian", {"neighbors": "ball", "n_neighbors": 7, "bandwidth": 3.0}),
+        ("margin", BALL),
+        ("margin", {"neighbors": "ball"}),
     ],
 )
 def test_objective_of_all_rows(embedding, params, whole, linear_path, fitted_with_rows):
@@ -140,16 +164,30 @@ def test_objective_of_all_rows(embedding, params, whole, linear_path, fitted_wit
                     torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9 * scale)
 
 
+def test_some_balls_are_empty_and_others_are_not():
+    sizes = neighbours(small(**BALL), rows()).sum(axis=1)
+    assert sizes.min() == 0 and sizes.max() > 4
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 39])
-@pytest.mark.parametrize("embedding", EMBEDDINGS)
-def test_objective_of_a_batch(embedding, batch_size, fitted_with_rows):
-    """Its own rows alone are reconstructed; each has a neighbour of its beside it."""
+@pytest.mark.parametrize(
+    ("embedding", "params"),
+    [*((name, {}) for name in EMBEDDINGS), ("laplacian", BALL), ("margin", BALL)],
+)
+def test_objective_of_a_batch(embedding, params, batch_size, fitted_with_rows):
+    """Its own rows alone are reconstructed; each has a neighbour of its beside it.
+
+    It stands for all of its row's: a row with more of them counts more, and one without
+    any, which has itself, not at all.
+    """
     X = rows()
-    model = small(embedding, batch_size=batch_size, margin=3.0)
+    model = small(embedding, batch_size=batch_size, margin=3.0, **params)
     seen, _ = fitted_with_rows(model, X)
     module = moved(model.module_).requires_grad_(False)
     x = torch.tensor((X - model._units.shift) / model._units.scale)
-    weights, near = heat(X), near_in(X)
+    weights, near = heat(model, X), near_in(model, X)
+    sizes = neighbours(model, X).sum(axis=1)
+    counts = torch.tensor(sizes / sizes.mean())
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
     drawn_places = set()
     for index in order.split(batch_size)[:10]:
@@ -166,11 +204,13 @@ def test_objective_of_a_batch(embedding, batch_size, fitted_with_rows):
         else:
             drawn = torch.cdist(batch.x[n:], x).argmin(1).numpy()
             torch.testing.assert_close(batch.x[n:], x[drawn])
-            assert (weights[own, drawn] > 0).all()  # each is a neighbour
+            is_alone = sizes[own] == 0
+            assert (weights[own, drawn] > 0)[~is_alone].all()  # each is a neighbour
+            np.testing.assert_array_equal(drawn[is_alone], own[is_alone])
             far = cdist(X[own], X)
             ranks = far < far[np.arange(n), drawn][:, None]
             drawn_places |= set(ranks.sum(axis=1))
-            squares = (z - module.encode(x[drawn])).square().sum(1)
+            squares = (z - module.encode(x[drawn])).square().sum(1) * counts[own]
         if embedding == "laplacian":
             expected = (torch.tensor(weights[own, drawn]) * squares).mean()
         if embedding == "margin":
@@ -181,17 +221,20 @@ def test_objective_of_a_batch(embedding, batch_size, fitted_with_rows):
         torch.testing.assert_close(found["reconstruction"], nats, rtol=1e-6, atol=0.0)
         expected = model.embedding_weight * float(expected)
         assert found["embedding"].item() == pytest.approx(expected, rel=1e-6)
-    if embedding != "mds" and batch_size > 2:
+    if embedding != "mds" and batch_size > 2 and not params:
         assert drawn_places == {1, 2, 3, 4}
 
 
-@pytest.mark.parametrize("embedding", EMBEDDINGS)
-def test_batches_mean_what_all_rows_do(embedding, fitted_with_rows):
+@pytest.mark.parametrize(
+    ("embedding", "params"),
+    [*((name, {}) for name in EMBEDDINGS), ("laplacian", BALL), ("margin", BALL)],
+)
+def test_batches_mean_what_all_rows_do(embedding, params, fitted_with_rows):
     """★ Over many draws of rows and of neighbours, within four standard errors."""
     X = rows()
     # with so small a margin only what pulls is left of "margin": what pushes is a mean
     # over as many pairs as the batch has, which is unbiased for each number of them
-    model = small(embedding, batch_size=9, margin=1e-9)
+    model = small(embedding, batch_size=9, margin=1e-9, **params)
     seen, _ = fitted_with_rows(model, X)
     module = moved(model.module_)
     generator, found = torch.Generator().manual_seed(0), []
@@ -201,7 +244,7 @@ def test_batches_mean_what_all_rows_do(embedding, fitted_with_rows):
             index = torch.randperm(40, generator=generator)[:9]
             found.append(float(module.loss(seen.batch(index))["embedding"]))
     error = np.std(found) / np.sqrt(len(found))
-    assert error < 0.05 * whole
+    assert error < (0.1 if params else 0.05) * whole
     assert abs(np.mean(found) - whole) < 4 * error
 
 
@@ -225,9 +268,12 @@ def test_equal_rows(fitted_with_rows):
     """At a distance of 0, whose root has no slope."""
     X = np.repeat(rows(10), 4, axis=0)
     for name in EMBEDDINGS:
-        model = small(name, n_neighbors=3, max_iter=3, batch_size=10).fit(X)
-        assert np.isfinite(model.transform(X)).all()
-        assert np.isfinite(small(name).fit(np.ones((12, 3))).loss_curve_).all()
+        for neighbors in ("knn", "ball"):
+            model = small(name, n_neighbors=3, max_iter=3, batch_size=10)
+            model.set_params(neighbors=neighbors).fit(X)
+            assert np.isfinite(model.transform(X)).all()
+            model = small(name, neighbors=neighbors).fit(np.ones((12, 3)))
+            assert np.isfinite(model.loss_curve_).all()
 
 
 # -- limits ----------------------------------------------------------------------
@@ -321,9 +367,10 @@ def test_new_rows_are_placed_by_the_encoder():
 
 @pytest.mark.parametrize("batch_size", [1, 7, 39, 40])
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
-def test_any_batch_size(embedding, batch_size):
+@pytest.mark.parametrize("params", [{}, BALL])
+def test_any_batch_size(embedding, batch_size, params):
     X = rows()
-    model = small(embedding, batch_size=batch_size).fit(X)
+    model = small(embedding, batch_size=batch_size, **params).fit(X)
     assert np.isfinite(model.transform(X)).all() and np.isfinite(model.loss_)
     before = model.transform(X)
     model.partial_fit(X)
@@ -344,7 +391,8 @@ def test_fits_are_deterministic(embedding, solver, untouched_global_state):
 @pytest.mark.parametrize("embedding", EMBEDDINGS)
 @pytest.mark.parametrize("kind", ["csr", "float32", "memmap", "uint8"])
 @pytest.mark.parametrize("batch_size", [9, 40])
-def test_kinds_of_rows(embedding, kind, batch_size, tmp_path):
+@pytest.mark.parametrize("neighbors", ["knn", "ball"])
+def test_kinds_of_rows(embedding, kind, batch_size, neighbors, tmp_path):
     """As the same numbers in an array of float64; sparse X where none is centred."""
     X = np.abs(rows())
     if kind == "uint8":
@@ -359,6 +407,8 @@ def test_kinds_of_rows(embedding, kind, batch_size, tmp_path):
         "uint8": lambda: X.astype(np.uint8),
     }[kind]()
     params = {"standardize": False, "batch_size": batch_size, "max_iter": 3}
+    if neighbors == "ball":
+        params |= {"neighbors": "ball", "radius": 110.25 if kind == "uint8" else 2.2}
     codes = small(embedding, **params).fit_transform(X)
     found = small(embedding, **params).fit(given).transform(X)
     # distances between float32 rows may be found in float32
@@ -408,6 +458,27 @@ def test_held_out_rows_are_judged_alike_every_time(embedding, fitted_with_rows):
     known = held.everything().x
     every = held.batch(index).x
     assert (torch.cdist(every, known).min(1).values < 1e-7).all()
+
+
+@pytest.mark.parametrize("embedding", ["laplacian", "margin"])
+@pytest.mark.parametrize("radius", [2.2, 1e-3, "auto"])
+def test_held_out_rows_have_balls_of_their_own(embedding, radius, fitted_with_rows):
+    """By all their distances; pairs may be none, and then only others count."""
+    X = rows()
+    X[5:9] = X[5] + 1e-4 * np.arange(4)[:, None]  # these are learned from
+    params = {"early_stopping": True, "validation_fraction": 0.25, "batch_size": 6}
+    model = small(embedding, neighbors="ball", radius=radius, **params)
+    _, held = fitted_with_rows(model, X)
+    own = X[held.subset]
+    module = moved(model.module_).requires_grad_(False)
+    batch = held.everything()
+    z = module.encode(batch.x)
+    if neighbours(model, own).any() or embedding == "margin":
+        expected = 10.0 * float(BY_HAND[embedding](z, batch.x, model, own))
+    else:
+        expected = 0.0
+    assert module.loss(batch)["embedding"].item() == pytest.approx(expected, rel=1e-6)
+    assert np.isfinite(model.validation_loss_curve_).all()
 
 
 class First(Callback):
@@ -496,6 +567,7 @@ def test_nothing_has_the_size_of_all_pairs(embedding, params):
     X = rows(3000, 3)
     with Largest() as largest:
         small(embedding, max_iter=1, **params).fit(X)
+        small(embedding, max_iter=1, neighbors="ball", **params).fit(X)
     assert largest.numbers < 300_000
 
 
@@ -513,6 +585,40 @@ def test_fewer_rows_than_neighbours(embedding, no_steps):
     held = small(embedding, n_neighbors=5, early_stopping=True)
     with pytest.raises(ValueError, match=r"n_neighbors=5 needs more .* train on = 5"):
         held.fit(X)
+
+
+@pytest.mark.parametrize("embedding", ["laplacian", "margin"])
+def test_balls_without_any_neighbour(embedding, no_steps):
+    """Of all rows, or of those that are not held out."""
+    X = np.arange(10.0)[:, None]
+    model = small(embedding, neighbors="ball", radius=0.9)
+    for train in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match=r"radius=0.9 leaves none of the 10 rows"):
+            train(X)
+    model.set_params(early_stopping=True, validation_fraction=0.3)
+    with pytest.raises(ValueError, match=r"none of the 7 rows"):
+        model.fit(X)
+    with pytest.raises(AssertionError, match="came to training"):
+        model.set_params(early_stopping=False, radius=1.0).fit(X)
+    with pytest.raises(AssertionError, match="came to training"):
+        small("mds", neighbors="ball", radius=0.9).fit(X)
+
+
+def test_number_of_neighbours_has_no_effect_on_balls_but_by_their_radius():
+    X = rows(12)
+    fits = [small(neighbors="ball", radius=2.5, n_neighbors=k).fit(X) for k in (1, 50)]
+    np.testing.assert_array_equal(*(model.transform(X) for model in fits))
+    with pytest.raises(ValueError, match="n_neighbors=50 needs more rows"):
+        small(neighbors="ball", n_neighbors=50).fit(X)
+    fits = [small(radius=radius).fit(X) for radius in (0.1, "auto")]
+    np.testing.assert_array_equal(*(model.transform(X) for model in fits))
+
+
+def test_balls_in_a_stack():
+    """Layers above the first read codes, whose neighbours are looked for anew."""
+    layer = small("margin", neighbors="ball")
+    stack = StackedAutoencoderPretrainer(layer, layer_sizes=(4, 2))
+    assert np.isfinite(stack.fit_transform(rows())).all()
 
 
 def test_nothing_to_minimise(untrained):

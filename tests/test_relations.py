@@ -92,27 +92,88 @@ def test_too_few_rows(n, k):
 # -- laplacian -------------------------------------------------------------------
 
 
+def graph_of(distances):
+    """Return all pairs of rows and columns as a graph, of distance 0 too."""
+    n_rows, k = np.shape(distances)
+    indices = np.broadcast_to(np.arange(k), (n_rows, k))
+    return relations.as_graph(indices, np.asarray(distances), k)
+
+
+def heat(distances, bandwidth):
+    found = relations.heat(graph_of(distances), bandwidth)
+    return found.data.reshape(np.shape(distances))
+
+
 def test_heat_kernel():
     distances = np.array([[0.0, 1.0], [2.0, 3.0]])
     squares = np.square(distances)
-    np.testing.assert_allclose(relations.heat(distances, 2.0), np.exp(-squares / 2))
-    auto = relations.heat(distances, "auto")
-    np.testing.assert_allclose(auto, np.exp(-squares / 3.5))
+    np.testing.assert_allclose(heat(distances, 2.0), np.exp(-squares / 2))
+    np.testing.assert_allclose(heat(distances, "auto"), np.exp(-squares / 3.5))
 
 
 def test_heat_of_equal_rows_is_one():
-    np.testing.assert_array_equal(relations.heat(np.zeros((3, 2)), "auto"), 1.0)
+    np.testing.assert_array_equal(heat(np.zeros((3, 2)), "auto"), 1.0)
 
 
 def test_heat_of_a_row_far_from_all_keeps_its_proportions():
     """Its weights are less than any float: it counts as good as nothing, not NaN."""
     distances = np.array([[0.1, 0.2], [1000.0, 1000.0001]])
-    weights = relations.heat(distances, 0.5)
+    weights = heat(distances, 0.5)
     np.testing.assert_allclose(weights[0], np.exp(-2 * distances[0] ** 2))
     assert (weights[1] > 0).all() and weights[1].max() < 1e-20
     squares = np.square(distances[1])
     ratio = np.exp(-2 * (squares[1] - squares[0]))
     assert weights[1, 1] / weights[1, 0] == pytest.approx(ratio)
+
+
+@pytest.mark.parametrize("bandwidth", [2.0, "auto"])
+def test_heat_of_rows_with_few_neighbours_or_none(bandwidth):
+    distances = np.array([1.0, 3.0, 2.0])
+    starts = np.array([0, 0, 2, 2, 3, 3])
+    graph = sp.csr_array((distances, [0, 2, 4], starts), shape=(5, 5))
+    t = 14 / 3 if bandwidth == "auto" else bandwidth
+    weights = relations.heat(graph, bandwidth)
+    np.testing.assert_allclose(weights.data, np.exp(-np.square(distances) / t))
+    np.testing.assert_array_equal(weights.indptr, starts)
+    assert relations.heat(sp.csr_array((4, 4)), bandwidth).nnz == 0
+
+
+# -- balls -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunk", [2**20, 8])
+@pytest.mark.parametrize("d", [3, 20])  # a tree, and all distances
+@pytest.mark.parametrize("kind", kinds(rows()))
+def test_rows_within_a_radius_are_those_of_brute_force(kind, d, chunk, monkeypatch):
+    original = relations.row_chunks
+    monkeypatch.setattr(
+        relations, "row_chunks", lambda n, width: original(n, 2**20 // chunk * width)
+    )
+    F = rows(70, d)
+    F[5] += 100.0  # it has no neighbour
+    radius = np.sqrt(1.5 * d)
+    graph = relations.within(kinds(F)[kind], radius)
+    direct = cdist(F, F)
+    near = (direct <= radius) & ~np.eye(70, dtype=bool)
+    np.testing.assert_array_equal(np.diff(graph.indptr), near.sum(axis=1))
+    assert 0 == near[5].sum() < near.sum(axis=1).max()
+    np.testing.assert_allclose(graph.toarray(), np.where(near, direct, 0.0), rtol=1e-5)
+    for start, stop in zip(graph.indptr, graph.indptr[1:]):
+        assert (np.diff(graph.data[start:stop]) >= 0).all()  # the nearest first
+
+
+def test_radius_belongs_to_the_ball_and_equal_rows_are_in_it():
+    graph = relations.within(np.array([[0], [3], [3], [5]]), 2)
+    np.testing.assert_array_equal(np.diff(graph.indptr), [0, 2, 2, 2])
+    np.testing.assert_array_equal(graph.data, [0.0, 2.0, 0.0, 2.0, 2.0, 2.0])
+
+
+def test_balls_with_too_many_pairs(monkeypatch):
+    monkeypatch.setattr(relations, "MAX_PAIRS", 12)
+    F = np.arange(4.0)[:, None]
+    assert relations.within(F, 10.0).nnz == 12
+    with pytest.raises(ValueError, match=r"radius=10 makes more than 12 .* 5 rows"):
+        relations.within(np.arange(5.0)[:, None], 10.0)
 
 
 # -- class -----------------------------------------------------------------------

@@ -9,11 +9,13 @@ r"""Embedding with autoencoder regularisation (Yu et al. 2013).
 embedding  ℓ(z_i, z_j, φ_ij)                                     φ_ij
 ========== ===================================================== ======================
 laplacian  φ_ij ‖z_i − z_j‖²                                     exp(−‖x_i − x_j‖² / t)
+                                                                 of neighbours, else 0
 mds        (‖z_i − z_j‖ − φ_ij)²                                 ‖x_i − x_j‖
 margin     ‖z_i − z_j‖², or max(0, l − ‖z_i − z_j‖²) for others  whether neighbours
 ========== ===================================================== ======================
 
-Sums over pairs are means here, each kind of pair by itself.
+Neighbours of a row are those nearest to it, by their number, or all in a ball,
+‖x_i − x_j‖² ≤ ε. Sums over pairs are means here, each kind of pair by itself.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -108,10 +111,10 @@ class EmbeddingModule(AutoencoderModule):
     def margin(self, z: Tensor, batch: Batch) -> Tensor:
         """Return the mean of ‖z_i − z_j‖² over pairs of neighbours, and others' too.
 
-        That is of max(0, l − ‖z_i − z_j‖²) over pairs of rows that are none.
+        That is of max(0, l − ‖z_i − z_j‖²) over pairs of rows that are none. Pairs of
+        neighbours all count alike.
         """
-        first, second, _, near = batch.pairs
-        drawn = (z[first] - z[second]).square().sum(1).mean()
+        near, drawn = batch.pairs.near, self.laplacian(z, batch)
         own = z[: batch.target.shape[0]].to(self.hyper.margin.dtype)
         with full_precision(z.device.type):  # differences of what may be large
             own = own - own.mean(0)
@@ -136,15 +139,19 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
     rows are placed by `transform`, and the decoder keeps codes from collapsing.
 
     - "laplacian": codes of neighbours are near each other, by a heat kernel, as in
-      Laplacian eigenmaps: ℓ = φ_ij ‖z_i − z_j‖², φ with a mean of one.
+      Laplacian eigenmaps: ℓ = φ_ij ‖z_i − z_j‖² with φ_ij = exp(−‖x_i − x_j‖² / t) of
+      neighbours and 0 of others, divided by its mean over the neighbours.
     - "mds": codes are as far from each other as rows are, as in metric
       multidimensional scaling: ℓ = (‖z_i − z_j‖ − ‖x_i − x_j‖)².
     - "margin": codes of neighbours are near each other, ℓ = ‖z_i − z_j‖², all others a
       margin l apart, ℓ = max(0, l − ‖z_i − z_j‖²); each a mean of its own.
 
+    Neighbours of a row are the nearest ones, by their number, or all in a ball,
+    ‖x_i − x_j‖² ≤ ε (`neighbors`).
+
     A batch of all rows has all pairs. A smaller one has all pairs of its own rows for
-    "mds" and for others than neighbours, and one neighbour of each row, drawn anew each
-    time.
+    "mds" and for others than neighbours, and one neighbour of each row, drawn again
+    each time; it counts as much as all of its row's do together.
 
     Parameters
     ----------
@@ -156,8 +163,18 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
     reconstruction_weight : float, default=1.0
         γ; with 0 the decoder learns nothing, and "laplacian" draws all codes to one
         place.
+    neighbors : {"knn", "ball"}, default="knn"
+        Rule for which rows are neighbours; "mds" needs none. With "knn" those of a row
+        are the `n_neighbors` nearest to it. With "ball" they are all at a distance of
+        at most `radius`, :math:`\|x_i - x_j\|^2 \le \varepsilon = r^2`. A row whose
+        ball holds no other is only restored.
     n_neighbors : int, default=5
-        Of each row; not used by "mds".
+        Number of neighbours of each row. With "ball" it has an effect only through
+        ``radius="auto"``.
+    radius : float or "auto", default="auto"
+        r, in units of X; it has no effect with "knn". "auto" is the median over the
+        rows of the distance to the `n_neighbors`-th nearest one. There may be at most
+        2²⁶ pairs of neighbours.
     bandwidth : float or "auto", default="auto"
         t of the heat kernel exp(−d²/t), in squared units of X; "auto" is the mean of
         squared distances between neighbours.
@@ -194,7 +211,9 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
     embedding: str = "laplacian"
     embedding_weight: float = 10.0
     reconstruction_weight: float = 1.0
+    neighbors: str = "knn"
     n_neighbors: int = 5
+    radius: float | str = "auto"
     bandwidth: float | str = "auto"
     margin: float = 1.0
     sparsity_weight: float = 0.0
@@ -204,7 +223,9 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
         "embedding": [OneOf("laplacian", "mds", "margin")],
         "embedding_weight": [Interval(float, 0, None)],
         "reconstruction_weight": [Interval(float, 0, None)],
+        "neighbors": [OneOf("knn", "ball")],
         "n_neighbors": [Interval(int, 1, None)],
+        "radius": [Interval(float, 0, None, "neither"), OneOf("auto")],
         "bandwidth": [Interval(float, 0, None, "neither"), OneOf("auto")],
         "margin": [Interval(float, 0, None, "neither")],
         "sparsity_weight": [Interval(float, 0, None)],
@@ -239,11 +260,16 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
             "margin": float(self.margin),
         }
 
+    @property
+    def _counts_neighbors(self) -> bool:
+        """Whether `n_neighbors` has an effect where rows have neighbours at all."""
+        return self.neighbors == "knn" or isinstance(self.radius, str)
+
     def _labels(
         self, X: Any, y: Any, resume: bool
     ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:
-        n_rows = X.shape[0]
-        if self.embedding != "mds" and self.embedding_weight > 0:
+        n_rows, related = X.shape[0], self.embedding != "mds"
+        if related and self.embedding_weight > 0 and self._counts_neighbors:
             relations.check_enough(n_rows, self.n_neighbors)
         if self.embedding != "laplacian":
             at_once = self.batch_size
@@ -275,13 +301,29 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
                 k = min(k, len(rows) - 1)
                 if k == 0:
                     return None
-            else:
+            elif self._counts_neighbors:
                 relations.check_enough(len(rows), k, "rows to train on")
-            distances, indices = relations.nearest(F, k)
-            weights = relations.heat(distances, self.bandwidth)
+            graph = self._neighbours(F, k)
+            if graph.nnz == 0 and not held_out:
+                raise ValueError(
+                    f"radius={self.radius!r} leaves none of the {len(rows)} rows to "
+                    "train on a neighbour. Raise it, or set radius='auto'."
+                )
+            if self.embedding == "laplacian":
+                graph = relations.heat(graph, self.bandwidth)
+            else:
+                graph.data = np.ones_like(graph.data)
             drawn_by = None if held_out else seed
-            return Neighbours(
-                rows, indices, weights, drawn_by, self.embedding == "margin"
-            )
+            return Neighbours(rows, graph, drawn_by, self.embedding == "margin")
 
         return neighbours
+
+    def _neighbours(self, F: Any, k: int) -> sp.csr_array:
+        """Return each row's distances to its neighbours, (n_rows, n_rows)."""
+        if not self._counts_neighbors:
+            return relations.within(F, float(self.radius))
+        distances, indices = relations.nearest(F, k)
+        if self.neighbors == "knn":
+            return relations.as_graph(indices, distances, len(indices))
+        # by a little more, so that rounding leaves out no pair at this very distance
+        return relations.within(F, float(np.median(distances[:, -1])) * (1 + 1e-9))

@@ -394,8 +394,8 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
         if self.relation == "laplacian":
             distances, indices = relations.nearest(F, k)
             bandwidth = self.bandwidth if codes is None else "auto"
-            weights = relations.heat(distances, bandwidth)
-            return relations.as_graph(indices, weights, n_rows), X
+            graph = relations.as_graph(indices, distances, n_rows)
+            return relations.heat(graph, bandwidth), X
         n_landmarks = min(int(self.n_landmarks), n_rows)
         gram, landmarks = relations.landmark_gram(F, k, n_landmarks, seed)
         every = np.broadcast_to(np.arange(n_landmarks), gram.shape)

@@ -19,6 +19,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn_ae.engine.inputs import LazyRows, is_sparse, row_chunks
 
 __all__ = [
+    "as_graph",
     "check_enough",
     "class_means",
     "heat",
@@ -27,7 +28,11 @@ __all__ = [
     "margin_weights",
     "members",
     "nearest",
+    "within",
 ]
+
+#: Pairs of neighbours in a ball, at most: a radius can make as many as n².
+MAX_PAIRS = 2**26
 
 #: The weight of a row's nearest neighbour, at least.
 _FAINT = 1e-30
@@ -71,17 +76,54 @@ def nearest(F: Any, k: int, among: Any = None) -> Graph:
     return index.kneighbors(None if among is None else F)
 
 
-def heat(distances: NDArray[np.float64], bandwidth: float | str) -> NDArray[np.float64]:
-    """Return exp(−d²/t) for (n_rows, k) distances; "auto" is the mean of d² for t.
+def within(F: Any, radius: float) -> sp.csr_array:
+    """Return distances to other rows of `F` up to `radius`, the nearest first.
+
+    They are entries of (n_rows, n_rows). There may be none of a row.
+
+    Raises
+    ------
+    ValueError
+        If there are more than `MAX_PAIRS`.
+    """
+    F = in_memory(F)
+    n_rows, n_pairs = F.shape[0], 0
+    index = NearestNeighbors(radius=radius).fit(F)
+    sizes, indices, distances = [], [], []
+    for start, stop in row_chunks(n_rows, n_rows):
+        far, numbers = index.radius_neighbors(F[start:stop], sort_results=True)
+        far, found = np.concatenate(far), np.concatenate(numbers)
+        row = np.repeat(np.arange(stop - start), list(map(len, numbers)))
+        others = found != row + start
+        sizes.append(np.bincount(row[others], minlength=stop - start))
+        indices.append(found[others].astype(np.int32))
+        distances.append(far[others].astype(np.float64))
+        n_pairs += len(distances[-1])
+        if n_pairs > MAX_PAIRS:
+            raise ValueError(
+                f"radius={radius:g} makes more than {MAX_PAIRS} pairs of neighbours "
+                f"among {n_rows} rows. Lower it, or use neighbors='knn'."
+            )
+    starts = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
+    entries = (np.concatenate(distances), np.concatenate(indices), starts)
+    return sp.csr_array(entries, shape=(n_rows, n_rows))
+
+
+def heat(graph: sp.csr_array, bandwidth: float | str) -> sp.csr_array:
+    """Return exp(−d²/t) of a graph of distances; "auto" is the mean of d² for t.
 
     Where all of a row's are as good as zero, they are small and in proportion.
     """
-    squares = np.square(distances)
-    t = squares.mean() if isinstance(bandwidth, str) else float(bandwidth)
-    if t == 0:
-        return np.ones_like(squares)
-    least = squares.min(axis=1, keepdims=True)
-    return np.exp((least - squares) / t) * np.maximum(np.exp(-least / t), _FAINT)
+    squares, sizes = np.square(graph.data), np.diff(graph.indptr)
+    t = squares.mean() if isinstance(bandwidth, str) and len(squares) else bandwidth
+    weights = np.ones_like(squares)
+    if len(squares) and t > 0:
+        some = sizes > 0
+        least = np.minimum.reduceat(squares, graph.indptr[:-1][some])
+        most = np.maximum(np.exp(-least / t), _FAINT)
+        least, most = (np.repeat(of_row, sizes[some]) for of_row in (least, most))
+        weights = np.exp((least - squares) / t) * most
+    return sp.csr_array((weights, graph.indices, graph.indptr), graph.shape)
 
 
 def as_graph(

@@ -56,7 +56,7 @@ class Pairs(NamedTuple):
     first, second : Tensor of int of shape (n_pairs,)
         Places in the batch.
     weight : Tensor of shape (n_pairs,)
-        How much each pair counts; 1 on average over all pairs.
+        How much each pair counts; 1 on average over all pairs of the data.
     near : Tensor of bool of shape (batch, batch) or None
         Among the rows that are to be reconstructed: which are the same, or neighbours.
     """

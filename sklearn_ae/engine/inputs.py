@@ -20,6 +20,7 @@ __all__ = [
     "has_missing",
     "is_native",
     "is_sparse",
+    "observed_features",
     "row_chunks",
     "row_generators",
     "rows_of",
@@ -100,16 +101,23 @@ def has_missing(X: Any) -> bool:
     return bool(np.isnan(X.min(initial=0.0)))
 
 
-def check_every_feature_observed(
+def observed_features(
     X: NDArray[Any], subset: NDArray[np.intp] | None = None
-) -> None:
-    """Raise ValueError where a feature is NaN in all rows (of the subset)."""
+) -> NDArray[np.bool_]:
+    """Return which features have a number in any row (of the subset)."""
     n_rows = X.shape[0] if subset is None else len(subset)
     observed = np.zeros(X.shape[1], dtype=bool)
     for start, stop in row_chunks(n_rows, X.shape[1]):
         rows = X[start:stop] if subset is None else X[subset[start:stop]]
         observed |= ~np.isnan(rows).all(axis=0)
-    empty = np.flatnonzero(~observed)
+    return observed
+
+
+def check_every_feature_observed(
+    X: NDArray[Any], subset: NDArray[np.intp] | None = None
+) -> None:
+    """Raise ValueError where a feature is NaN in all rows (of the subset)."""
+    empty = np.flatnonzero(~observed_features(X, subset))
     if len(empty):
         few = ", ".join(map(str, empty[:5])) + ", ..." * (len(empty) > 5)
         raise ValueError(

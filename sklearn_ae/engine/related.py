@@ -92,64 +92,77 @@ class Targets:
 class Neighbours:
     """Hands out rows together with one neighbour of each, or all rows at once.
 
-    A batch of all rows has all pairs of neighbours. Any other has, beside its rows, one
-    neighbour of each, drawn anew every time.
+    A batch of all rows has all pairs of neighbours. Any other has, besides its rows,
+    one neighbour of each, drawn again every time. A row has as many neighbours as the
+    graph says. One that has none has itself, with a weight of 0.
 
     Parameters
     ----------
     rows : Rows
         What is handed out.
-    indices : ndarray of int of shape (n_rows, n_neighbors)
-        The neighbours of each row, among the rows that are handed out.
-    weights : ndarray of shape (n_rows, n_neighbors)
-        How much each pair counts.
+    graph : CSR array of shape (n_rows, n_rows)
+        Weights of pairs of these rows: each row's entries are its neighbours.
     seed : int or None
-        Draws the neighbours; None takes the nearest, the first.
+        Seed of the draws of neighbours; None takes the first of each row.
     tells_near : bool
         Whether to tell of all pairs of a batch's rows if they are neighbours.
     """
 
     def __init__(
-        self,
-        rows: Rows,
-        indices: NDArray[np.intp],
-        weights: NDArray[np.float64],
-        seed: int | None,
-        tells_near: bool,
+        self, rows: Rows, graph: sp.csr_array, seed: int | None, tells_near: bool
     ) -> None:
+        starts, indices, weights = graph.indptr, graph.indices, graph.data
+        alone = np.flatnonzero(np.diff(starts) == 0)
+        if len(alone):
+            indices = np.insert(indices, starts[alone], alone)
+            weights = np.insert(weights, starts[alone], 0.0)
+            starts = starts + np.searchsorted(alone, np.arange(len(starts)))
         self.rows, self.indices = rows, indices
-        self.weights = torch.tensor(weights / weights.mean(), dtype=rows.dtype)
+        self.starts, self.sizes = starts[:-1], np.diff(starts)
+        mean = weights.mean() or 1.0
+        self.weights = torch.tensor(weights / mean, dtype=rows.dtype)
+        self.stands_for = None
+        if np.ptp(self.sizes) > 0:  # one neighbour of a row stands for all of them
+            stands_for = self.sizes / self.sizes.mean()
+            self.stands_for = torch.tensor(stands_for, dtype=rows.dtype)
         self.tells_near = tells_near
         self.rng = None if seed is None else np.random.default_rng(seed)
 
     def complete(self, batch: Batch, index: Tensor) -> Batch:
         """Return the batch with pairs of neighbours; its rows are those of `index`."""
-        n_rows, k = self.indices.shape
-        own, n = index.numpy(), len(index)
+        own, n, n_rows = index.numpy(), len(index), len(self.sizes)
+        sizes, starts = self.sizes[own], self.starts[own]
         near = None
         if self.tells_near or n == n_rows:
             place = np.full(n_rows, -1)
             place[own] = np.arange(n)
+            first, listed = np.repeat(np.arange(n), sizes), _spans(starts, sizes)
             # where each one's neighbours are in the batch, if they are
-            inside = place[self.indices[own]]
-            first, column = np.nonzero(inside >= 0)
+            second = place[self.indices[listed]]
         if self.tells_near:
+            inside = np.flatnonzero(second >= 0)
             near = torch.eye(n, dtype=torch.bool)
-            near[first, inside[first, column]] = True
+            near[first[inside], second[inside]] = True
             near = (near | near.T).to(self.rows.device)
         x = batch.x
         if n == n_rows:
-            second, weight = inside.ravel(), self.weights[index].ravel()
+            weight = self.weights[torch.tensor(listed)]
         else:
-            drawn = np.zeros(n, np.intp)
-            if self.rng is not None:
-                drawn = self.rng.integers(k, size=n)
+            listed = starts if self.rng is None else starts + self.rng.integers(sizes)
             first, second = np.arange(n), np.arange(n, 2 * n)
-            weight = self.weights[index, torch.tensor(drawn)]
-            neighbour = torch.tensor(self.indices[own, drawn])
+            weight = self.weights[torch.tensor(listed)]
+            if self.stands_for is not None:
+                weight = weight * self.stands_for[index]
+            neighbour = torch.tensor(self.indices[listed], dtype=index.dtype)
             x = self.rows.tensor(torch.cat([index, neighbour]))
         i, j, w = (
             part.to(self.rows.device)
             for part in (torch.tensor(first), torch.tensor(second), weight)
         )
         return batch._replace(x=x, pairs=Pairs(i, j, w, near))
+
+
+def _spans(starts: NDArray[np.integer], sizes: NDArray[np.integer]) -> NDArray[np.intp]:
+    """Return the numbers from each start on, so many of each, one after another."""
+    before = np.cumsum(sizes) - sizes
+    return np.repeat(starts - before, sizes) + np.arange(sizes.sum())

@@ -6,6 +6,8 @@ it leaves (`sklearn_ae.meta.usualness`), or minus the error of the reconstructio
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -36,6 +38,10 @@ __all__ = ["AutoencoderOutlierDetector"]
 FEATURES_PER_COMPONENT, MOST_COMPONENTS = 4, 32
 #: Share of rows like those held out that "auto" takes for outliers.
 FALSE_ALARMS = 0.05
+#: Where fewer rows than this would be held out, all rows are scored, by folds.
+FEWEST_HELD_OUT, N_FOLDS = 50, 5
+#: Fewer scores than this have no quantile of `FALSE_ALARMS`.
+FEWEST_SCORES = round(1 / FALSE_ALARMS)
 _AUTOENCODER = Instance(Codec, "an autoencoder")
 
 
@@ -72,10 +78,10 @@ class AutoencoderOutlierDetector(
         computes in float64.
     contamination : float or "auto", default="auto"
         Share of outliers among the training rows, in (0, 0.5]: it sets the threshold so
-        that as many of them are outliers. "auto" sets it by rows that were held out of
-        training: at the 5 % quantile of their scores, so that of new rows like them
-        about as many are taken for outliers. Of the rows that were learned from it may
-        be fewer, or more where they have no structure to learn.
+        that as many of them are outliers. "auto" sets it at the 5 % quantile of the
+        scores of rows that the networks did not see (see Notes), so that of new rows
+        like them about as many are taken for outliers. Of the rows that were learned
+        from it may be fewer, or more where they have no structure to learn.
     n_estimators : int, default=1
         Networks to average. They differ by their seeds and, where they have
         `n_components`, by the size of their codes: from what `estimator` says to twice
@@ -85,7 +91,8 @@ class AutoencoderOutlierDetector(
         is minus the reconstruction error (in the squared units of X with squared error,
         in nats with a likelihood) or the bound of a variational autoencoder (in nats).
     validation_fraction : float, default=0.1
-        Share of rows held out for ``contamination="auto"``, in (0, 1).
+        Share of rows held out for ``contamination="auto"``, in (0, 1). Where that is
+        fewer than 50 rows, all rows are learned from and scored in 5 folds instead.
     random_state : int, RandomState or None, default=None
         Where it is not None, or there are several networks, it also sets the
         `random_state` of each. Global random states are neither read nor changed.
@@ -102,6 +109,13 @@ class AutoencoderOutlierDetector(
 
     Notes
     -----
+    With ``contamination="auto"`` and 50 rows or more to hold out, the networks learn
+    from the others, and those held out set the threshold. Fewer cannot tell a quantile
+    of 5 %. Then each row is scored by networks, and a density, that learned from the
+    other 4 of 5 folds; the scores of all rows set the threshold, and the networks that
+    are kept learn from all rows. That takes 5 more fits, of 4 fifths of the rows each:
+    by default below 495 rows. Below 20 scores there is a UserWarning.
+
     Mixtures, means and deviations are of at most 20000 of the rows that the network
     learned from, and of rows of more than 838 features of fewer: as many as hold 2²⁴
     numbers, but 1000.
@@ -232,28 +246,27 @@ class AutoencoderOutlierDetector(
     def _train(self, X: Any) -> dict[str, Any]:
         """Return the fitted attributes."""
         seed, _ = training.next_seed(self, resume=False)
-        networks = self._declared(X.shape[1], seed)
-        context = self._init_callback_context(max_subtasks=len(networks))
-        context.call_on_fit_task_begin(estimator=self, X=X, y=None)
-        learned, held_out = X, X
+        learned, held_out, folds = X, X, []
         if isinstance(self.contamination, str) and X.shape[0] > 1:
             order = np.random.default_rng(seed).permutation(X.shape[0])
             n_held_out = max(1, round(self.validation_fraction * X.shape[0]))
             n_held_out = min(n_held_out, X.shape[0] - 1)
-            learned, held_out = (
-                inputs.rows_of(X, np.sort(rows), bridge.CACHE_BYTES)
-                for rows in (order[n_held_out:], order[:n_held_out])
-            )
-        usual = []
-        for number, network in enumerate(networks):
-            task = context.subcontext(task_name=f"network {number + 1}")
-            with task.propagate_callback_context(network):
-                task.call_on_fit_task_begin(estimator=self, X=learned)
-                network.fit(learned)
-                task.call_on_fit_task_end(estimator=self, X=learned)
-            if self.criterion == "density":
-                usual.append(Usualness().fit(network, learned, seed + number))
-        scores = _scores(networks, usual, held_out)
+            if n_held_out < FEWEST_HELD_OUT:
+                folds = np.array_split(order, min(N_FOLDS, X.shape[0]))
+            else:
+                learned, held_out = (
+                    inputs.rows_of(X, np.sort(rows), bridge.CACHE_BYTES)
+                    for rows in (order[n_held_out:], order[:n_held_out])
+                )
+        n_fits = int(self.n_estimators) * (1 + len(folds))
+        context = self._init_callback_context(max_subtasks=n_fits)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=None)
+        networks, usual = self._fitted_to(learned, seed, context)
+        if folds:
+            like = [density.n_gaussians for density in usual]
+            scores = self._cross_fitted_scores(X, folds, seed, context, like)
+        else:
+            scores = _scores(networks, usual, held_out)
         fitted = {
             "estimators_": networks,
             "_usual": usual,
@@ -261,6 +274,51 @@ class AutoencoderOutlierDetector(
         }
         context.call_on_fit_task_end(estimator=self, X=X, y=None)
         return fitted
+
+    def _fitted_to(
+        self,
+        X: Any,
+        seed: int,
+        context: Any,
+        of: str = "",
+        like: list[int] | None = None,
+    ) -> tuple[list[Any], list[Usualness]]:
+        """Return networks that learned from X, and the density of each, if any.
+
+        These have as many Gaussians as `like` says, or as X has rows for.
+        """
+        networks, usual = self._declared(X.shape[1], seed), []
+        for number, network in enumerate(networks):
+            task = context.subcontext(task_name=f"network {number + 1}{of}")
+            with task.propagate_callback_context(network):
+                task.call_on_fit_task_begin(estimator=self, X=X)
+                network.fit(X)
+                task.call_on_fit_task_end(estimator=self, X=X)
+            if self.criterion == "density":
+                n_gaussians = like[number] if like else None
+                usual.append(Usualness().fit(network, X, seed + number, n_gaussians))
+        return networks, usual
+
+    def _cross_fitted_scores(
+        self,
+        X: Any,
+        folds: list[NDArray[np.intp]],
+        seed: int,
+        context: Any,
+        like: list[int],
+    ) -> NDArray[np.float64]:
+        """Return each row's score by networks that learned from the other folds.
+
+        It is NaN for a row that had to be learned from. For scores that compare with
+        those of all rows, densities have as many Gaussians, which `like` says.
+        """
+        scores = np.full(X.shape[0], np.nan)
+        for number, (learned, held_out) in enumerate(_divided(X, folds)):
+            rows = inputs.rows_of(X, learned, bridge.CACHE_BYTES)
+            fitted = self._fitted_to(rows, seed, context, f", fold {number + 1}", like)
+            if len(held_out):
+                scores[held_out] = _scores(*fitted, X[held_out])
+        return scores
 
     # -- using the fit ------------------------------------------------------------
 
@@ -389,14 +447,43 @@ def _scores(networks: list[Any], usual: list[Usualness], X: Any) -> NDArray[np.f
     return np.mean(each, axis=0)
 
 
+def _divided(
+    X: Any, folds: list[NDArray[np.intp]]
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Yield for each fold the rows to learn from, and those of it to score.
+
+    A row of the fold that alone has a feature, where others miss it, is learned from.
+    """
+    gaps = inputs.has_missing(X)
+    for fold in folds:
+        held_out = np.sort(fold)
+        learned = np.setdiff1d(np.arange(X.shape[0]), held_out)
+        unknown = ~inputs.observed_features(X, learned) if gaps else np.zeros(0, bool)
+        if unknown.any():
+            alone = ~np.isnan(X[held_out][:, unknown]).all(axis=1)
+            learned = np.sort(np.concatenate([learned, held_out[alone]]))
+            held_out = held_out[~alone]
+        yield learned, held_out
+
+
 def _threshold(scores: NDArray[np.float64], contamination: float | str) -> float:
     """Return the lowest score of what is no outlier, in the middle of a gap."""
     scores = np.sort(scores[~np.isnan(scores)])
     if len(scores) == 0:
         raise ValueError(
-            "No row has a score to set the threshold by: nothing was observed of them."
+            "No row has a score to set the threshold by: nothing was observed of them, "
+            "or of each a feature that no other row has."
         )
     if isinstance(contamination, str):
+        if len(scores) < FEWEST_SCORES:
+            warnings.warn(
+                f"contamination='auto' sets the threshold at the {FALSE_ALARMS:.0%} "
+                f"quantile of scores, and needs at least {FEWEST_SCORES} of them. Got "
+                f"{len(scores)}: of new rows, another share than that may be taken for "
+                "outliers. Fit to more rows, or set contamination to a number.",
+                UserWarning,
+                stacklevel=5,
+            )
         n_outliers = min(len(scores) - 1, max(1, round(FALSE_ALARMS * len(scores))))
     else:
         n_outliers = round(contamination * len(scores))

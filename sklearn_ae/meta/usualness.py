@@ -62,7 +62,9 @@ class Usualness(Params):
     the root of the row's reconstruction error in place of r.
     """
 
-    def fit(self, model: Any, X: Any, seed: int) -> Self:
+    def fit(
+        self, model: Any, X: Any, seed: int, n_gaussians: int | None = None
+    ) -> Self:
         """Learn what is usual from rows of X.
 
         Parameters
@@ -70,6 +72,9 @@ class Usualness(Params):
         model : fitted autoencoder
         X : ndarray or CSR array of shape (n_samples, n_features)
         seed : int
+        n_gaussians : int or None
+            Number of Gaussians in the mixture; None takes as many as there are rows
+            for.
 
         Returns
         -------
@@ -96,12 +101,12 @@ class Usualness(Params):
             views = self._views(halves)
         if len(views) == 1:  # of which a mixture cannot be had
             views = np.repeat(views, 2, axis=0)
-        enough = len(views) // (2 * views.shape[1])
+        enough = min(N_GAUSSIANS, len(views) // (2 * views.shape[1]))
         n_apart = len(np.unique(views[:, 0]))
-        n_gaussians = max(1, min(N_GAUSSIANS, enough, n_apart))
+        self.n_gaussians = max(1, min(n_gaussians or enough, n_apart))
         self._levels = []
         for noise in NOISE_VARIANCES:
-            mixture = GaussianMixture(n_gaussians, reg_covar=noise, max_iter=300)
+            mixture = GaussianMixture(self.n_gaussians, reg_covar=noise, max_iter=300)
             mixture = fitted(mixture, views, seed)
             del mixture.covariances_, mixture.precisions_  # a score needs their factors
             with one_blas_thread(), config_context(array_api_dispatch=False):
