@@ -214,6 +214,8 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         with self._input_kept():
             X = self._validate(X, reset=not resume, like=None if resume else self)
             self._check_values(X, self.loss)
+            if resume:
+                self._units.check_rows(X)
             fitted = training.train(
                 self, X, y, resume=resume, context=context, steps=steps
             )

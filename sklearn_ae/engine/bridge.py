@@ -183,6 +183,9 @@ class Units:
         scale = float(np.sqrt(second_moment.mean()))
         return cls(mean, scale if np.isfinite(scale) and scale > 1e-150 else 1.0)
 
+    def check_rows(self, X: Any) -> None:
+        """Raise ValueError for rows that training in these units cannot go on with."""
+
     def view(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Return dense rows of X as what is shifted and scaled: as they are."""
         return rows

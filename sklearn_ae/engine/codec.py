@@ -18,7 +18,8 @@ from torch import Tensor
 from sklearn_ae.engine import bridge, density, inputs
 from sklearn_ae.engine.bridge import Units
 from sklearn_ae.engine.params import Interval, InvalidParameterError
-from sklearn_ae.parts.sparse import dense
+from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
+from sklearn_ae.parts.sparse import dense, row_means
 
 __all__ = ["Answer", "Codec", "TakesRows", "check_count"]
 
@@ -137,7 +138,10 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     _density: Any
 
     def _check_values(self, X: Any, loss: str) -> None:
-        """Raise ValueError for rows that the objective is not defined on."""
+        """Raise ValueError for rows to learn from that the objective does not take."""
+
+    def _check_missing(self, X: Any, loss: str) -> None:
+        """Raise ValueError for missing values that the objective does not take."""
 
     def _gives_sparse_codes(self) -> bool:
         """Tell whether `transform` returns CSR."""
@@ -298,7 +302,9 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         -------
         ndarray of shape (n_samples,) or (n_samples, n_features)
             (x − x̂)² for squared error, ``abs(x − x̂)`` for absolute error, in the units
-            of X; nats for log loss, Poisson and multinomial.
+            of X; nats for log loss, Poisson and multinomial. Rows beyond their domain,
+            [0, 1] or [0, inf), are clipped to it, and an entry's error is then larger
+            by 100 nats for each unit that was cut off.
 
         Raises
         ------
@@ -309,13 +315,20 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         check_is_fitted(self, "module_")
         X = self._validate(X, reset=False)
-        self._check_values(X, self._fitted_loss)
+        self._check_missing(X, self._fitted_loss)
         module, units = self.module_, self._units
+        kind = RECONSTRUCTIONS[self._fitted_loss]
         if not units.is_affine:
             return self._errors_of_rows(X, per_feature)
 
         def errors(x: Tensor) -> Tensor:
-            return module.errors(bridge.Batch(x, x), units.scale, per_feature)
+            x, beyond = kind.continued(x)
+            error = module.errors(bridge.Batch(x, x), units.scale, per_feature)
+            if beyond is None:
+                return error
+            if per_feature:
+                return error + dense(beyond)
+            return error + row_means(beyond)
 
         return self._apply(errors, X)
 

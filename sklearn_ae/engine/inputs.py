@@ -20,6 +20,7 @@ __all__ = [
     "has_missing",
     "is_native",
     "is_sparse",
+    "range_outside",
     "row_chunks",
     "row_generators",
     "rows_of",
@@ -29,6 +30,9 @@ __all__ = [
 #: Rows are read, encoded and decoded in chunks of about this many numbers, to stay in
 #: cache.
 CHUNK_NUMBERS = 2**20
+#: So much beyond the ends of a range is taken for rounding: a share of its width, or of
+#: one where it has no upper end.
+RANGE_ROUNDING = 1e-6
 
 
 def as_array(X: Any) -> Any:
@@ -91,6 +95,27 @@ def value_range(X: Any) -> tuple[float, float]:
         low = float(np.fmin.reduce(X, axis=None))
         high = float(np.fmax.reduce(X, axis=None))
     return low, high
+
+
+def range_outside(X: Any, lowest: float, highest: float | None) -> str | None:
+    """Return the range of X as text, or None where it is in [lowest, highest].
+
+    What is beyond by no more than `RANGE_ROUNDING` is in the range too. The text has as
+    many digits as it takes to see the difference.
+    """
+    low, high = value_range(X)
+    top = np.inf if highest is None else highest
+    slack = RANGE_ROUNDING * (1.0 if highest is None else highest - lowest)
+    if low >= lowest - slack and high <= top + slack:
+        return None
+    return f"[{_told_apart(low, lowest)}, {_told_apart(high, top)}]"
+
+
+def _told_apart(value: float, bound: float) -> str:
+    digits = 6
+    while digits < 17 and value != bound and float(f"{value:.{digits}g}") == bound:
+        digits += 1
+    return f"{value:.{digits}g}"
 
 
 def has_missing(X: Any) -> bool:

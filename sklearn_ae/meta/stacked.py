@@ -253,6 +253,9 @@ class StackedAutoencoderPretrainer(
     def _check_values(self, X: Any, loss: str) -> None:
         self._first_layer()._check_values(X, loss)
 
+    def _check_missing(self, X: Any, loss: str) -> None:
+        self._first_layer()._check_missing(X, loss)
+
     def _check_layers(
         self, layers: list[tuple[str, Any]], X: Any, y: Any = None, trains: bool = True
     ) -> None:
