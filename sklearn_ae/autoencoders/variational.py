@@ -488,18 +488,22 @@ class VariationalAutoencoder(ImageAutoencoder):
         seed = 0
         if random_state is not None:
             seed = int(check_random_state(random_state).randint(2**31))
-        chunks = [
-            self._bounds(X[start : start + CHUNK], int(n), seed)
-            for start in range(0, X.shape[0], CHUNK)
-        ]
-        bounds = np.concatenate(chunks)
+
+        def compute(module: Any, X: Any) -> NDArray[Any]:
+            starts = range(0, X.shape[0], CHUNK)
+            chunks = (X[start : start + CHUNK] for start in starts)
+            return np.concatenate(
+                [self._bounds(module, rows, int(n), seed) for rows in chunks]
+            )
+
+        bounds = self._finite(compute, X)
         if self._fitted_loss != "squared_error":
             return bounds
         return bounds - X.shape[1] * math.log(self._units.scale)
 
-    def _bounds(self, X: Any, k: int, seed: int) -> NDArray[Any]:
+    def _bounds(self, module: Any, X: Any, k: int, seed: int) -> NDArray[Any]:
         """Return L_k of few rows, by draws that hang on the row and the seed alone."""
-        module, kind = self.module_, RECONSTRUCTIONS[self._fitted_loss]
+        kind = RECONSTRUCTIONS[self._fitted_loss]
         rows = X.toarray() if is_sparse(X) else X
         if kind.lowest is not None:  # a row beyond has the draws of the clipped one
             rows = rows.clip(kind.lowest, kind.highest)
@@ -520,7 +524,7 @@ class VariationalAutoencoder(ImageAutoencoder):
                 x, (to_tensor(draws(n)).to(module.spread) for n in sizes)
             )
 
-        return self._apply(bounds, X)
+        return self._apply(bounds, X, module=module)
 
     def _prior_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
         return rng.standard_normal((n, self.n_components_))

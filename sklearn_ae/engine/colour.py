@@ -59,7 +59,7 @@ class LabUnits(Units):
             _skimage()
             return raw
         lab = Units.of(LazyRows(raw.view, X, X.shape[1], np.float64), subset)
-        return cls(lab.shift, lab.scale, raw.top)
+        return cls(lab.shift, lab.scale, top=raw.top)
 
     def check_rows(self, X: NDArray[Any]) -> None:
         """Raise ValueError for rows to go on with that are of another range."""
@@ -80,13 +80,14 @@ class LabUnits(Units):
 
     def to_data(self, rows: Tensor) -> Tensor:
         """Map rows of the network's units to RGB, clipped to what can be shown."""
-        lab = from_tensor(super().to_data(rows)).reshape(len(rows), -1, 3)
+        lab = from_tensor(super().to_data(rows))
+        dtype, lab = lab.dtype, lab.reshape(len(rows), -1, 3)
         lightness = lab[..., 0].clip(0.0, 100.0)
         # of a blue beyond Z = 0 scikit-image warns, and clips it as we do
         bluest = 200.0 * (1.0 - 1e-6) * (lightness + 16.0) / 116.0
         lab[..., 0], lab[..., 2] = lightness, np.minimum(lab[..., 2], bluest)
         rgb = _skimage().lab2rgb(lab).reshape(rows.shape) * self.top
-        return to_tensor(rgb, rows.dtype).to(rows.device)
+        return to_tensor(rgb.astype(dtype, copy=False))
 
 
 def _skimage() -> Any:

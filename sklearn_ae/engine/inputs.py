@@ -18,8 +18,10 @@ __all__ = [
     "check_every_feature_observed",
     "check_float32_range",
     "has_missing",
+    "is_narrow",
     "is_native",
     "is_sparse",
+    "largest_size",
     "range_outside",
     "row_chunks",
     "row_generators",
@@ -76,6 +78,12 @@ def is_native(X: Any) -> bool:
     return dtype.isnative and (
         dtype.kind in "iub" or (dtype.kind == "f" and dtype.itemsize in (4, 8))
     )
+
+
+def is_narrow(X: Any) -> bool:
+    """Tell whether X is of floating-point numbers that float32 holds."""
+    dtype = getattr(X, "dtype", None)
+    return isinstance(dtype, np.dtype) and dtype.kind == "f" and dtype.itemsize <= 4
 
 
 def canonical(X: Any) -> Any:
@@ -153,6 +161,12 @@ def check_float32_range(X: Any) -> None:
         raise ValueError(
             "Input X contains infinity or a value too large for dtype('float32')."
         )
+
+
+def largest_size(X: Any) -> float:
+    """Return the largest absolute value in X, NaN left out."""
+    low, high = value_range(X)
+    return max(-low, high)
 
 
 def row_chunks(n_rows: int, width: int) -> Iterator[tuple[int, int]]:

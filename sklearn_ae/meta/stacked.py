@@ -446,6 +446,8 @@ class StackedAutoencoderPretrainer(
         Returns
         -------
         ndarray of shape (n_samples, n_features)
+            In float64 where the rows of the fit were, or integers of 32 or more bits;
+            else in the dtype of the computation.
 
         Raises
         ------
