@@ -242,9 +242,12 @@ def test_within_the_domain_nothing_is_added(loss):
     kind = RECONSTRUCTIONS[loss]
     x = torch.tensor([[0.0, 0.5, 1.0]])
     inside, beyond = kind.continued(x)
-    assert torch.equal(inside, x)
-    assert (beyond is None) == (kind.lowest is None)
-    assert beyond is None or (beyond == 0).all()
+    assert torch.equal(inside, x) and beyond is None
+    inside, beyond = kind.continued(torch.tensor([[-1.0, torch.nan]]))
+    if kind.lowest is None:
+        assert inside[0, 0] == -1.0 and beyond is None
+    else:
+        assert inside[0, 0] == 0.0 and beyond[0, 0] == BEYOND and inside[0, 1].isnan()
 
 
 def test_training_is_what_it_was(monkeypatch):

@@ -232,7 +232,8 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         """
         centred, precise = self.loss in CENTRED, self.dtype == "float64"
         as_they_are = not (self.standardize and centred)
-        if not (as_they_are or precise):
+        codes = isinstance(X, inputs.LazyRows)  # of a layer below, which are no larger
+        if codes or not (as_they_are or precise):
             return
         size, limit = inputs.largest_size(X), 1e150 if precise else 1e15
         if size <= limit:

@@ -109,12 +109,15 @@ class Reconstruction:
             The rows, clipped.
         beyond : Tensor of shape (batch, n_features) or None
             In nats, `BEYOND` times how far each entry is beyond the domain; None where
-            p has none.
+            none is.
         """
-        if cls.lowest is None:
-            return x, None
         is_sparse = x.layout == torch.sparse_csr
         values = x.values() if is_sparse else x
+        if cls.lowest is None or values.numel() == 0:
+            return x, None
+        low, high = values.aminmax()
+        if low >= cls.lowest and (cls.highest is None or high <= cls.highest):
+            return x, None
         inside = values.clamp(cls.lowest, cls.highest)
         beyond = BEYOND * (values - inside).abs()
         if is_sparse:
