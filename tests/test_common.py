@@ -345,7 +345,7 @@ def test_answers(name, X):
     assert codes.shape == (n, k) and codes.dtype == dtype
     np.testing.assert_array_equal(codes, model.transform(X))
     restored = model.inverse_transform(codes)
-    assert restored.shape == (n, d) and restored.dtype == dtype
+    assert restored.shape == (n, d) and restored.dtype == X.dtype
     # not bit for bit: codes went through an array between two matrix products
     np.testing.assert_allclose(restored, model.reconstruct(X), rtol=rounding)
 

@@ -233,7 +233,7 @@ def test_documents_of_one_topic_are_found():
 @pytest.mark.parametrize("container", [sp.csr_array, sp.csr_array.toarray])
 def test_negative_counts(container, words, no_steps):
     words[0, 0] = -1
-    message = r"loss='multinomial' needs values in \[0.0, inf\]. Got .*\[-1, "
+    message = r"loss='multinomial' needs values in \[0, inf\]. Got .*\[-1, "
     for train in (small().fit, small().partial_fit):
         with pytest.raises(ValueError, match=message):
             train(container(words))

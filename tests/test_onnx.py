@@ -72,7 +72,12 @@ def assert_same(answer, expected):
 def check(model, method, X, graph=None):
     rows = given(model, method, X)
     graph = to_onnx(model, method=method) if graph is None else graph
-    assert_same(run(graph, rows), dense(getattr(model, method)(rows)))
+    assert_same(run(graph, rows), expected(model, method, rows))
+
+
+def expected(model, method, rows):
+    """Return what the method gives, in the dtype that the graph gives it in."""
+    return dense(getattr(model, method)(rows)).astype(rows.dtype)
 
 
 # -- the same numbers --------------------------------------------------------------
@@ -116,15 +121,38 @@ def test_what_is_exported_is_the_method(name):
     assert tuple(answers) == (METHODS[:3] if is_codec(model) else METHODS[3:])
     for method, answer in answers.items():
         function, rows = Function(network, answer), given(model, method, X)
-        expected = dense(getattr(model, method)(rows))
+        known = expected(model, method, rows)
         with torch.no_grad():
-            assert_same(function(torch.tensor(rows)).numpy(), expected)
+            assert_same(function(torch.tensor(rows)).numpy(), known)
     if name in TRACED:
         free = ({0: torch.export.Dim("n_samples")},)
         given_two = (function.example(),)
         program = torch.export.export(function, given_two, dynamic_shapes=free)
         got = program.module()(torch.tensor(rows)).detach().numpy()
-        assert_same(got, expected)
+        assert_same(got, known)
+
+
+@pytest.mark.parametrize("name", ["Autoencoder", "StackedAutoencoderClassifier"])
+def test_far_from_zero(name):
+    """Rows are float64 where float32 would lose what was learned, and only there."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(60, 2))
+    X = np.c_[1.7e9 + 5 * z[:, 0] * z[:, 1], 4.5e6 + 3 * z[:, 0], z[:, 1]]
+    model = fit(clone(FAST[name]).set_params(random_state=0), X)
+    new = X[:7] + rng.normal(size=(7, 3))
+    if not is_codec(model):
+        got = run(to_onnx(model), new)
+        assert_same(got, model.predict_proba(new))
+        return
+    codes = model.transform(new)
+    assert_same(run(to_onnx(model), new), codes)
+    for method, given in (("reconstruct", new), ("inverse_transform", codes)):
+        got = run(to_onnx(model, method=method), given)
+        assert got.dtype == np.float64
+        known = model.reconstruct(new)
+        np.testing.assert_allclose(got - X.mean(0), known - X.mean(0), atol=1e-4)
+        single = to_onnx(fit(clone(model), X.astype(np.float32)), method=method)
+        assert run(single, given.astype(np.float32)).dtype == np.float32
 
 
 #: Networks that no test above has written: it is seen that they can be followed.
@@ -185,7 +213,7 @@ def test_file_and_description(tmp_path):
 def test_beside_other_threads_and_modes():
     """Rows are encoded and models fitted by others while a graph is written."""
     model = fitted("StackedAutoencoderClassifier-stopping")
-    expected = model.predict_proba(table())
+    known = model.predict_proba(table())
     codes = fitted("Autoencoder").transform(table())
     logs = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
     levels, graphs, rounds = [log.level for log in logs], [], 0
@@ -198,7 +226,7 @@ def test_beside_other_threads_and_modes():
     thread = threading.Thread(target=write)
     thread.start()
     while rounds == 0 or thread.is_alive():
-        np.testing.assert_array_equal(model.predict_proba(table()), expected)
+        np.testing.assert_array_equal(model.predict_proba(table()), known)
         other = fitted("Autoencoder").transform(table())
         np.testing.assert_array_equal(other, codes)
         rounds += 1

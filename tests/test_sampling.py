@@ -339,8 +339,10 @@ def test_rows_of_all_kinds_can_be_gone_between():
         (tuple(X[0]), X[2]),
     ):
         np.testing.assert_allclose(model.interpolate(a, b), expected[0], rtol=1e-9)
-    single = small(dtype="float32").fit(X).interpolate(X[0], X[1])
-    assert single.dtype == np.float32
+    for dtype in (np.float32, np.float64):
+        ends = X[:2].astype(dtype)
+        single = small(dtype="float32").fit(X.astype(dtype)).interpolate(*ends)
+        assert single.dtype == dtype
 
 
 @pytest.mark.parametrize("n", [1, 0, -1, 2.0, "a", True, None])

@@ -610,12 +610,18 @@ def test_values_that_are_no_colours(case, no_steps):
 def test_images_of_another_range_than_those_of_the_fit():
     X, model = colours(), of_images(warm_start=True).fit(colours())
     before = model.transform(X)
-    uses = [model.transform, model.reconstruct, model.score, model.partial_fit]
-    for use in [*uses, model.fit]:
+    for use in (model.partial_fit, model.fit):  # to go on with
         for bad, seen_as in ((X * 255, r"\[0, 1\].*Got"), (X - 1, r"\[0, 1\].*\[-")):
             with pytest.raises(ValueError, match=f"values in {seen_as}"):
                 use(bad)
     np.testing.assert_array_equal(model.transform(X), before)
+    for rows in (X * 255, X - 1):  # new ones are seen clipped, and judged as they are
+        seen = rows.clip(0.0, 1.0)
+        for use in (model.transform, model.reconstruct):
+            np.testing.assert_array_equal(use(rows), use(seen))
+        errors = model.reconstruction_error(rows, per_feature=True)
+        np.testing.assert_array_equal(errors, (rows - model.reconstruct(rows)) ** 2)
+        assert model.score(rows) < model.score(seen)
     large = of_images().fit(X * 255)
     assert np.isfinite(large.transform(X)).all()  # dark ones, of 255
 

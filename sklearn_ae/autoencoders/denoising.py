@@ -17,14 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
-from sklearn_ae.engine.bridge import Batch, make_generator
+from sklearn_ae.engine.bridge import Batch, Units, make_generator
 from sklearn_ae.engine.inputs import is_sparse
 from sklearn_ae.engine.params import (
     Instance,
@@ -329,16 +328,17 @@ class DenoisingAutoencoder(ComposedAutoencoder):
         ValueError
             If `n_samples` is no positive int.
         """
-        if random_state is not None:
-            random_state = check_random_state(random_state)
-        drawn = super().sample(n_samples, random_state)
+        return super().sample(n_samples, random_state)
+
+    def _rows_from(
+        self, codes: NDArray[Any], rng: np.random.RandomState
+    ) -> NDArray[Any]:
         if not isinstance(self._config["corruption"], GaussianNoise):
-            return drawn
-        source = np.random.SeedSequence().generate_state(1)[0]
-        if random_state is not None:
-            source = random_state.randint(2**31)
-        module, device = self.module_, torch.device(self.device_)
-        generator = make_generator(int(source), device)
-        return self._apply(
-            lambda x: self._units.to_data(module.walk(x, generator)), drawn
-        )
+            return super()._rows_from(codes, rng)
+        module, units = self.module_, self._units
+        generator = make_generator(rng.randint(2**31), torch.device(self.device_))
+
+        def walk(z: Tensor) -> Tensor:  # from where codes decode to
+            return units.to_data(module.walk(module.decode(dense(z)), generator))
+
+        return self._apply(walk, self._validate_codes(codes), Units())

@@ -35,7 +35,7 @@ from sklearn_ae.autoencoders import relations
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.engine.bridge import CACHE_BYTES, Batch, Relations, Rows, Units
-from sklearn_ae.engine.inputs import rows_of, value_range
+from sklearn_ae.engine.inputs import range_outside, rows_of
 from sklearn_ae.engine.labels import LabelParameters, Labels, Reading
 from sklearn_ae.engine.params import Interval, OneOf
 from sklearn_ae.engine.related import Relation, Targets
@@ -268,14 +268,13 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
 
     def _check_values(self, X: Any, loss: str) -> None:
         super()._check_values(X, loss)
-        if not self._attracts:
-            low, high = value_range(X)
-            if low < 0 or high > 1:
-                raise ValueError(
-                    f"relation={self.relation!r} restores values in [0, 1] here, by "
-                    "a sigmoid. Scale X, for example with MinMaxScaler. Got X with "
-                    f"values in [{low:g}, {high:g}]."
-                )
+        found = None if self._attracts else range_outside(X, 0.0, 1.0)
+        if found is not None:
+            raise ValueError(
+                f"relation={self.relation!r} restores values in [0, 1] here, by a "
+                "sigmoid. Scale X, for example with MinMaxScaler. Got X with values "
+                f"in {found}."
+            )
 
     def _units_for(
         self, X: Any, subset: NDArray[np.intp] | None, config: Mapping[str, Any]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components, dijkstra
 from sklearn.neighbors import NearestNeighbors
 
-from sklearn_ae.engine.inputs import LazyRows, is_sparse, row_chunks
+from sklearn_ae.engine.inputs import LazyRows, is_sparse, largest_size, row_chunks
 
 __all__ = [
     "as_graph",
@@ -59,6 +59,8 @@ def in_memory(F: Any) -> Any:
     Of whole numbers it would find neighbours by all distances at once.
     """
     F = F[:] if isinstance(F, LazyRows) else F
+    if F.dtype == np.float32 and largest_size(F) > 1e15:  # or squares overflow
+        return F.astype(np.float64)
     if F.dtype.kind == "f":
         return F
     return F.astype(np.float32 if F.dtype.itemsize < 4 else np.float64)

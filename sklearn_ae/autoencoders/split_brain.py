@@ -206,9 +206,10 @@ class SplitBrainAutoencoder(ImageAutoencoder):
     image_shape : tuple of int or None, default=None
         (height, width, 3), for ``split="channels"`` alone, which needs it. Rows are
         flat images with the channels last, ``images.reshape(len(images), -1)``, and
-        values in [0, 1] or, if any is greater, in [0, 255]. Networks are then
-        convolutional, as in `ConvolutionalAutoencoder`, with `hidden_layer_sizes`
-        between maps and code.
+        values in [0, 1] or, if any is greater, in [0, 255]. New rows are clipped to
+        this range for the network; their errors are those of the rows as they are.
+        Networks are then convolutional, as in `ConvolutionalAutoencoder`, with
+        `hidden_layer_sizes` between maps and code.
 
     See Also
     --------

@@ -33,11 +33,12 @@ from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.engine.bridge import Batch, make_generator, to_tensor
 from sklearn_ae.engine.codec import check_count
 from sklearn_ae.engine.columns import Columns
-from sklearn_ae.engine.inputs import row_generators
+from sklearn_ae.engine.inputs import is_sparse, row_generators
 from sklearn_ae.engine.params import Bool, Interval, OneOf
 from sklearn_ae.engine.training import Over
 from sklearn_ae.parts.networks import DataDense, Dense, linear
-from sklearn_ae.parts.sparse import dense
+from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
+from sklearn_ae.parts.sparse import dense, row_sums
 
 __all__ = [
     "ImportanceWeightedAutoencoder",
@@ -171,7 +172,8 @@ class VariationalModule(AutoencoderModule):
     ) -> tuple[Tensor, Tensor]:
         """Return what is encoded, and what is to be reconstructed."""
         if self.dynamic_binarization and generator is not None:
-            x = torch.bernoulli(dense(batch.x), generator=generator)
+            shares = dense(batch.x).clamp(0.0, 1.0)  # rounding may have left it
+            x = torch.bernoulli(shares, generator=generator)
             return x, x
         return batch.x, dense(batch.target)
 
@@ -197,23 +199,31 @@ class VariationalModule(AutoencoderModule):
     def elbo(self, x: Tensor, noise: Iterable[Tensor]) -> Tensor:
         """Return the ELBO of each row, of shape (batch,).
 
-        The draws ε come in parts of shape (n_draws, batch, n_components).
+        p(x|z) is continued beyond its domain (`Reconstruction.continued`). The draws ε
+        come in parts of shape (n_draws, batch, n_components).
         """
+        x, beyond = self.continued(x)
         mean, spread = self.posterior(x)
         k, total, target = 0, torch.zeros_like(mean[:, 0]), dense(x)
         for part in noise:
             log_p = self.log_likelihood(mean + spread * part, target)
             k, total = k + len(part), total + log_p.sum(0)
-        return total / k - kl_divergence(mean, spread)
+        return total / k - kl_divergence(mean, spread) - beyond
 
     def bound(self, x: Tensor, noise: Iterable[Tensor]) -> Tensor:
         """Return L_k of each row, of shape (batch,), by draws as in `elbo`."""
+        x, beyond = self.continued(x)
         mean, spread = self.posterior(x)
         k, total, target = 0, torch.full_like(mean[:, 0], -torch.inf), dense(x)
         for part in noise:
             log_w = self.log_weights(mean, spread, part, target)
             k, total = k + len(part), torch.logaddexp(total, log_w.logsumexp(0))
-        return total - math.log(k)
+        return total - math.log(k) - beyond
+
+    def continued(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Return rows within the domain of p(x|z), and the nats that it costs each."""
+        x, beyond = self.likelihood.continued(x)
+        return x, 0.0 if beyond is None else row_sums(beyond)
 
     def log_weights(
         self,
@@ -467,7 +477,9 @@ class VariationalAutoencoder(ImageAutoencoder):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Of the density of X in its own units.
+            Of the density of X in its own units. Rows beyond the domain of `likelihood`
+            are clipped to it, and their bound is then lower by 100 nats for each unit
+            that was cut off.
 
         Raises
         ------
@@ -481,22 +493,29 @@ class VariationalAutoencoder(ImageAutoencoder):
         n = self._config["n_importance_samples"] if n_samples is None else n_samples
         check_count("n_samples", "score_samples", n, 1)
         X = self._validate(X, reset=False)
-        self._check_values(X, self._fitted_loss)
         seed = 0
         if random_state is not None:
             seed = int(check_random_state(random_state).randint(2**31))
-        chunks = [
-            self._bounds(X[start : start + CHUNK], int(n), seed)
-            for start in range(0, X.shape[0], CHUNK)
-        ]
-        bounds = np.concatenate(chunks)
+
+        def compute(module: Any, X: Any) -> NDArray[Any]:
+            starts = range(0, X.shape[0], CHUNK)
+            chunks = (X[start : start + CHUNK] for start in starts)
+            return np.concatenate(
+                [self._bounds(module, rows, int(n), seed) for rows in chunks]
+            )
+
+        bounds = self._finite(compute, X)
         if self._fitted_loss != "squared_error":
             return bounds
         return bounds - X.shape[1] * math.log(self._units.scale)
 
-    def _bounds(self, X: Any, k: int, seed: int) -> NDArray[Any]:
+    def _bounds(self, module: Any, X: Any, k: int, seed: int) -> NDArray[Any]:
         """Return L_k of few rows, by draws that hang on the row and the seed alone."""
-        module, generators = self.module_, row_generators(X, seed)
+        kind = RECONSTRUCTIONS[self._fitted_loss]
+        rows = X.toarray() if is_sparse(X) else X
+        if kind.lowest is not None:  # a row beyond has the draws of the clipped one
+            rows = rows.clip(kind.lowest, kind.highest)
+        generators = row_generators(rows, seed)
 
         def draws(n: int) -> NDArray[Any]:
             shape = (n, self.n_components_)
@@ -513,7 +532,7 @@ class VariationalAutoencoder(ImageAutoencoder):
                 x, (to_tensor(draws(n)).to(module.spread) for n in sizes)
             )
 
-        return self._apply(bounds, X)
+        return self._apply(bounds, X, module=module)
 
     def _prior_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
         return rng.standard_normal((n, self.n_components_))

@@ -13,13 +13,16 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ae.engine import making, persistence, training
+from sklearn_ae.engine import inputs, making, persistence, training
 from sklearn_ae.engine.bridge import Relations, Rows, Units
 from sklearn_ae.engine.codec import Codec
 from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.parameters import SharedParameters
 
 __all__ = ["BaseAutoencoder"]
+
+#: Losses that are the same, up to a factor, wherever rows are centred and scaled.
+CENTRED = ("squared_error", "absolute_error")
 
 
 class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimator):
@@ -139,7 +142,7 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         `subset` numbers the rows to learn them from, all by default; `config` is what
         the module is built from.
         """
-        centred = config["loss"] in ("squared_error", "absolute_error")
+        centred = config["loss"] in CENTRED
         return Units.of(X, subset) if self.standardize and centred else Units()
 
     def _describe(
@@ -214,10 +217,39 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         with self._input_kept():
             X = self._validate(X, reset=not resume, like=None if resume else self)
             self._check_values(X, self.loss)
+            self._check_size(X)
+            if resume:
+                self._units.check_rows(X)
             fitted = training.train(
                 self, X, y, resume=resume, context=context, steps=steps
             )
         self.__dict__.update(fitted)
+
+    def _check_size(self, X: Any) -> None:
+        """Raise ValueError for rows whose squares, as the network sees them, overflow.
+
+        Those that it sees in their standard deviation do not in float32.
+        """
+        centred, precise = self.loss in CENTRED, self.dtype == "float64"
+        as_they_are = not (self.standardize and centred)
+        codes = isinstance(X, inputs.LazyRows)  # of a layer below, which are no larger
+        if codes or not (as_they_are or precise):
+            return
+        size, limit = inputs.largest_size(X), 1e150 if precise else 1e15
+        if size <= limit:
+            return
+        why = "standardize=False" if centred else self._objective(self.loss)
+        ways = ["Scale X down"]
+        if as_they_are and centred:
+            ways.append("use standardize=True")
+        if not precise and size <= 1e150:
+            ways.append("use dtype='float64'")
+        raise ValueError(
+            f"X has values as large as {size:.2g}, which are not supported with "
+            + (f"{why} and " if as_they_are else "")
+            + f"dtype={self.dtype!r}: their squares overflow. "
+            + f"{' or '.join(ways)}."
+        )
 
     def _begin(self, X: Any) -> Self:
         """Take on the units of X and initial weights, and leave it at that."""

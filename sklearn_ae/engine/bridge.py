@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ __all__ = [
     "Units",
     "apply",
     "available_devices",
+    "far_from_zero",
     "from_tensor",
     "make_generator",
     "moments",
@@ -38,6 +39,9 @@ __all__ = [
 
 #: Data up to this size is held once more, as tensors; larger data only by the batch.
 CACHE_BYTES = 2**28
+#: A column is far from zero where float32 numbers there are farther apart than this
+#: share of the column's standard deviation.
+FAR_SPACING = 1e-4
 
 # torch announces once per process that its CSR tensors are in beta. We test what we
 # use of them; the announcement must not reach users (or turn into their error).
@@ -168,10 +172,16 @@ class Units:
     shift : ndarray of shape (n_features,), float64, or None
         None leaves the data where it is.
     scale : float
+    rows_dtype : {"float32", "float64"}
+        What rows are given back in, or in float64 if that is what was computed in.
+    is_far : bool
+        Whether a column is so far from zero that rows need float64.
     """
 
     shift: NDArray[np.float64] | None = None
     scale: float = 1.0
+    rows_dtype: str = "float32"
+    is_far: bool = False
 
     #: Whether errors in the network's units are those of X, up to `scale`.
     is_affine: ClassVar[bool] = True
@@ -181,7 +191,23 @@ class Units:
         """Centre dense `X`, and scale to an average variance of one per feature."""
         mean, second_moment = moments(X, subset)
         scale = float(np.sqrt(second_moment.mean()))
-        return cls(mean, scale if np.isfinite(scale) and scale > 1e-150 else 1.0)
+        scale = scale if np.isfinite(scale) and scale > 1e-150 else 1.0
+        return cls(mean, scale, is_far=far_from_zero(mean, second_moment))
+
+    @property
+    def needs_float64(self) -> bool:
+        """Whether float32 cannot hold what the rows of the fit did."""
+        return self.is_far and self.rows_dtype == "float64"
+
+    def giving(self, dtype: Any) -> Self:
+        """Return the same units, with rows that hold what numbers of `dtype` are.
+
+        That is float32 for numbers of 16 bits and for float32, and float64 for others.
+        """
+        return replace(self, rows_dtype=str(np.promote_types(self.rows_dtype, dtype)))
+
+    def check_rows(self, X: Any) -> None:
+        """Raise ValueError for rows that training in these units cannot go on with."""
 
     def view(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Return dense rows of X as what is shifted and scaled: as they are."""
@@ -195,13 +221,31 @@ class Units:
         return torch.add(origin, rows, alpha=1.0 / self.scale)
 
     def to_data(self, rows: Tensor) -> Tensor:
-        """Map dense rows (batch, n_features) back to the units of X."""
+        """Map dense rows (batch, n_features) back to the units of X.
+
+        In float64 where the rows of the fit were, so that a large offset costs no
+        digits; on a device without it they then come to the CPU.
+        """
+        if self.rows_dtype == "float64":
+            rows = (rows.cpu() if rows.device.type == "mps" else rows).double()
         if self.scale != 1.0:
             rows = rows * self.scale
         if self.shift is not None:
             shift = torch.tensor(self.shift, dtype=rows.dtype, device=rows.device)
             rows = rows + shift
         return rows
+
+
+def far_from_zero(
+    mean: NDArray[np.float64] | None, variance: NDArray[np.float64]
+) -> bool:
+    """Tell whether float32 has too few digits for a column of such rows."""
+    if mean is None:
+        return False
+    spread, size = np.sqrt(variance), np.abs(mean)
+    varies = spread > 10 * np.finfo(np.float64).eps * (size + spread)
+    apart = np.finfo(np.float32).eps * size
+    return bool((apart > FAR_SPACING * spread)[varies].any())
 
 
 def moments(

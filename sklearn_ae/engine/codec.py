@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -18,9 +19,15 @@ from torch import Tensor
 from sklearn_ae.engine import bridge, density, inputs
 from sklearn_ae.engine.bridge import Units
 from sklearn_ae.engine.params import Interval, InvalidParameterError
-from sklearn_ae.parts.sparse import dense
+from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
+from sklearn_ae.parts.sparse import dense, row_means
 
 __all__ = ["Answer", "Codec", "TakesRows", "check_count"]
+
+#: Of squares of smaller units than this, float32 holds few digits or none.
+LEAST_SCALE = 1e-15
+#: Errors are clipped here where exp overflows in float64, so that their mean is finite.
+MOST = 1e300
 
 
 class Answer(NamedTuple):
@@ -36,12 +43,21 @@ class Answer(NamedTuple):
     n_in : int
     names : (str, str)
         Of what is taken, and of what is given.
+    rows : Units or None
+        Of what is given, if it is rows: then `function` gives them in the network's
+        units.
     """
 
     function: Callable[[Tensor], Tensor]
     units: Units
     n_in: int
     names: tuple[str, str]
+    rows: Units | None = None
+
+    def compute(self, x: Tensor) -> Tensor:
+        """Return what the method gives of rows in the network's units."""
+        given = self.function(x)
+        return given if self.rows is None else self.rows.to_data(given)
 
 
 class TakesRows:
@@ -78,12 +94,15 @@ class TakesRows:
                 f"Input X contains NaN. {type(self).__name__} takes missing values in "
                 "dense X alone."
             )
+        kinds: Any = [np.float64, np.float32]
+        if inputs.is_narrow(X):
+            kinds.reverse()
         X = validate_data(
             self,
             X,
             reset=reset,
             accept_sparse="csr" if sparse_too else False,
-            dtype=None if inputs.is_native(X) else [np.float64, np.float32],
+            dtype=None if inputs.is_native(X) else kinds,
             ensure_all_finite="allow-nan" if allow_nan else True,
         )
         if dtype != "float64":
@@ -137,7 +156,10 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     _density: Any
 
     def _check_values(self, X: Any, loss: str) -> None:
-        """Raise ValueError for rows that the objective is not defined on."""
+        """Raise ValueError for rows to learn from that the objective does not take."""
+
+    def _check_missing(self, X: Any, loss: str) -> None:
+        """Raise ValueError for missing values that the objective does not take."""
 
     def _gives_sparse_codes(self) -> bool:
         """Tell whether `transform` returns CSR."""
@@ -151,19 +173,49 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         X: Any,
         units: Units | None = None,
         width: int | None = None,
+        module: Any = None,
     ) -> NDArray[Any]:
-        """Return `function` of X by chunks; `width` is of what it holds for a row."""
-        units, dtype, device, widest = self._where(units)
+        """Return `function` of X by chunks; `width` is of what it holds for a row.
+
+        It computes with `module`, ours by default.
+        """
+        units, dtype, device, widest = self._where(units, module)
         return bridge.apply(function, X, units, dtype, device, width or widest)
+
+    def _finite(
+        self, compute: Callable[[Any, Any], NDArray[Any]], X: Any, tiny: bool = False
+    ) -> NDArray[Any]:
+        """Return ``compute(module, X)``, in float64 where float32 cannot hold it.
+
+        `tiny` says that it cannot anywhere. NaN of a row without a value is no fault.
+        """
+        module = self.module_
+        found = compute(module, X)
+        lost = ~np.isfinite(found)
+        if lost.any() and inputs.has_missing(X):
+            missing = np.isnan(X)
+            lost &= ~(missing if found.ndim == 2 else missing.all(axis=1))
+        rows = np.flatnonzero(lost.any(axis=1) if found.ndim == 2 else lost)
+        if found.dtype == np.float64 or not (len(rows) or tiny):
+            return found
+        precise = copy.deepcopy(module)
+        if next(module.parameters()).device.type == "mps":  # which has no float64
+            precise = precise.cpu()
+        precise = precise.double()
+        if tiny:
+            return compute(precise, X)
+        found = found.astype(np.float64)
+        found[rows] = compute(precise, X[rows]).clip(-MOST, MOST)
+        return found
 
     def _stream(
         self, function: Callable[[Tensor], Tensor], X: Any
     ) -> Iterator[NDArray[Any]]:
         return bridge.stream(function, X, *self._where(None))
 
-    def _where(self, units: Units | None) -> tuple[Any, ...]:
+    def _where(self, units: Units | None, module: Any = None) -> tuple[Any, ...]:
         """Return units, dtype, device and width, as the bridge takes them."""
-        module = self.module_
+        module = self.module_ if module is None else module
         weight = next(module.parameters())
         units = self._units if units is None else units
         return units, weight.dtype, weight.device, module.width
@@ -211,6 +263,8 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Returns
         -------
         ndarray of shape (n_samples, n_features)
+            In float64 where the rows of the fit were, or integers of 32 or more bits;
+            else in the dtype of the computation.
 
         Raises
         ------
@@ -220,6 +274,12 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             If X is not finite, numeric and of `n_components` columns.
         """
         check_is_fitted(self, "module_")
+        codes = self._validate_codes(X)
+        answer = self._answers(self._network)["inverse_transform"]
+        return self._apply(answer.compute, codes, answer.units)
+
+    def _validate_codes(self, X: Any) -> Any:
+        """Return codes as an array or CSR that the bridge can read, or raise."""
         codes = check_array(
             inputs.as_array(X), accept_sparse="csr", dtype=[np.float64, np.float32]
         )
@@ -230,9 +290,7 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             )
         if self._fitted_dtype != "float64":
             inputs.check_float32_range(codes)
-
-        answer = self._answers(self._network)["inverse_transform"]
-        return self._apply(answer.function, codes, answer.units)
+        return codes
 
     def reconstruct(self, X: Any) -> NDArray[Any]:
         """Encode and decode: X̂ in the units of X.
@@ -244,7 +302,8 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            Dense, also for sparse X.
+            Dense, also for sparse X. In float64 where the rows of the fit were, as from
+            `inverse_transform`.
 
         Raises
         ------
@@ -258,7 +317,7 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _restored(self, X: Any) -> NDArray[Any]:
         """Return the reconstruction of validated rows, in their units."""
-        return self._apply(self._answers(self._network)["reconstruct"].function, X)
+        return self._apply(self._answers(self._network)["reconstruct"].compute, X)
 
     @property
     def _network(self) -> Any:
@@ -270,19 +329,16 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         The first is the one to be asked where none is named.
         """
-        units = self._units
+        units, encode, reconstruct = self._units, module.encode, module.reconstruct
 
         def decode(z: Tensor) -> Tensor:
-            return units.to_data(module.decode(dense(z)))
+            return module.decode(dense(z))
 
-        def reconstruct(x: Tensor) -> Tensor:
-            return units.to_data(module.reconstruct(x))
-
-        n_in, n_codes = self.n_features_in_, self.n_components_
+        n_in, n_codes, back = self.n_features_in_, self.n_components_, ("codes", "rows")
         return {
-            "transform": Answer(module.encode, units, n_in, ("X", "codes")),
-            "inverse_transform": Answer(decode, Units(), n_codes, ("codes", "rows")),
-            "reconstruct": Answer(reconstruct, units, n_in, ("X", "rows")),
+            "transform": Answer(encode, units, n_in, ("X", "codes")),
+            "inverse_transform": Answer(decode, Units(), n_codes, back, units),
+            "reconstruct": Answer(reconstruct, units, n_in, ("X", "rows"), units),
         }
 
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> NDArray[Any]:
@@ -298,7 +354,10 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         -------
         ndarray of shape (n_samples,) or (n_samples, n_features)
             (x − x̂)² for squared error, ``abs(x − x̂)`` for absolute error, in the units
-            of X; nats for log loss, Poisson and multinomial.
+            of X; nats for log loss, Poisson and multinomial. Rows beyond their domain,
+            [0, 1] or [0, inf), are clipped to it, and an entry's error is then larger
+            by 100 nats for each unit that was cut off. In the dtype of the computation,
+            or in float64 where that cannot hold them.
 
         Raises
         ------
@@ -309,15 +368,23 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         check_is_fitted(self, "module_")
         X = self._validate(X, reset=False)
-        self._check_values(X, self._fitted_loss)
-        module, units = self.module_, self._units
+        self._check_missing(X, self._fitted_loss)
+        units, kind = self._units, RECONSTRUCTIONS[self._fitted_loss]
         if not units.is_affine:
             return self._errors_of_rows(X, per_feature)
 
-        def errors(x: Tensor) -> Tensor:
-            return module.errors(bridge.Batch(x, x), units.scale, per_feature)
+        def errors(module: Any, X: Any) -> NDArray[Any]:
+            def of_rows(x: Tensor) -> Tensor:
+                x, beyond = kind.continued(x)
+                batch = bridge.Batch(x, x)
+                error: Tensor = module.errors(batch, units.scale, per_feature)
+                if beyond is None:
+                    return error
+                return error + (dense(beyond) if per_feature else row_means(beyond))
 
-        return self._apply(errors, X)
+            return self._apply(of_rows, X, module=module)
+
+        return self._finite(errors, X, tiny=units.scale < LEAST_SCALE)
 
     def _error_shares(self, X: Any) -> NDArray[Any]:
         """Return what each feature adds to a row's error; NaN where it is missing."""
@@ -423,7 +490,13 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             if random_state is None
             else check_random_state(random_state)
         )
-        return self.inverse_transform(draw(int(n_samples), rng))
+        return self._rows_from(draw(int(n_samples), rng), rng)
+
+    def _rows_from(
+        self, codes: NDArray[Any], rng: np.random.RandomState
+    ) -> NDArray[Any]:
+        """Return the rows that drawn codes stand for."""
+        return self.inverse_transform(codes)
 
     def _draw_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
         """Return codes (n, n_components) to decode."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sklearn_ae.engine.bridge import Units, from_tensor, to_tensor
-from sklearn_ae.engine.inputs import LazyRows, value_range
+from sklearn_ae.engine.inputs import LazyRows, range_outside
 
 __all__ = ["LabUnits"]
 
@@ -46,47 +46,48 @@ class LabUnits(Units):
         ImportError
             If scikit-image is not installed.
         """
-        low, high = value_range(X)
-        if low < 0.0 or high > 255.0:
-            raise ValueError(
-                "split='channels' takes RGB images with values in [0, 1] or in "
-                f"[0, 255]. Got X with values in [{low:g}, {high:g}]."
-            )
-        raw = cls(top=1.0 if high <= 1.0 else 255.0)
+        raw = cls(top=1.0)
+        if range_outside(X, 0.0, 1.0) is not None:
+            found = range_outside(X, 0.0, 255.0)
+            if found is not None:
+                raise ValueError(
+                    "split='channels' needs RGB images with values in [0, 1] or in "
+                    f"[0, 255]. Got X with values in {found}."
+                )
+            raw = cls(top=255.0)
         if not standardize:
             _skimage()
             return raw
         lab = Units.of(LazyRows(raw.view, X, X.shape[1], np.float64), subset)
-        return cls(lab.shift, lab.scale, raw.top)
+        return cls(lab.shift, lab.scale, top=raw.top)
 
-    def view(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """Return the Lab of rows (n_rows, n_features) of RGB.
-
-        Raises
-        ------
-        ValueError
-            If values are out of the range that the units are for.
-        """
-        low, high = value_range(rows)
-        if low < 0.0 or high > self.top:
+    def check_rows(self, X: NDArray[Any]) -> None:
+        """Raise ValueError for rows to go on with that are of another range."""
+        found = range_outside(X, 0.0, self.top)
+        if found is not None:
             raise ValueError(
                 f"This fit is of RGB images with values in [0, {self.top:g}]. Got X "
-                f"with values in [{low:g}, {high:g}]."
+                f"with values in {found}."
             )
+
+    def view(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Return the Lab of rows (n_rows, n_features) of RGB, clipped to its range."""
         kind: Any = np.float32 if rows.dtype == np.float32 else np.float64
-        images = rows.astype(kind).reshape(len(rows), -1, 3) / self.top
+        images = rows.astype(kind).clip(0.0, self.top).reshape(len(rows), -1, 3)
+        images /= self.top
         lab: NDArray[Any] = _skimage().rgb2lab(images)
         return lab.reshape(rows.shape)
 
     def to_data(self, rows: Tensor) -> Tensor:
         """Map rows of the network's units to RGB, clipped to what can be shown."""
-        lab = from_tensor(super().to_data(rows)).reshape(len(rows), -1, 3)
+        lab = from_tensor(super().to_data(rows))
+        dtype, lab = lab.dtype, lab.reshape(len(rows), -1, 3)
         lightness = lab[..., 0].clip(0.0, 100.0)
         # of a blue beyond Z = 0 scikit-image warns, and clips it as we do
         bluest = 200.0 * (1.0 - 1e-6) * (lightness + 16.0) / 116.0
         lab[..., 0], lab[..., 2] = lightness, np.minimum(lab[..., 2], bluest)
         rgb = _skimage().lab2rgb(lab).reshape(rows.shape) * self.top
-        return to_tensor(rgb, rows.dtype).to(rows.device)
+        return to_tensor(rgb.astype(dtype, copy=False))
 
 
 def _skimage() -> Any:

@@ -18,9 +18,12 @@ __all__ = [
     "check_every_feature_observed",
     "check_float32_range",
     "has_missing",
+    "is_narrow",
     "is_native",
     "is_sparse",
+    "largest_size",
     "observed_features",
+    "range_outside",
     "row_chunks",
     "row_generators",
     "rows_of",
@@ -30,6 +33,9 @@ __all__ = [
 #: Rows are read, encoded and decoded in chunks of about this many numbers, to stay in
 #: cache.
 CHUNK_NUMBERS = 2**20
+#: So much beyond the ends of a range is taken for rounding: a share of its width, or of
+#: one where it has no upper end.
+RANGE_ROUNDING = 1e-6
 
 
 def as_array(X: Any) -> Any:
@@ -75,6 +81,12 @@ def is_native(X: Any) -> bool:
     )
 
 
+def is_narrow(X: Any) -> bool:
+    """Tell whether X is of floating-point numbers that float32 holds."""
+    dtype = getattr(X, "dtype", None)
+    return isinstance(dtype, np.dtype) and dtype.kind == "f" and dtype.itemsize <= 4
+
+
 def canonical(X: Any) -> Any:
     """Return CSR with summed duplicates and sorted indices; the user's stays as is."""
     if is_sparse(X) and not X.has_canonical_format:
@@ -92,6 +104,27 @@ def value_range(X: Any) -> tuple[float, float]:
         low = float(np.fmin.reduce(X, axis=None))
         high = float(np.fmax.reduce(X, axis=None))
     return low, high
+
+
+def range_outside(X: Any, lowest: float, highest: float | None) -> str | None:
+    """Return the range of X as text, or None where it is in [lowest, highest].
+
+    What is beyond by no more than `RANGE_ROUNDING` is in the range too. The text has as
+    many digits as it takes to see the difference.
+    """
+    low, high = value_range(X)
+    top = np.inf if highest is None else highest
+    slack = RANGE_ROUNDING * (1.0 if highest is None else highest - lowest)
+    if low >= lowest - slack and high <= top + slack:
+        return None
+    return f"[{_told_apart(low, lowest)}, {_told_apart(high, top)}]"
+
+
+def _told_apart(value: float, bound: float) -> str:
+    digits = 6
+    while digits < 17 and value != bound and float(f"{value:.{digits}g}") == bound:
+        digits += 1
+    return f"{value:.{digits}g}"
 
 
 def has_missing(X: Any) -> bool:
@@ -136,6 +169,12 @@ def check_float32_range(X: Any) -> None:
         raise ValueError(
             "Input X contains infinity or a value too large for dtype('float32')."
         )
+
+
+def largest_size(X: Any) -> float:
+    """Return the largest absolute value in X, NaN left out."""
+    low, high = value_range(X)
+    return max(-low, high)
 
 
 def row_chunks(n_rows: int, width: int) -> Iterator[tuple[int, int]]:

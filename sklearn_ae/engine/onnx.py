@@ -12,7 +12,8 @@ import math
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,8 +63,10 @@ def to_onnx(
     -------
     onnx.ModelProto
         With one input, "X" or "codes", of shape (n_samples, n_features) or (n_samples,
-        n_components), and one output, "codes", "rows" or "probabilities"; all of them
-        float32, or float64 after a fit with ``dtype="float64"``. n_samples is free.
+        n_components), and one output, "codes", "rows" or "probabilities". n_samples is
+        free. All of them are float32, or float64 after a fit with ``dtype="float64"``.
+        "X" and "rows" are float64 too where a column of the fit was in float64 and far
+        from zero: a standard deviation there has less than 10000 numbers of float32.
         The operators are those of opset 20; `metadata_props` name the estimator, the
         method and the version of this package.
 
@@ -88,8 +91,7 @@ def to_onnx(
     -----
     Rows are dense, and `KSparseAutoencoder` gives dense codes, also with
     ``sparse_output``. X is not checked: NaN gives NaN, but where it is a missing value
-    (`DenoisingAutoencoder`). Rows come in float32, which rounds a column of large
-    numbers that differ by little; ``transform`` of float64 rows does not.
+    (`DenoisingAutoencoder`).
 
     In float64 gelu and softplus are written in operations that onnxruntime has in
     float64: gelu's integral by 24 nodes of Gauss and Legendre, to 1e-15.
@@ -160,16 +162,26 @@ class Function(nn.Module):
 
     def __init__(self, network: nn.Module, answer: Answer) -> None:
         super().__init__()
+        if answer.rows is not None and not answer.rows.needs_float64:
+            answer = answer._replace(rows=replace(answer.rows, rows_dtype="float32"))
         self.network, self.answer = network, answer
         self.dtype = next(network.parameters()).dtype
 
     def forward(self, rows: Tensor) -> Tensor:
-        with _InFloat64() if self.dtype == torch.float64 else nullcontext():
-            return self.answer.function(self.answer.units.to_network(rows))
+        with _written_in(rows.dtype):
+            x = self.answer.units.to_network(rows).to(self.dtype)
+        with _written_in(self.dtype):
+            given = self.answer.function(x)
+        if self.answer.rows is None:
+            return given
+        far = self.answer.rows.needs_float64
+        with _written_in(torch.float64 if far else self.dtype):
+            return self.answer.rows.to_data(given)
 
     def example(self) -> Tensor:
         """Return rows to trace with: two, since a single one is taken for all."""
-        return torch.zeros(2, self.answer.n_in, dtype=self.dtype, device="cpu")
+        dtype = torch.float64 if self.answer.units.needs_float64 else self.dtype
+        return torch.zeros(2, self.answer.n_in, dtype=dtype, device="cpu")
 
 
 def _written(function: Function) -> Any:
@@ -223,6 +235,10 @@ def _quiet() -> Iterator[None]:
 
 
 # -- in float64, without what onnxruntime has in float32 alone ---------------------
+
+
+def _written_in(dtype: torch.dtype) -> AbstractContextManager[Any]:
+    return _InFloat64() if dtype == torch.float64 else nullcontext()
 
 
 class _InFloat64(TorchFunctionMode):

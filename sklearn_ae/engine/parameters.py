@@ -186,8 +186,9 @@ class SharedParameters(TrainingParameters):
     device : str, default="auto"
         "cpu", "cuda", "cuda:0", "mps"; "auto" takes CUDA where there is one.
     dtype : {"float32", "float64", "bfloat16"}, default="float32"
-        Of the computation and the results. "bfloat16" trains in mixed precision, with
-        weights and results in float32.
+        Of the computation, and of codes. "bfloat16" trains in mixed precision, with
+        weights and codes in float32. Rows are given back in float64 where those of the
+        fit were in float64, or integers of 32 or more bits.
     """
 
     n_components: int = positional(2)

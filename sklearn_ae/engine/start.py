@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA, TruncatedSVD
 
-from sklearn_ae.engine.bridge import CACHE_BYTES, Units, moments
+from sklearn_ae.engine.bridge import CACHE_BYTES, Units, far_from_zero, moments
 from sklearn_ae.engine.inputs import has_missing, is_sparse
 from sklearn_ae.engine.threads import one_blas_thread
 
@@ -122,7 +122,7 @@ def linear_start(
         sigma = np.where(sigma > noise, sigma, np.inf)  # constant: nothing to see
         feature_scale = sigma / unit
     return LinearStart(
-        units=Units(mean, unit),
+        units=Units(mean, unit, is_far=far_from_zero(mean, second_moment)),
         spread=float(np.sqrt(total / n_features) / unit),
         encoder=components.T * (unit / s * code_scale),
         code_scale=code_scale,
@@ -163,6 +163,8 @@ def _principal(
             total = float(np.square(X.data, dtype=np.float64).sum()) / n_samples
             if rank < 1:
                 return components, variance, 1.0
+            unit = _held_unit(np.sqrt(total / n_features))
+            X = X if unit == 1.0 else X / unit
             fitted = TruncatedSVD(rank, random_state=seed).fit(X)
         else:
             rank = min(n_components, n_samples, n_features)
@@ -174,8 +176,22 @@ def _principal(
             if has_missing(rows):
                 rows[np.isnan(rows)] = 0.0  # what is missing, at its mean
             total = float(moments(rows)[1].sum())
+            unit = _held_unit(np.sqrt(total / n_features))
+            if unit != 1.0:
+                rows /= unit
             fitted = PCA(rank, random_state=seed).fit(rows)
     components[:rank] = fitted.components_
-    variance[:rank] = np.square(fitted.singular_values_, dtype=np.float64) / n_samples
+    values = fitted.singular_values_.astype(np.float64) * unit
+    variance[:rank] = np.square(values) / n_samples
     share_left = max(1.0 - float(variance.sum()) / total, 0.0) if total > 0 else 0.0
     return components, variance, share_left
+
+
+def _held_unit(size: float) -> float:
+    """Return what to divide numbers of that size by, so that float32 holds squares.
+
+    It is a power of two, by which nothing is rounded.
+    """
+    if 1e-15 < size < 1e15 or size == 0.0:
+        return 1.0
+    return float(np.exp2(np.round(np.log2(size))))

@@ -126,6 +126,7 @@ def train(
             module.begin_at(start)
         else:
             units = estimator._units_for(X, train_rows, config)
+        units = units.giving(X.dtype)
 
         def rows_of(subset: NDArray[np.intp] | None) -> Rows:
             known = labels if labels is None or subset is None else labels[subset]

@@ -107,7 +107,6 @@ class StackModule(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layer.module_ for layer in layers)
         weight = next(self.layers[0].parameters())
-        self.dtype = weight.dtype  # between layers, in mixed precision too
         self.units = [layer._units for layer in layers]
         for number, units in enumerate(self.units):
             shift = units.shift if number else None
@@ -120,6 +119,11 @@ class StackModule(nn.Module):
         self.noise = {name: weight.new_tensor(value) for name, value in numbers.items()}
         self.n_components = self.layers[-1].n_components
         self.width = max(layer.width for layer in self.layers)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What codes are in between layers, in mixed precision too."""
+        return next(self.layers[0].parameters()).dtype
 
     @property
     def n_products(self) -> int:

@@ -255,6 +255,9 @@ class StackedAutoencoderPretrainer(
     def _check_values(self, X: Any, loss: str) -> None:
         self._first_layer()._check_values(X, loss)
 
+    def _check_missing(self, X: Any, loss: str) -> None:
+        self._first_layer()._check_missing(X, loss)
+
     def _check_layers(
         self,
         layers: list[tuple[str, Any]],
@@ -462,6 +465,8 @@ class StackedAutoencoderPretrainer(
         Returns
         -------
         ndarray of shape (n_samples, n_features)
+            In float64 where the rows of the fit were, or integers of 32 or more bits;
+            else in the dtype of the computation.
 
         Raises
         ------

@@ -155,7 +155,7 @@ class Preconditioner(nn.Module):
         self._known = None
 
     def _properties(self) -> tuple[bool, bool, float]:
-        """Return whether there is any s, and any m, and the reach: numbers are quick."""
+        """Return whether there is any s, any m, and the reach: numbers are quick."""
         if self._known is None:
             scales, adds = bool((self.scale != 1.0).any()), bool(self.constant.any())
             self._known = scales, adds, float(self.reach)
@@ -208,7 +208,7 @@ class DataDense(Dense):
 
     @property
     def weight(self) -> Tensor:
-        kernel = self.kernel
+        kernel: Tensor = self.kernel
         kernel = kernel * self.each.scale[:, None] if self.each.scales else kernel
         return kernel.T if self.encodes else kernel
 

@@ -15,6 +15,10 @@ multinomial    −x log x̂                             softmax
 
 Log loss, Poisson and multinomial are computed from the pre-activation (the logit, the
 log-rate), so that no probability is rounded to zero before its logarithm is taken.
+
+Log loss is defined on [0, 1], Poisson and multinomial on [0, ∞). New rows may be beyond
+their domain. There −log p(x) is continued as −log p(x′) + `BEYOND` · Σ |x − x′|, with
+x′ the nearest row in it.
 """
 
 from __future__ import annotations
@@ -36,9 +40,16 @@ from sklearn_ae.parts.sparse import (
 )
 
 __all__ = [
+    "BEYOND",
     "RECONSTRUCTIONS",
     "Reconstruction",
 ]
+
+
+#: Nats for each unit that a value is beyond the domain of a likelihood. So much is
+#: −log 0 in torch's binary_cross_entropy. It is the same for all models, so that it
+#: changes no comparison of them.
+BEYOND = 100.0
 
 
 class Reconstruction:
@@ -69,6 +80,10 @@ class Reconstruction:
     #: Whether x̂ is a share of what a row sums to: a row is restored as a whole then,
     #: and so are missing values and parts of rows none of its matter.
     shares: ClassVar[bool] = False
+    #: Whether what the encoder sees of a row, `look`, is something else than the row.
+    looks: ClassVar[bool] = False
+    #: Whether rows and reconstructions have a scale that they can be measured in.
+    has_scale: ClassVar[bool] = False
 
     def __init__(self, output_activation: str = "auto") -> None:
         if output_activation == "auto":
@@ -83,11 +98,6 @@ class Reconstruction:
         self.output_activation = output_activation
         self.output: Callable[[Tensor], Tensor] = get_activation(output_activation)
 
-    #: Whether what the encoder sees of a row, `look`, is something else than the row.
-    looks: ClassVar[bool] = False
-    #: Whether rows and reconstructions have a scale that they can be measured in.
-    has_scale: ClassVar[bool] = False
-
     def look(self, x: Tensor) -> Tensor:
         """Return what the encoder is shown of rows (batch, n_features)."""
         return x
@@ -99,6 +109,36 @@ class Reconstruction:
         row that restores all rows best.
         """
         return inverse(self.output_activation, centre)
+
+    @classmethod
+    def continued(cls, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return rows within the domain of p, and what they are to be charged for it.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, n_features)
+            Rows in their units, dense or CSR; NaN stays as it is.
+
+        Returns
+        -------
+        inside : Tensor of shape (batch, n_features)
+            The rows, clipped.
+        beyond : Tensor of shape (batch, n_features) or None
+            In nats, `BEYOND` times how far each entry is beyond the domain; None where
+            none is.
+        """
+        is_sparse = x.layout == torch.sparse_csr
+        values = x.values() if is_sparse else x
+        if cls.lowest is None or values.numel() == 0:
+            return x, None
+        low, high = values.aminmax()
+        if low >= cls.lowest and (cls.highest is None or high <= cls.highest):
+            return x, None
+        inside = values.clamp(cls.lowest, cls.highest)
+        beyond = BEYOND * (values - inside).abs()
+        if is_sparse:
+            return with_values(x, inside), with_values(x, beyond)
+        return inside, beyond
 
     @property
     def exact_sparse(self) -> bool:

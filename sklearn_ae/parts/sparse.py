@@ -13,6 +13,7 @@ __all__ = [
     "column_sums",
     "dense",
     "full_precision",
+    "row_means",
     "row_sums",
     "sparse_multinomial_error",
     "sparse_product",
@@ -87,6 +88,11 @@ def squared_row_norms(x: Tensor) -> Tensor:
 def row_sums(x: Tensor) -> Tensor:
     """Return Σ_v x_iv for each row of a dense or CSR tensor, of shape (batch,)."""
     return _row_sums(x, x.values()) if x.layout == torch.sparse_csr else x.sum(-1)
+
+
+def row_means(x: Tensor) -> Tensor:
+    """Return the mean of each row of a dense or CSR tensor, NaN left out, (batch,)."""
+    return row_sums(x) / x.shape[1] if x.layout == torch.sparse_csr else x.nanmean(1)
 
 
 def column_sums(x: Tensor) -> Tensor:

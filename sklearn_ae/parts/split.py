@@ -45,7 +45,8 @@ class SplitEncoder(Encoder):
     def see(self, scale: Tensor, reach: float = math.inf) -> None:
         """See each feature in its own scale, and no farther than `reach`."""
         networks: Any = self.networks
-        for network, part in zip(networks, (self.part_0, self.part_1), strict=True):
+        parts: Any = (self.part_0, self.part_1)
+        for network, part in zip(networks, parts, strict=True):
             network.see(scale[part.to(scale.device)], reach)
 
     def weights(self) -> list[Tensor]:
