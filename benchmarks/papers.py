@@ -179,7 +179,7 @@ def contractive(quick: bool, seed: int) -> list[dict[str, Any]]:
         "DAE, Gaussian": DenoisingAutoencoder(
             noise="gaussian", noise_level=0.6, max_iter=many, **rest
         ),
-        "CAE": ContractiveAutoencoder(contraction=0.7, max_iter=many, **rest),
+        "CAE": ContractiveAutoencoder(contraction=0.003, max_iter=many, **rest),
     }
     rows = []
     for name, unfitted in models.items():

@@ -66,7 +66,7 @@ models = {
     "denoising (masking)": DenoisingAutoencoder(
         noise="masking", noise_level=0.5, alpha=0.1, **shared, **one_layer
     ),
-    "contractive": ContractiveAutoencoder(contraction=3.0, alpha=0.1, **shared),
+    "contractive": ContractiveAutoencoder(contraction=0.012, alpha=0.1, **shared),
 }
 
 # %%

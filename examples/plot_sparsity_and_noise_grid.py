@@ -44,14 +44,14 @@ shared = {
 grids = {
     SparseAutoencoder(**shared): {
         "sparsity": [0.05, 0.1, 0.2],
-        "sparsity_weight": [0.1, 0.5, 2.0],
+        "sparsity_weight": [0.01, 0.03, 0.1],
     },
     DenoisingAutoencoder(**shared): {
         "noise": ["gaussian", "masking", "salt_and_pepper"],
         "noise_level": [0.1, 0.3, 0.5],
     },
     KSparseAutoencoder(**shared): {"k": [2, 4, 8, 16, 32]},
-    ContractiveAutoencoder(**shared): {"contraction": [0.0, 0.3, 1.0, 3.0]},
+    ContractiveAutoencoder(**shared): {"contraction": [0.0, 0.001, 0.003, 0.01]},
 }
 
 # %%

@@ -42,7 +42,9 @@ def with_likelihood(kind, likelihood):
     stack = StackedAutoencoderPretrainer(estimators=[layer])
     return {
         StackedAutoencoderPretrainer: stack,
-        StackedAutoencoderClassifier: StackedAutoencoderClassifier(stack, max_iter=3),
+        StackedAutoencoderClassifier: StackedAutoencoderClassifier(
+            stack, max_iter=3, unlabeled=-1
+        ),
         AutoencoderOutlierDetector: AutoencoderOutlierDetector(layer),
     }[kind]
 

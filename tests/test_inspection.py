@@ -773,7 +773,7 @@ def test_weights_of_other_networks(wide):
 
 def test_inputs_of_one_layer_are_its_weights(wide):
     X = wide[1]
-    model = one_layer().fit(X)
+    model = one_layer(tied_weights=True).fit(X)  # others see no farther than they reach
     weights, scale = weights_of(model), model._units.scale
     display = FeatureDisplay.from_estimator(model, kind="inputs", units=[4, 1])
     expected = weights / np.linalg.norm(weights, axis=1, keepdims=True)

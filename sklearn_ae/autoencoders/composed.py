@@ -34,8 +34,8 @@ class ComposedAutoencoder(BaseAutoencoder):
         What is added to the objective for each code: `code_penalty_weight` times ‖z‖₁
         or ½‖z‖². "l2" keeps codes together, so that a density fitted to them draws
         better rows (together with `alpha`, against large weights of the decoder).
-    code_penalty_weight : float, default=1e-2
-        In nats.
+    code_penalty_weight : float, default=1e-4
+        In nats of features whose standard deviation is about ¼: see `standardize`.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class ComposedAutoencoder(BaseAutoencoder):
     """
 
     code_penalty: str | None = None
-    code_penalty_weight: float = 1e-2
+    code_penalty_weight: float = 1e-4
 
     _valid: ClassVar = {
         "code_penalty": [OneOf(*CODE_PENALTIES), Nothing()],

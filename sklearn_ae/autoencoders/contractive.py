@@ -33,7 +33,7 @@ class ContractiveAutoencoder(ComposedAutoencoder):
 
     Parameters
     ----------
-    contraction : float, default=0.1
+    contraction : float, default=0.01
         λ, in nats. It weighs a sum over units: what is much for many components may be
         little for few.
     jacobian : {"exact", "hutchinson"}, default="exact"
@@ -65,12 +65,12 @@ class ContractiveAutoencoder(ComposedAutoencoder):
     >>> X = load_digits().data
     >>> model = ContractiveAutoencoder(32, max_iter=30, random_state=0)
     >>> free = clone(model).set_params(contraction=0.0).fit(X)
-    >>> contracted = clone(model).set_params(contraction=10.0).fit(X)
+    >>> contracted = clone(model).set_params(contraction=0.03).fit(X)
     >>> bool(contracted.jacobian_norm(X).mean() < 0.7 * free.jacobian_norm(X).mean())
     True
     """
 
-    contraction: float = 0.1
+    contraction: float = 0.01
     jacobian: str = "exact"
     hidden_layer_sizes: tuple[int, ...] = ()
     code_activation: str = "sigmoid"

@@ -30,13 +30,13 @@ class ConvolutionalModule(AutoencoderModule):
     def restore(
         self, x: Tensor, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return codes, and what they decode to with the switches of their rows.
+        """Return codes before their activation, and what they decode to.
 
-        The latter, of shape (batch, n_features), is before the output's nonlinearity.
+        That is with the switches of their rows, and before the output's activation, of
+        shape (batch, n_features).
         """
-        z, switches = self.encoder.with_switches(self.look(x), generator)
-        z = self.code(z)
-        return z, self.decoder(z, generator, switches)
+        before, switches = self.encoder.with_switches(self.look(x), generator)
+        return before, self.decoder(self.code(before), generator, switches)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         return self.likelihood.restored(self.restore(x)[1], x)
@@ -45,9 +45,10 @@ class ConvolutionalModule(AutoencoderModule):
         self, batch: Batch, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         x = self.corrupted(batch.x, generator)
-        z, a = self.restore(x, generator)
+        before, a = self.restore(x, generator)
         reconstruction = self.likelihood.mean_nats(a, batch.target)
-        return {"reconstruction": reconstruction, **self.regularisers(x, z, generator)}
+        rest = self.regularisers(x, self.code(before), generator, before)
+        return {"reconstruction": reconstruction, **rest}
 
     def errors(
         self,
@@ -58,7 +59,7 @@ class ConvolutionalModule(AutoencoderModule):
     ) -> Tensor:
         if z is not None:  # of whose rows there are no switches
             return super().errors(batch, units, per_feature, z)
-        error = self.likelihood.error(self.restore(batch.x)[1], batch.target, units)
+        error = self.likelihood.lost(self.restore(batch.x)[1], batch.target, units)
         return error if per_feature else error.mean(1)
 
 

@@ -78,17 +78,18 @@ class DenoisingModule(AutoencoderModule):
         target = batch.target
         if weight is not None:
             noisy = noisy * weight  # what is missing stays so
-        if self.emphasises and generator is not None:
+        if self.emphasises and noisy is not target:
             if self.is_exact(target) and self.likelihood.shares:
                 target = self.emphasised(target, noisy)
             else:
-                emphasised = self.weight_of(dense(batch.x), dense(noisy))
+                emphasised = self.weight_of(dense(target), dense(noisy))
                 weight = emphasised if weight is None else weight * emphasised
-        z = super().encode(noisy, generator)
+        before = self.before_code(noisy, generator)
+        z = self.code(before)
         reconstruction = self.reconstruction(z, target, generator, weight)
         return {
             "reconstruction": reconstruction,
-            **self.regularisers(noisy, z, generator),
+            **self.regularisers(noisy, z, generator, before),
         }
 
     def weight_of(self, x: Tensor, noisy: Tensor) -> Tensor:
@@ -221,6 +222,13 @@ class DenoisingAutoencoder(ComposedAutoencoder):
     }
     _module_class = DenoisingModule
     _accept_nan: ClassVar[bool] = True
+
+    @property
+    def _has_linear_path(self) -> bool:
+        """Whether PCA is a start: what masking hides, it does not restore."""
+        if isinstance(self.noise, str):
+            return self.noise == "gaussian"
+        return isinstance(self.noise, GaussianNoise)
 
     def _check_params(self) -> None:
         super()._check_params()

@@ -39,6 +39,9 @@ __all__ = ["AutoencoderModule"]
 
 #: Output activations with one or two ends, which can be those of the data.
 BOUNDED = ("relu", "sigmoid", "tanh", "softplus", "gelu", "exp")
+#: Weights of penalties are meant for rows whose features have this standard deviation
+#: (root mean square), as those of images in [0, 1] have, of which the papers speak.
+TYPICAL_SPREAD = 0.25
 #: Rows are seen in units in which none that is trained on is farther out than this.
 FARTHEST = 8.0
 #: Of the mean spread. What varies less is damped the more where weights are shared
@@ -104,6 +107,8 @@ class AutoencoderModule(nn.Module):
         self.penalties, self.corruption, self.alpha = penalties, corruption, alpha
         # root mean square of the rows in the network's units, in which noise is given
         self.register_buffer("spread", torch.ones((), dtype=dtype))
+        # what nats beside those of the reconstruction are of: see `TYPICAL_SPREAD`
+        self.register_buffer("unit", torch.ones((), dtype=dtype))
         self.hyper = nn.Module()
         values = {"alpha": {"": alpha}}
         values |= {name: penalty.hyperparameters() for name, penalty in penalties}
@@ -205,6 +210,8 @@ class AutoencoderModule(nn.Module):
         badly for being small beside others; and the best constant row is what is
         restored to begin with. Neither changes what is minimised.
         """
+        if self.likelihood.has_scale and not rows.units.is_plain:
+            self.unit.copy_(self.spread / TYPICAL_SPREAD)
         if self.starts_at_pca:
             return
         given = Columns.of(rows)
@@ -234,7 +241,7 @@ class AutoencoderModule(nn.Module):
         if self.likelihood.looks:
             squares = spread.square() + columns.centre.square()
             size = squares.sum() if self.likelihood.shares else squares.mean()
-            scale, reach = ones / (float(size.sqrt()) or 1.0), FARTHEST
+            scale = ones / (float(size.sqrt()) or 1.0)
         elif scaled and isinstance(self.decoder, TiedDecoder):
             # in the units of the rows encoder and decoder are each other's transposed
             scale = spread * (spread / FAINT).clamp_max(1.0)
@@ -296,7 +303,13 @@ class AutoencoderModule(nn.Module):
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return codes (batch, n_components) of rows (batch, n_features)."""
-        return self.code(self.encoder(self.look(x), generator))
+        return self.code(self.before_code(x, generator))
+
+    def before_code(
+        self, x: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return what the code's activation is applied to, of the same shape."""
+        return self.encoder(self.look(x), generator)
 
     def decode(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return reconstructions (batch, n_features) of codes (batch, n_components)."""
@@ -322,9 +335,11 @@ class AutoencoderModule(nn.Module):
             Draws noise and dropout; None leaves both out.
         """
         x = self.corrupted(batch.x, generator)
-        z = self.encode(x, generator)
+        before = self.before_code(x, generator)
+        z = self.code(before)
         reconstruction = self.reconstruction(z, batch.target, generator)
-        return {"reconstruction": reconstruction, **self.regularisers(x, z, generator)}
+        rest = self.regularisers(x, z, generator, before)
+        return {"reconstruction": reconstruction, **rest}
 
     def corrupted(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         """Return the rows with noise on them, if there is any to draw."""
@@ -332,6 +347,12 @@ class AutoencoderModule(nn.Module):
             return x
         numbers = self._hyperparameters("corruption")
         return self.corruption.of(x, generator, self.spread, numbers)
+
+    def as_learned(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Return the batch with noise on what is encoded, as while training."""
+        if self.corruption is None:
+            return batch
+        return batch._replace(x=self.corrupted(batch.x, generator))
 
     def reconstruction(
         self,
@@ -368,16 +389,36 @@ class AutoencoderModule(nn.Module):
         return nats_per_error * self.exact_errors(z, target, generator)
 
     def regularisers(
-        self, x: Tensor, z: Tensor, generator: torch.Generator | None
+        self,
+        x: Tensor,
+        z: Tensor,
+        generator: torch.Generator | None,
+        before: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Return the penalties and the decay of the weights."""
+        """Return the penalties, and the decay of the network's weights.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, n_features)
+        z : Tensor of shape (batch, n_components)
+        generator : torch.Generator or None
+        before : Tensor of shape (batch, n_components) or None
+            What the code's activation gave z for.
+        """
         terms = {}
         for name, penalty in self.penalties:
-            encoder = Encoding(self.encode, self.layers, generator)
-            terms[name] = penalty.term(x, z, encoder, **self._hyperparameters(name))
+            encoder = Encoding(self.encode, self.layers, generator, before, self.unit)
+            term = penalty.term(x, z, encoder, **self._hyperparameters(name))
+            terms[name] = self.price * term
         if self.alpha:
             terms["weight_decay"] = weight_decay(self.weights(), self.hyper.alpha_)
         return terms
+
+    @property
+    def price(self) -> Tensor | float:
+        """How many of the network's nats one of the penalties' is, of shape ()."""
+        power = self.likelihood.scale_power
+        return 1.0 if power is None else self.unit**power
 
     def weights(self) -> list[Tensor]:
         """Return the weight matrices, without biases."""
@@ -421,5 +462,5 @@ class AutoencoderModule(nn.Module):
                 total = self.exact_errors(z, target)
                 return total.clamp_min(0.0) * (units**2 / target.shape[1])
             target = target.to_dense()
-        error = self.likelihood.error(self.decoder(z), target, units)
+        error = self.likelihood.lost(self.decoder(z), target, units)
         return error if per_feature else error.mean(1)

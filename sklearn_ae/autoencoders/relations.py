@@ -40,6 +40,9 @@ _FAINT = 1e-30
 _AROUND = 64
 #: The way between two rows at one place: a sparse graph has no way of length 0.
 _NO_WAY = np.finfo(np.float64).tiny
+#: Distances that agree to so many digits after the point, where the mean one is 1, are
+#: the same; they are looked for among so many more than twice the neighbours.
+TIE_DIGITS, MORE_TIES = 5, 5
 
 Graph = tuple[NDArray[np.float64], NDArray[np.intp]]
 
@@ -69,13 +72,22 @@ def in_memory(F: Any) -> Any:
 def nearest(F: Any, k: int, among: Any = None) -> Graph:
     """Return distances to and numbers of the `k` nearest, each (n_rows, k).
 
-    They are other rows of `F`, or rows of `among`.
+    They are other rows of `F`, or rows of `among`. Of rows that are as far but for
+    round-off the first count as the nearest: which they are does not depend on the
+    dtype that the rows come in.
     """
     F = in_memory(F)
-    index = NearestNeighbors(n_neighbors=k).fit(
-        F if among is None else in_memory(among)
+    source = F if among is None else in_memory(among)
+    n_others = source.shape[0] - (among is None)
+    index = NearestNeighbors(n_neighbors=min(2 * k + MORE_TIES, n_others)).fit(source)
+    distances, indices = index.kneighbors(None if among is None else F)
+    typical = float(distances[:, :k].mean()) or 1.0
+    order = np.lexsort((indices, np.round(distances / typical, TIE_DIGITS)), axis=1)
+    places = order[:, :k]
+    return (
+        np.take_along_axis(distances, places, axis=1),
+        np.take_along_axis(indices, places, axis=1),
     )
-    return index.kneighbors(None if among is None else F)
 
 
 def within(F: Any, radius: float) -> sp.csr_array:

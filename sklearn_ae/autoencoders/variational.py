@@ -177,6 +177,10 @@ class VariationalModule(AutoencoderModule):
             return x, x
         return batch.x, dense(batch.target)
 
+    def as_learned(self, batch: Batch, generator: torch.Generator) -> Batch:
+        x, target = self.rows(batch, generator)
+        return batch._replace(x=x, target=target)
+
     def loss(
         self, batch: Batch, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:

@@ -183,6 +183,11 @@ class Units:
     rows_dtype: str = "float32"
     is_far: bool = False
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the network is given rows as they are."""
+        return self.shift is None and self.scale == 1.0
+
     #: Whether errors in the network's units are those of X, up to `scale`.
     is_affine: ClassVar[bool] = True
 

@@ -22,7 +22,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
 from torch import Tensor
 
-from sklearn_ae.engine.bridge import Batch, Rows
+from sklearn_ae.engine.bridge import Batch, Rows, make_generator
 from sklearn_ae.engine.state import load_optimizer_state, optimizer_state
 
 __all__ = [
@@ -98,6 +98,35 @@ class BatchIterator:
             yield self.rows.batch(index)
 
 
+class HeldOutIterator(BatchIterator):
+    """Batches of held-out rows as the module learns them, the same in every pass.
+
+    Where it learns from noisy rows, these are noisy too, by one draw: of clean ones a
+    denoiser does best that does nothing.
+
+    Parameters
+    ----------
+    rows, batch_size
+        Of `BatchIterator`.
+    as_learned : callable
+        Returns a batch with noise from a generator.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        batch_size: int,
+        as_learned: Callable[[Batch, torch.Generator], Batch],
+    ) -> None:
+        super().__init__(rows, batch_size, None)
+        self.as_learned = as_learned
+
+    def __iter__(self) -> Iterator[Batch]:
+        generator = make_generator(0, self.rows.device)
+        for batch in super().__iter__():
+            yield self.as_learned(batch, generator)
+
+
 class AutoencoderNet(NeuralNet):
     """A skorch net whose module computes its own loss, as named terms.
 
@@ -107,7 +136,8 @@ class AutoencoderNet(NeuralNet):
         ``module.loss(batch, generator)`` returns a dict of scalar terms, whose sum is
         minimised; without a generator it draws no noise. Before each epoch
         ``module.begin_epoch(progress)`` is called, and ``module.settled`` tells whether
-        the objective stays what it is. Where ``module.watched`` is not "loss",
+        the objective stays what it is; ``module.as_learned(batch, generator)`` puts that
+        noise on held-out rows that there is while training. Where ``module.watched`` is not "loss",
         ``module.judge(batch)`` returns that, the less the better, of held-out rows.
     rows_valid : Rows or None
         Held-out rows, whose loss is recorded after each epoch.
@@ -148,8 +178,9 @@ class AutoencoderNet(NeuralNet):
         return X, self.rows_valid
 
     def get_iterator(self, dataset: Rows, training: bool = False) -> BatchIterator:
-        generator = self.shuffle_generator if training else None
-        return BatchIterator(dataset, self.batch_size, generator)
+        if not training:
+            return HeldOutIterator(dataset, self.batch_size, self.module_.as_learned)
+        return BatchIterator(dataset, self.batch_size, self.shuffle_generator)
 
     # -- the loop
 
@@ -293,7 +324,7 @@ class AutoencoderNet(NeuralNet):
         }
 
     def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
-        """Return the loss of held-out rows, without noise, and what is watched."""
+        """Return the loss of held-out rows, without dropout, and what is watched."""
         with torch.no_grad():
             loss, terms = self._loss(batch, None)
             watched = self.module_.watched

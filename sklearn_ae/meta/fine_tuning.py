@@ -133,13 +133,19 @@ class StackModule(nn.Module):
     def begin_epoch(self, progress: float) -> None:
         """Change nothing: the objective stays what it is."""
 
+    def as_learned(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Return the batch with noise on what is encoded, as while training."""
+        if self.corruption is None:
+            return batch
+        spread = self.layers[0].spread
+        x = self.corruption.of(batch.x, generator, spread, self.noise)
+        return batch._replace(x=x if batch.observed is None else x * batch.observed)
+
     def encode_batch(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
         """Return codes (batch, n_components), with noise if there is any to draw."""
-        x = batch.x
-        if self.corruption is not None and generator is not None:
-            x = self.corruption.of(x, generator, self.layers[0].spread, self.noise)
-            x = x if batch.observed is None else x * batch.observed
-        return self.encode(x, generator)
+        if generator is not None:
+            batch = self.as_learned(batch, generator)
+        return self.encode(batch.x, generator)
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return codes (batch, n_components) of rows in the first layer's units."""
@@ -232,6 +238,10 @@ class SoftmaxModule(nn.Module):
 
     def begin_epoch(self, progress: float) -> None:
         """Change nothing: the objective stays what it is."""
+
+    def as_learned(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Return the batch: what is asked for is the class of rows without noise."""
+        return batch
 
     def logits(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
         """Return W z + b, of shape (batch, n_classes)."""

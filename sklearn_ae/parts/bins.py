@@ -27,7 +27,7 @@ class Bins(nn.Module):
     centres: Tensor
     #: No nonlinearity of each number by itself.
     name, output_activation = "bins", "expectation"
-    looks, has_scale = False, True
+    looks, has_scale, scale_power = False, True, None
 
     def __init__(self, n_features: int, n_bins: int, dtype: torch.dtype) -> None:
         super().__init__()
@@ -79,3 +79,5 @@ class Bins(nn.Module):
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
         """Return (x − x̂)² of each entry, of shape (batch, n_features)."""
         return ((self.output(a) - target) * units).square()
+
+    lost = error

@@ -41,11 +41,17 @@ class Encoding(NamedTuple):
         Returns the chain of layers that ``encode`` is, or None where it is more.
     generator : torch.Generator or None
         What randomness is to be drawn from; None where there must be none.
+    before : Tensor of shape (batch, n_components) or None
+        What the code's activation was applied to, where that is known.
+    unit : Tensor of shape () or float
+        What rows are measured in, for penalties that depend on it.
     """
 
     encode: Callable[[Tensor], Tensor]
     layers: Callable[[], list[Layer] | None]
     generator: torch.Generator | None
+    before: Tensor | None = None
+    unit: Tensor | float = 1.0
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.encode(x)

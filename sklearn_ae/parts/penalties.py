@@ -167,11 +167,15 @@ class KLSparsity(Penalty):
     def term(  # type: ignore[override]
         x: Tensor, z: Tensor, encoder: Encoding, *, sparsity: Tensor, weight: Tensor
     ) -> Tensor:
-        tiny = torch.finfo(z.dtype).eps  # where a unit is saturated for all rows
-        mean = z.mean(0).clamp(tiny, 1.0 - tiny)
+        tiny = torch.finfo(z.dtype).tiny
+        active = z.mean(0).clamp_min(tiny)
+        # from what z is the sigmoid of: of a saturated unit 1 − z would be round-off
+        before = getattr(encoder, "before", None)
+        idle = 1.0 - z if before is None else torch.sigmoid(-before)
+        idle = idle.mean(0).clamp_min(tiny)
         # written out: torch.distributions takes a sixth of a small network's step
-        on = sparsity * (sparsity.log() - mean.log())
-        off = (1.0 - sparsity) * (torch.log1p(-sparsity) - torch.log1p(-mean))
+        on = sparsity * (sparsity.log() - active.log())
+        off = (1.0 - sparsity) * (torch.log1p(-sparsity) - idle.log())
         return weight * (on + off).sum()
 
 
@@ -214,4 +218,4 @@ class Contraction(Penalty):
             norms = estimated_norm(x, encoder.encode, encoder.generator)
         else:
             norms = squared_jacobian_norm(x, z, encoder)
-        return weight * norms.mean()
+        return weight * norms.mean() * encoder.unit**2

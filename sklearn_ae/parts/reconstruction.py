@@ -225,6 +225,13 @@ class Reconstruction:
         """
         raise NotImplementedError
 
+    def lost(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
+        """Return each entry's error as users are told it, of the same shape.
+
+        It may differ from `error` by what depends on the target alone.
+        """
+        return self.error(a, target, units)
+
 
 class SquaredError(Reconstruction):
     """½‖x − x̂‖² in nats; an entry's error is (x − x̂)²."""
@@ -296,6 +303,14 @@ class Poisson(Reconstruction):
 
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
         return F.poisson_nll_loss(a, target, log_input=True, reduction="none")
+
+    def lost(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
+        """Return x log(x / x̂) − x + x̂, half the deviance: 0 where x̂ is x.
+
+        Without the first terms, the larger a count the lower its error would be.
+        """
+        counts = target.clamp_min(0.0)  # zeros may come with round-off
+        return self.error(a, target) + torch.xlogy(counts, counts) - counts
 
     def log_likelihood(
         self, a: Tensor, target: Tensor, log_scale: Tensor | None = None
