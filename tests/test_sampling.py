@@ -249,7 +249,7 @@ def test_density_that_cannot_be_copied_is_refused_before_training(untrained):
 @densities
 def test_density_of_a_stream(density):
     """It stays as it was made, of rows that may be many more than those that follow."""
-    X = rows()
+    X = rows(120)
     for begin in (small(density=density).fit, small(density=density).partial_fit):
         model = begin(X)
         first = model.density_

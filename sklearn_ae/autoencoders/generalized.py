@@ -160,8 +160,9 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
     Notes
     -----
     Relations are those within the rows that one call of `fit` or `partial_fit` is
-    given. Rows that `early_stopping` holds out have no part in what others restore, but
-    are themselves judged by all rows that they are related to. `score` is
+    given, and the first rows of a stream while they are kept. Rows that
+    `early_stopping` holds out have no part in what others restore, but are themselves
+    judged by all rows that they are related to. `score` is
     minus the error of restoring a row itself, with any relation: relatives are restored
     in its place, and where they also repel, what sets a row apart is exaggerated (with
     "isomap" several times, the more the lower `self_weight`). It is the codes that are
@@ -302,9 +303,12 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
             else:
                 known = Labels.of(y, X, self, resume=resume)
                 classes, places = known.classes, known.places
-            labels[known.rows], unlabeled = places, known.unlabeled
             before = self._seen_classes if resume else None
-            seen = classes if before is None else before
+            if before is not None:  # what was a class before keeps its number
+                number = {label: i for i, label in enumerate(before.tolist())}
+                own = [number.setdefault(c, len(number)) for c in classes.tolist()]
+                classes, places = np.array([*number]), np.array(own, np.intp)[places]
+            labels[known.rows], unlabeled, seen = places, known.unlabeled, classes
         self._check_enough(X.shape[0], labels)
         return labels, {"_unlabeled": unlabeled, "_seen_classes": seen}, {}
 
@@ -313,7 +317,7 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
         if self.relation in ("isomap", "lle", "laplacian"):
             relations.check_enough(n_rows, self.n_neighbors)
         if self.relation == "mfa" and labels is not None:
-            sizes = np.bincount(labels[labels >= 0], minlength=1)
+            _, sizes = np.unique(labels[labels >= 0], return_counts=True)
             smallest, others = sizes.min(), sizes.sum() - sizes.max()
             of = "rows of the smallest class"
             relations.check_enough(smallest, self.n_neighbors, of)

@@ -219,7 +219,7 @@ class SplitBrainAutoencoder(ImageAutoencoder):
     -----
     With ``split="channels"`` predictions outside of what RGB can show are clipped.
     Errors and scores are of RGB, in the units of X; loss and `jacobian_norm` are of
-    Lab. In a stream the first call of `partial_fit` settles bins and the range of RGB.
+    Lab. In a stream the first 100 rows settle bins and the range of RGB.
 
     References
     ----------

@@ -18,6 +18,7 @@ from sklearn_ae.engine.bridge import Relations, Rows, Units
 from sklearn_ae.engine.codec import Codec
 from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.parameters import SharedParameters
+from sklearn_ae.engine.streams import Stream
 
 __all__ = ["BaseAutoencoder"]
 
@@ -86,6 +87,8 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         "code_activation",
         "output_activation",
     )
+    #: What is known of the rows of the fit, by which those of a stream are judged.
+    _seen: ClassVar[Stream | None] = None
 
     __repr__ = BaseEstimator.__repr__
 
@@ -189,8 +192,16 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Make one pass over the rows of X, from where training was left.
 
-        The first call makes the network (and fits PCA, for the linear path); the
-        learning rate stays at `learning_rate_init`. For data that comes in a stream.
+        For data that comes in a stream, in chunks of any size. The learning rate stays
+        at `learning_rate_init`. The first 100 rows (or as many as `n_components`, if
+        that is more) settle the units, the scale of each feature and the start at PCA.
+        While fewer have come, or all of them are equal, they are kept in the estimator,
+        and each call trains from the beginning on all of them. Once there are enough
+        they are dropped, and later calls go on from the weights.
+
+        A UserWarning says that most rows of X are unlike the rows that training began
+        with. Training begins again, at the present rows, once more rows of the stream
+        were unlike them than like them. It does not where it began with `fit`.
 
         Parameters
         ----------
@@ -218,7 +229,8 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
             X = self._validate(X, reset=not resume, like=None if resume else self)
             self._check_values(X, self.loss)
             self._check_size(X)
-            if resume:
+            young = context is None and self._seen is not None and self._seen.is_young
+            if resume and not young:
                 self._units.check_rows(X)
             fitted = training.train(
                 self, X, y, resume=resume, context=context, steps=steps

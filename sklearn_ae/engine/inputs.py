@@ -27,6 +27,7 @@ __all__ = [
     "row_chunks",
     "row_generators",
     "rows_of",
+    "some_rows",
     "value_range",
 ]
 
@@ -182,6 +183,14 @@ def row_chunks(n_rows: int, width: int) -> Iterator[tuple[int, int]]:
     size = min(max(CHUNK_NUMBERS // max(width, 1), 32), 8192)
     for start in range(0, n_rows, size):
         yield start, min(start + size, n_rows)
+
+
+def some_rows(n_rows: int, seed: int, most: int) -> NDArray[np.intp]:
+    """Return the numbers of at most so many rows, drawn from `seed`."""
+    if n_rows <= most:
+        return np.arange(n_rows)
+    rng = np.random.default_rng(seed)
+    return np.sort(rng.choice(n_rows, most, replace=False))
 
 
 def row_generators(X: Any, seed: int) -> list[np.random.Generator]:

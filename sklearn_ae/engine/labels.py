@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
 from dataclasses import dataclass, replace
 from numbers import Number
 from typing import Any, ClassVar
 
 import numpy as np
-import sklearn
 from numpy.typing import NDArray
 from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples
 
+from sklearn_ae.engine.notices import warn_user
 from sklearn_ae.engine.params import Instance, Interval, Nothing, Params
 
 __all__ = ["LabelParameters", "Labels", "Reading", "read"]
 
 #: What scikit-learn's semi-supervised estimators take for "no label".
 UNLABELLED = -1
-
-#: A warning about y points at the code that called these.
-_LIBRARIES = tuple(
-    os.path.join(os.path.dirname(file), "")
-    for file in (os.path.dirname(__file__), sklearn.__file__)
-)
 
 
 class LabelParameters(Params):
@@ -91,7 +82,7 @@ class Reading:
     def warn(self) -> None:
         """Tell the user how −1 was read, if there is a doubt."""
         if self.doubt:
-            warnings.warn(self.doubt, UserWarning, stacklevel=_level_of_user())
+            warn_user(self.doubt)
 
 
 def read(y: Any, unlabeled: int | str | None = "auto", seen: Any = None) -> Reading:
@@ -304,16 +295,6 @@ def _plain(y: NDArray[Any]) -> NDArray[Any]:
     if y.dtype.kind != "O" or any(isinstance(label, str) for label in y):
         return y
     return np.asarray(y.tolist())
-
-
-def _level_of_user() -> int:
-    """Return the `stacklevel` of the code that called us by way of the libraries."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_code.co_filename.startswith(_LIBRARIES):
-        if frame.f_back is None:
-            return 1
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 def _class_weights(

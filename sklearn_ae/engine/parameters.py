@@ -180,7 +180,7 @@ class SharedParameters(TrainingParameters):
         ``GaussianMixture(10)`` or ``KernelDensity()``, a copy of which is fitted to
         codes of up to 20000 training rows. None is the method's prior where it has one,
         elsewhere a Gaussian with the mean and covariance of the codes. `partial_fit`
-        leaves a density as `fit`, or its own first call, has made it.
+        leaves a density as `fit`, or the first rows of a stream, have made it.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit.
     device : str, default="auto"

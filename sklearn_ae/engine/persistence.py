@@ -1,9 +1,9 @@
 """What is kept of a fitted estimator, in memory, in a pickle and in a file.
 
-Numpy arrays, a plain configuration and a checksum; no tensor, no training data, and no
-optimizer unless training is to go on. A file is about the size of its parameters, loads
-where the device it was trained on is missing, and passes through pickle, joblib and
-skops.
+Numpy arrays, a plain configuration and a checksum; no tensor, no training data but the
+rows of a young stream, and no optimizer unless training is to go on. A file is about
+the size of its parameters, loads where the device it was trained on is missing, and
+passes through pickle, joblib and skops.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from sklearn_ae.engine import bridge, state, training
+from sklearn_ae.engine import bridge, state, streams, training
 from sklearn_ae.engine.params import Params
 
 __all__ = ["load", "pack", "restore", "save", "seal", "unpack", "unseal", "write"]
@@ -213,7 +213,7 @@ def load(path: str | os.PathLike[str], trusted: tuple[str, ...] = ()) -> Any:
 
 def _own_types() -> set[str]:
     """Return the full names of the classes that a file of ours may hold."""
-    kinds: list[type] = [bridge.Units, Params]
+    kinds: list[type] = [bridge.Units, streams.Reach, streams.Stream, Params]
     for kind in kinds:
         kinds.extend(kind.__subclasses__())
     ours = (kind for kind in kinds if kind.__module__.startswith("sklearn_ae."))

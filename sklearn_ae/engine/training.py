@@ -20,6 +20,7 @@ from sklearn_ae.engine.bridge import Batch, Rows, Units
 from sklearn_ae.engine.making import make_net
 from sklearn_ae.engine.net import AutoencoderNet, EpochHook
 from sklearn_ae.engine.start import linear_start
+from sklearn_ae.engine.streams import Stream
 from sklearn_ae.engine.threads import suited_threads
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
     "next_seed",
     "rounds",
     "run",
-    "some_rows",
     "split",
     "train",
     "try_out",
@@ -100,8 +100,7 @@ def train(
     dtype = compute_dtype(estimator.dtype)
     continued = streaming and resume
     seed, n_trainings = next_seed(estimator, resume)
-    seeds = np.random.SeedSequence((seed, n_trainings)).generate_state(3)
-    draw, *streams = map(int, seeds)
+    draw, *streams = seeds_of(seed, n_trainings)
     train_rows, valid_rows = split(estimator, X.shape[0], seed, streaming)
     _check_device(device, estimator.dtype, X)
     has_missing = estimator._accept_nan and inputs.has_missing(X)
@@ -115,8 +114,23 @@ def train(
         config = {**estimator._module_config(X.shape[1]), **of_classes}
         module = build_module(estimator._module_class, config, dtype, draw)
         if resume:
-            units = estimator._units
             _take_over(module, config, estimator)
+        begins, seen = not resume, estimator._seen
+        if begins:
+            of_stream = (config["loss"], module.n_components, draw)
+            by_fit = not (streaming and steps)
+            seen = Stream.begun(X, labels, *of_stream, by_fit=by_fit)
+        elif continued and seen is not None:
+            X, labels, begins, seen = seen.take(X, labels, draw)
+        elif seen is not None:
+            seen = seen.as_fitted()
+        if begins and resume:
+            continued = False
+            has_missing = estimator._accept_nan and inputs.has_missing(X)
+            draw = seeds_of(seed, 0)[0]  # the weights that it began with before
+            module = build_module(estimator._module_class, config, dtype, draw)
+        if not begins:
+            units = estimator._units
         elif config.get("linear_path"):
             # layers that are linear may have to leave PCA: what it leaves says nothing
             own = estimator._restores_rows and module.has_hidden_units
@@ -127,13 +141,15 @@ def train(
         else:
             units = estimator._units_for(X, train_rows, config)
         units = units.giving(X.dtype)
+        if resume:
+            units = units.giving(estimator._units.rows_dtype)
 
         def rows_of(subset: NDArray[np.intp] | None) -> Rows:
             known = labels if labels is None or subset is None else labels[subset]
             return Rows(X, units, dtype, device, subset, has_missing, known)
 
         rows = rows_of(train_rows)
-        if not resume:
+        if begins:
             module.begin_with(rows)
         net = make_net(
             estimator,
@@ -174,7 +190,7 @@ def train(
                 "_fitted_dtype": estimator.dtype,
             }
 
-        earlier = estimator._optimizer_state if resume else None
+        earlier = None if begins else estimator._optimizer_state
         if earlier and estimator._solver != solver:
             earlier = None
         hook = [
@@ -196,7 +212,7 @@ def train(
         drawn_from = estimator._density
     else:
         if estimator.density is not None and X.shape[0] > GAUSSIAN_ROWS:
-            some = X[some_rows(X.shape[0], draw, DENSITY_ROWS)]
+            some = X[inputs.some_rows(X.shape[0], draw, DENSITY_ROWS)]
             width = net.module_.width
             codes = bridge.apply(net.module_.encode, some, units, dtype, device, width)
         drawn_from = density.fitted(estimator.density, codes, draw)
@@ -213,6 +229,7 @@ def train(
         "_net": net,
         "history_": history(net, estimator.history_ if resume else {}),
         "_code_moments": moments,
+        "_seen": seen,
         "_density": drawn_from,
         "_solver": solver,
         "_standardize": bool(estimator.standardize),
@@ -265,6 +282,12 @@ def next_seed(estimator: Any, resume: bool) -> tuple[int, int]:
     if isinstance(estimator.random_state, np.random.RandomState):
         return int(estimator.random_state.randint(2**31)), 0
     return int(estimator.random_state), 0
+
+
+def seeds_of(seed: int, n_trainings: int) -> list[int]:
+    """Return what draws the weights, the order of rows, and the noise."""
+    seeds = np.random.SeedSequence((seed, n_trainings)).generate_state(3)
+    return list(map(int, seeds))
 
 
 def split(
@@ -406,14 +429,6 @@ def history(
     }
 
 
-def some_rows(n_rows: int, seed: int, most: int = GAUSSIAN_ROWS) -> NDArray[np.intp]:
-    """Return the numbers of at most so many rows, drawn from `seed`."""
-    if n_rows <= most:
-        return np.arange(n_rows)
-    rng = np.random.default_rng(seed)
-    return np.sort(rng.choice(n_rows, most, replace=False))
-
-
 def try_out(
     module: Any,
     X: Any,
@@ -433,7 +448,7 @@ def try_out(
         known is the one before the last step.
     """
     if X.shape[0] > GAUSSIAN_ROWS:
-        X = X[some_rows(X.shape[0], seed)]
+        X = X[inputs.some_rows(X.shape[0], seed, GAUSSIAN_ROWS)]
 
     def errors(x: torch.Tensor) -> torch.Tensor:
         return module.errors(Batch(x, x), 1.0, per_feature=False)

@@ -382,7 +382,7 @@ def _code_units(
     layers: Sequence[BaseAutoencoder], X: Any, labels: Labels, seed: int
 ) -> Units:
     """Return the units in which the codes of labelled rows have mean 0 and scale 1."""
-    places = training.some_rows(len(labels.rows), seed)
+    places = inputs.some_rows(len(labels.rows), seed, training.GAUSSIAN_ROWS)
     codes = X[labels.rows[places]]
     for layer in layers:
         codes = codes_of(layer, codes, held=True)
@@ -396,7 +396,7 @@ def _code_units(
 def _describe_anew(layers: Sequence[BaseAutoencoder], X: Any, seed: int) -> None:
     """Bring up to date what layers say of themselves, beside their weights."""
     n_rows = X.shape[0]
-    below, some = X, X[training.some_rows(n_rows, seed)]
+    below, some = X, X[inputs.some_rows(n_rows, seed, training.GAUSSIAN_ROWS)]
     for layer in layers:
 
         def over(function: Any, layer: Any = layer, below: Any = below) -> Any:

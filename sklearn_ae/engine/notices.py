@@ -1,0 +1,31 @@
+"""Warnings that point at the code of the user, who called us by way of libraries."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+import sklearn
+
+__all__ = ["warn_user"]
+
+_LIBRARIES = tuple(
+    os.path.join(os.path.dirname(file), "")
+    for file in (os.path.dirname(__file__), sklearn.__file__)
+)
+
+
+def warn_user(message: str) -> None:
+    """Give a UserWarning at the user's line."""
+    warnings.warn(message, UserWarning, stacklevel=_level_of_user())
+
+
+def _level_of_user() -> int:
+    """Return the `stacklevel` of that line for the caller."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_code.co_filename.startswith(_LIBRARIES):
+        if frame.f_back is None:
+            return 1
+        frame, level = frame.f_back, level + 1
+    return level

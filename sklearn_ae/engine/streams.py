@@ -1,0 +1,350 @@
+r"""Rows that come in a stream: when training begins anew, and when it goes on.
+
+Units, preconditioner and the start at PCA are those of the rows that training begins
+with. While these are few, they are kept, and training begins anew with each chunk; and
+it does once most rows have come from another place than those it began with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from sklearn_ae.engine.bridge import CACHE_BYTES, moments
+from sklearn_ae.engine.inputs import is_sparse, row_chunks, some_rows
+from sklearn_ae.engine.notices import warn_user
+from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
+
+__all__ = ["Chunk", "Reach", "Stream"]
+
+#: Rows that a stream begins with, at least; or as many as there are components.
+LEAST_ROWS = 100
+#: Standard deviations from the mean (root mean square over the features) beyond which
+#: a row is out of reach.
+REACH = 5.0
+#: No feature counts as farther away than this: one that hardly varied is one of many.
+FARTHEST = 3 * REACH
+#: A row of counts is out of reach whose total is so many times the usual, or as much
+#: less.
+COUNTS_REACH = 4.0
+#: Rows that a reach is learned from, and rows of a chunk that are judged, at most; of
+#: wide rows about so many numbers.
+SOME_ROWS, SOME_NUMBERS = 500, 2**22
+
+
+@dataclass(frozen=True)
+class Reach:
+    r"""How far from the rows that training began with others may be.
+
+    .. math:: r^2 = \max\Big(\frac{\sum_j (x_j - m_j)^2}{\sum_j s_j^2},\
+              \frac{1}{d} \sum_{j} \min\Big(\frac{(x_j - m_j)^2}{s_j^2}, c^2\Big)\Big)
+
+    with mean m and standard deviation s: the first is about what errors are made of,
+    the second about what networks see. The latter leaves constant features out, and
+    cuts off at c, so that a few that hardly varied do not decide. Of counts, r is how
+    many times more or less a row's total is than the median total, with one count added
+    to both. Where values have two bounds, or shares are learned, nothing is out of
+    reach.
+
+    Parameters
+    ----------
+    centre : ndarray of shape (n_features,) or None
+        m; None is zero, as for sparse rows and counts.
+    size : ndarray of shape (n_features,)
+        s², or the counts of a usual row.
+    of_counts : bool
+    usual : float
+        Median r of the rows that training began with: what is so many times nearer than
+        may be farther is as strange. Of counts 0.
+    """
+
+    centre: NDArray[np.float64] | None
+    size: NDArray[np.float64]
+    of_counts: bool = False
+    usual: float = 0.0
+
+    @classmethod
+    def of(cls, X: Any, loss: str, seed: int) -> Reach | None:
+        """Learn it from rows, or some of them; None where nothing is out of reach."""
+        kind, X = RECONSTRUCTIONS[loss], _some(X, seed)
+        if kind.has_scale:
+            reach = cls(*moments(X))
+            return replace(reach, usual=float(np.median(reach.distances(X))))
+        if loss != "poisson":
+            return None
+        if is_sparse(X):
+            size = np.asarray(X.mean(axis=0), np.float64).ravel()
+        else:
+            n_observed = np.maximum((~np.isnan(X)).sum(axis=0), 1)
+            size = np.nansum(X, axis=0, dtype=np.float64) / n_observed
+        reach = cls(None, size, of_counts=True)
+        return replace(reach, size=size * np.median(_ratio(*reach._totals(X))))
+
+    @property
+    def limit(self) -> float:
+        """The largest r within reach."""
+        return COUNTS_REACH if self.of_counts else REACH
+
+    def distances(self, X: Any) -> NDArray[np.float64]:
+        """Return r of each row, (n_rows,); missing values are left out."""
+        if self.of_counts:
+            total, usual = self._totals(X)
+            ratio = (total + 1.0) / (usual + 1.0)
+            return np.maximum(ratio, 1.0 / ratio)
+        if is_sparse(X) and self.centre is None:
+            return self._of_csr(X)
+        with np.errstate(over="ignore"):
+            parts = [self._of_dense(X[a:b]) for a, b in row_chunks(*X.shape)]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def beyond(self, X: Any, too_near: bool = True) -> tuple[NDArray[np.bool_], float]:
+        """Return which rows are out of reach, and the median r.
+
+        `too_near` says whether rows are too that are many times nearer than usual.
+        """
+        r = self.distances(X)
+        beyond = r > self.limit
+        if too_near:
+            beyond |= r < self.usual / self.limit
+        return beyond, float(np.median(r)) if len(r) else 0.0
+
+    def _varies(self) -> NDArray[np.bool_]:
+        """Return which features have more than round-off."""
+        offset = 0.0 if self.centre is None else np.abs(self.centre)
+        spread = np.sqrt(self.size)
+        return spread > 10 * np.finfo(np.float64).eps * (offset + spread)
+
+    def _of_dense(self, X: Any) -> NDArray[np.float64]:
+        X = (X.toarray() if is_sparse(X) else X).astype(np.float64)
+        observed, varies = ~np.isnan(X), self._varies()
+        X = X if self.centre is None else X - self.centre
+        squares = np.square(np.where(observed, X, 0.0))
+        together = _ratio(squares.sum(axis=1), observed @ self.size)
+        own = np.minimum(squares[:, varies] / self.size[varies], FARTHEST**2)
+        number = np.maximum(observed[:, varies].sum(axis=1), 1)
+        return np.sqrt(np.maximum(together, own.sum(axis=1) / number))
+
+    def _of_csr(self, X: Any) -> NDArray[np.float64]:
+        squares, varies = np.square(X.data, dtype=np.float64), self._varies()
+        size = np.where(varies, self.size, np.inf)[X.indices]
+        own = _row_sums(X, np.minimum(squares / size, FARTHEST**2))
+        whole = np.full(X.shape[0], self.size.sum())
+        together = _ratio(_row_sums(X, squares), whole)
+        return np.sqrt(np.maximum(together, own / max(varies.sum(), 1)))
+
+    def _totals(self, X: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return each row's total, and what is usual for what is observed of it."""
+        if is_sparse(X):
+            return _row_sums(X, X.data), np.full(X.shape[0], self.size.sum())
+        total = np.asarray(np.nansum(X, axis=1, dtype=np.float64))
+        return total, ~np.isnan(X) @ self.size
+
+
+def _some(X: Any, seed: int) -> Any:
+    """Return some of the rows of X."""
+    most = max(LEAST_ROWS, min(SOME_ROWS, SOME_NUMBERS // X.shape[1]))
+    return X[some_rows(X.shape[0], seed, most)]
+
+
+def _row_sums(X: Any, values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the sum over each row of values at the nonzeros of CSR."""
+    rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+    return np.bincount(rows, values, minlength=X.shape[0]).astype(np.float64)
+
+
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+    """Return part / whole, where 0 / 0 is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(part > 0.0, part / whole, 0.0)
+
+
+class Chunk(NamedTuple):
+    """What one call of `partial_fit` makes its pass over.
+
+    Attributes
+    ----------
+    X : ndarray or CSR array of shape (n_samples, n_features)
+    labels : ndarray of shape (n_samples,) or None
+    begins : bool
+        Whether training begins with these rows, or goes on.
+    stream : Stream
+        What is known after them.
+    """
+
+    X: Any
+    labels: NDArray[np.intp] | None
+    begins: bool
+    stream: Stream
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What is known of the rows that a network was trained on.
+
+    Attributes
+    ----------
+    loss : str
+    least : int
+        Rows that it takes to begin with, unless all are equal.
+    reach : Reach or None
+        Of the rows that training began with; None if no row is out of it.
+    by_fit : bool
+        Whether it began with `fit`: then it does not begin anew.
+    n_within, n_beyond : int
+        Rows that were within reach, and rows that were not.
+    rows : ndarray or CSR array of shape (n_kept, n_features) or None
+        While the stream is young, all rows so far; if all are equal, one of them.
+    labels : ndarray of shape (n_kept,) or None
+        The class of each, −1 for none.
+    """
+
+    loss: str
+    least: int
+    reach: Reach | None
+    by_fit: bool
+    n_within: int = 0
+    n_beyond: int = 0
+    rows: Any = None
+    labels: NDArray[np.intp] | None = None
+
+    @classmethod
+    def begun(
+        cls,
+        X: Any,
+        labels: NDArray[np.intp] | None,
+        loss: str,
+        n_components: int,
+        seed: int,
+        by_fit: bool,
+    ) -> Stream:
+        """Return what is known of the first rows."""
+        least = max(LEAST_ROWS, n_components)
+        stream = cls(loss, least, Reach.of(X, loss, seed), by_fit, X.shape[0])
+        if by_fit:
+            return stream
+        n_kept = X.shape[0] if varies(X) else 1
+        if n_kept >= least:
+            return stream
+        rows = X[:n_kept].copy() if is_sparse(X) else np.array(X[:n_kept])
+        of_rows = None if labels is None else labels[:n_kept].copy()
+        return replace(stream, rows=rows, labels=of_rows)
+
+    @property
+    def is_young(self) -> bool:
+        """Whether training begins anew with the next rows, and those that are kept."""
+        return self.rows is not None
+
+    def as_fitted(self) -> Stream:
+        """Return what is known when `fit` has gone on with the network."""
+        return replace(self, by_fit=True, rows=None, labels=None)
+
+    def take(self, X: Any, labels: NDArray[np.intp] | None, seed: int) -> Chunk:
+        """Return what to learn from after these rows came; warn if they are far off."""
+        if self.is_young:
+            return self._anew(*self._with_kept(X, labels, seed), seed)
+        if self.reach is None:
+            return Chunk(X, labels, False, self)
+        n_rows = X.shape[0]
+        beyond, distance = self.reach.beyond(_some(X, seed))
+        n_beyond = round(float(beyond.mean()) * n_rows)
+        after = replace(
+            self,
+            n_within=self.n_within + n_rows - n_beyond,
+            n_beyond=self.n_beyond + n_beyond,
+        )
+        if n_beyond <= n_rows / 2:
+            return Chunk(X, labels, False, after)
+        anew = not self.by_fit and after.n_beyond > after.n_within
+        anew = anew and (n_rows == 1 or varies(X))
+        warn_user(after._warning(n_beyond, n_rows, distance, anew))
+        return self._anew(X, labels, seed) if anew else Chunk(X, labels, False, after)
+
+    def _anew(self, X: Any, labels: NDArray[np.intp] | None, seed: int) -> Chunk:
+        after = Stream.begun(X, labels, self.loss, self.least, seed, by_fit=False)
+        return Chunk(X, labels, True, after)
+
+    def _with_kept(
+        self, X: Any, labels: NDArray[np.intp] | None, seed: int
+    ) -> tuple[Any, NDArray[np.intp] | None]:
+        """Return the rows that are kept, and those of X after them.
+
+        Once there are enough, those are left out that the later half cannot reach.
+        """
+        kept, of_kept, n_rows = self.rows, self.labels, X.shape[0]
+        size = (X.nnz if is_sparse(X) else X.size) * X.dtype.itemsize
+        if size > CACHE_BYTES:  # so many that the others are not worth a copy
+            return X, labels
+        n_later = (kept.shape[0] + n_rows) // 2
+        if kept.shape[0] + n_rows >= self.least:
+            later = X if n_later <= n_rows else _stacked(kept, X)
+            later = later[later.shape[0] - n_later :]
+            reach = Reach.of(later, self.loss, seed) if varies(later) else None
+            if reach is not None:
+                near = ~reach.beyond(kept, too_near=False)[0]
+                kept, of_kept = kept[near], None if of_kept is None else of_kept[near]
+        if labels is not None or of_kept is not None:
+            none = np.full(kept.shape[0] + n_rows, -1)
+            of_kept = none[: kept.shape[0]] if of_kept is None else of_kept
+            labels = none[:n_rows] if labels is None else labels
+            labels = np.concatenate([of_kept, labels])
+        return _stacked(kept, X), labels
+
+    def _warning(self, n_beyond: int, n_rows: int, distance: float, anew: bool) -> str:
+        """Return what to say of a chunk most of which is out of reach."""
+        far = f"they are about {distance:.3g} standard deviations from their mean"
+        if self.reach is not None and not self.reach.of_counts:
+            far += f", where {self.reach.usual:.3g} was usual"
+        else:
+            far = f"they differ in their totals by a factor of about {distance:.3g}"
+        text = (
+            f"{n_beyond} of the {n_rows} rows of X are unlike the rows that training "
+            f"began with: {far}. "
+        )
+        seen = f"{self.n_beyond} rows of the stream were unlike them, {self.n_within} "
+        if anew:
+            return text + (
+                f"So far {seen}were not: training begins anew with the rows of this "
+                "call, and forgets the earlier ones."
+            )
+        text += "Little can be learned from such rows. "
+        if self.by_fit:
+            return text + "Call fit with rows of both kinds."
+        return text + (
+            "Shuffle the stream, so that the first rows are like the others. So far "
+            f"{seen}were not; once they are more, training begins anew."
+        )
+
+
+def _stacked(first: Any, second: Any) -> Any:
+    """Return all rows of two arrays; dense, where one of them is."""
+    if is_sparse(first) and is_sparse(second):
+        return sp.vstack([first, second], format="csr")
+    both = [X.toarray() if is_sparse(X) else X for X in (first, second)]
+    return np.concatenate(both)
+
+
+def varies(X: Any) -> bool:
+    """Tell whether any feature has two values among the rows, beyond round-off."""
+    if is_sparse(X):
+        low, high = (
+            np.asarray(getattr(X, end)(axis=0).todense(), np.float64).ravel()
+            for end in ("min", "max")
+        )
+        return bool(_apart(low, high).any())
+    low, high = (np.full(X.shape[1], sign * np.inf) for sign in (1, -1))
+    for start, stop in row_chunks(*X.shape):
+        rows = X[start:stop]
+        low = np.fmin(low, np.fmin.reduce(rows, axis=0))
+        high = np.fmax(high, np.fmax.reduce(rows, axis=0))
+        if _apart(low, high).any():
+            return True
+    return False
+
+
+def _apart(low: NDArray[Any], high: NDArray[Any]) -> NDArray[np.bool_]:
+    noise = 10 * np.finfo(np.float64).eps * np.maximum(np.abs(low), np.abs(high))
+    return high - low > noise
