@@ -136,8 +136,8 @@ class AutoencoderNet(NeuralNet):
         ``module.loss(batch, generator)`` returns a dict of scalar terms, whose sum is
         minimised; without a generator it draws no noise. Before each epoch
         ``module.begin_epoch(progress)`` is called, and ``module.settled`` tells whether
-        the objective stays what it is; ``module.as_learned(batch, generator)`` puts that
-        noise on held-out rows that there is while training. Where ``module.watched`` is not "loss",
+        the objective stays what it is. ``module.as_learned(batch, generator)`` puts the
+        noise of training on held-out rows. Where ``module.watched`` is not "loss",
         ``module.judge(batch)`` returns that, the less the better, of held-out rows.
     rows_valid : Rows or None
         Held-out rows, whose loss is recorded after each epoch.
