@@ -236,7 +236,7 @@ def test_other_likelihoods_learn(loss):
         return {
             "absolute_error": lambda: np.abs(X - restored),
             "log_loss": lambda: -xlogy(X, restored) - xlog1py(1 - X, -restored),
-            "poisson": lambda: restored - xlogy(X, restored),
+            "poisson": lambda: restored - xlogy(X, restored) + xlogy(X, X) - X,
         }[loss]()
 
     constant = np.median(X, axis=0) if loss == "absolute_error" else X.mean(axis=0)
