@@ -33,7 +33,7 @@ class ContractiveAutoencoder(ComposedAutoencoder):
 
     Parameters
     ----------
-    contraction : float, default=0.01
+    contraction : float, default=0.02
         λ, in nats. It weighs a sum over units: what is much for many components may be
         little for few.
     jacobian : {"exact", "hutchinson"}, default="exact"
@@ -70,7 +70,7 @@ class ContractiveAutoencoder(ComposedAutoencoder):
     True
     """
 
-    contraction: float = 0.01
+    contraction: float = 0.02
     jacobian: str = "exact"
     hidden_layer_sizes: tuple[int, ...] = ()
     code_activation: str = "sigmoid"

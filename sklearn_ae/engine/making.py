@@ -17,8 +17,9 @@ from sklearn_ae.engine.net import AutoencoderNet, BestWeights
 __all__ = ["make_net"]
 
 #: Where training starts at an optimum, gradients are round-off, of which "adam" would
-#: make whole steps: what is below this counts for the less.
-ROUND_OFF = 3e-5
+#: make whole steps: what is below this counts for the less. Layers that are linear are
+#: at the optimum with all that they have.
+ROUND_OFF, ROUND_OFF_AT_PCA = 3e-5, 1e-3
 #: How many times faster a module's ``fast`` parameters learn, by "adam".
 FAST = 10.0
 
@@ -60,10 +61,11 @@ def make_net(
             "optimizer__line_search_fn": "strong_wolfe",
         },
     }[estimator.solver]
-    if linear_path and estimator.solver == "adam":
-        optimizer["optimizer__eps"] = ROUND_OFF
     # layers that are linear are PCA's own maps, which have to be nudged at most
     nudged = linear_path and not module.leaves_pca
+    if linear_path and estimator.solver == "adam":
+        at_pca = nudged and not estimator.hidden_layer_sizes
+        optimizer["optimizer__eps"] = ROUND_OFF_AT_PCA if at_pca else ROUND_OFF
     rate = _resolve_learning_rate(estimator, n_features, linear_path, one_cycle)
     if not full_batch:
         decay = _resolve_weight_decay(estimator, n_seen, n_features, linear_path)

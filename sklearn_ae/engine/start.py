@@ -9,6 +9,7 @@ nat per feature on any data, and learning rate and penalties mean the same every
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,7 @@ def linear_start(
     subset: NDArray[np.intp] | None = None,
     clean: bool = True,
     own: bool = True,
+    noise: Callable[[float], float] | None = None,
 ) -> LinearStart:
     """Fit PCA (or TruncatedSVD) to the rows of X.
 
@@ -92,15 +94,23 @@ def linear_start(
     own : bool, default=True
         Whether rows are to be restored at all, or others in their place: then what PCA
         leaves is no measure of what there is to learn.
+    noise : callable, default=None
+        Returns the variance of the noise on each feature that is shown, given the root
+        mean square of the features. Training then starts at the best linear denoiser:
+        of a component of variance s² the share s² / (s² + noise) is restored.
     """
     mean, second_moment = moments(X, subset)
     components, code_variance, share_left = _principal(
         X, mean, n_components, seed, subset
     )
     total = float(second_moment.sum()) or 1.0
-    left = share_left * total
-    exact = share_left <= 1e-10
     n_features = X.shape[1]
+    shown = 0.0 if noise is None else noise(np.sqrt(total / n_features))
+    restored = code_variance  # of each component, how much
+    if shown > 0.0:
+        restored = np.square(code_variance) / (code_variance + shown)
+    left = share_left * total + float((code_variance - restored).sum())
+    exact = share_left <= 1e-10 and shown == 0.0
     unit = np.sqrt((total if exact or not own else left) / n_features)
     s = np.sqrt(code_variance)
     there = s > 1e-6 * np.sqrt(total)
@@ -108,8 +118,11 @@ def linear_start(
     if mean is None and there.any():  # what is not there counts least
         code_scale = np.where(there, s, s[there].min())
         code_scale /= np.sqrt(np.square(s[there]).mean())
-    s = np.where(there, s, np.sqrt(total))
-    explained = code_variance @ np.square(components)
+    largest = np.sqrt(total)
+    seen = np.where(there, np.sqrt(code_variance + shown), largest)
+    per_variance = seen / np.where(there, code_variance, 1.0)
+    said = np.where(there, restored * per_variance, largest)
+    explained = restored @ np.square(components)
     # of what is explained to the last digit, a little
     least = np.maximum(1e-6 * second_moment, 1e-12 * total / n_features)
     residual = np.sqrt(np.maximum(second_moment - explained, least)) / unit
@@ -118,19 +131,21 @@ def linear_start(
     feature_scale = None
     if mean is not None:
         sigma = np.sqrt(second_moment)
-        noise = 10 * np.finfo(np.float64).eps * (np.abs(mean) + sigma)
-        sigma = np.where(sigma > noise, sigma, np.inf)  # constant: nothing to see
+        least = 10 * np.finfo(np.float64).eps * (np.abs(mean) + sigma)
+        varies = sigma > least
+        # constant: nothing to see
+        sigma = np.where(varies, np.sqrt(second_moment + shown), np.inf)
         feature_scale = sigma / unit
     return LinearStart(
         units=Units(mean, unit, is_far=far_from_zero(mean, second_moment)),
         spread=float(np.sqrt(total / n_features) / unit),
-        encoder=components.T * (unit / s * code_scale),
+        encoder=components.T * (unit / seen * code_scale),
         code_scale=code_scale,
-        decoder=components.T * (s / unit),
+        decoder=components.T * (said / unit),
         feature_scale=feature_scale,
         residual=residual,
         code_trust=code_scale
-        * (np.minimum(1.0, unit / s) if own else np.ones(n_components))
+        * (np.minimum(1.0, unit / seen) if own else np.ones(n_components))
         * (not (exact and clean)),
         trust=correction * float(not (exact and clean)),
     )

@@ -135,7 +135,10 @@ def train(
             # layers that are linear may have to leave PCA: what it leaves says nothing
             own = estimator._restores_rows and module.has_hidden_units
             clean = own and config.get("corruption") is None
-            start = linear_start(X, module.n_components, draw, train_rows, clean, own)
+            corruption = config.get("corruption")
+            noise = None if corruption is None else corruption.variance
+            k = module.n_components
+            start = linear_start(X, k, draw, train_rows, clean, own, noise)
             units = start.units
             module.begin_at(start)
         else:
