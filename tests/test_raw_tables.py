@@ -89,6 +89,7 @@ PAIRS += [
     ("diabetes", "KSparseAutoencoder"),
     ("digits", "Autoencoder-linear"),
     ("digits", "ContractiveAutoencoder"),
+    ("digits", "ConvolutionalAutoencoder"),
     ("digits", "EmbeddingAutoencoder"),
 ]
 raw = pytest.mark.parametrize(("table", "name"), PAIRS)

@@ -273,7 +273,7 @@ class AutoencoderModule(nn.Module):
         """Let the decoder restore each feature in its own scale, from a constant on."""
         if isinstance(self.decoder, ConvolutionalDecoder):
             typical = float(gain.square().mean().sqrt()) * FAINT or 1.0
-            gain = (gain / typical).square().clamp_max(1.0)
+            gain = (gain / typical).pow(3).clamp_max(1.0)
         self.decoder.speak(gain, constant)
 
     def _match_range(self, columns: Columns) -> None:
