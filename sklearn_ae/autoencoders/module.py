@@ -50,6 +50,16 @@ FARTHEST = 8.0
 FAINT = 0.3
 
 
+def _shared_scale(spread: Tensor) -> Tensor:
+    """Return in what scale features are seen AND restored, by tied weights.
+
+    In the units of the rows encoder and decoder are each other's transposed: what
+    varies less is only learned more slowly.
+    """
+    scale = spread * (spread / FAINT).clamp_max(1.0)
+    return scale / (float(scale.max()) or 1.0)
+
+
 class AutoencoderModule(nn.Module):
     r"""z = φ(f(x)), x̂ = ψ(g(z)), and the objective between them.
 
@@ -191,17 +201,27 @@ class AutoencoderModule(nn.Module):
             if tied or self.alpha:  # then both maps are as large as each other
                 length = encoder.norm(dim=0)
                 axes = encoder / torch.where(length > 0.0, length, 1.0)
+                if tied:
+                    if self.leaves_pca and scale is not None:
+                        step = _shared_scale(scale.nan_to_num(posinf=0.0) / self.spread)
+                    else:  # by no more than what PCA leaves of each feature
+                        step = residual / (float(decoder.norm(dim=0).max()) or 1.0)
+                    self.encoder.see(step)
+                    axes = torch.where(step > 0.0, 1.0 / step, 0.0)[:, None] * axes
                 facing.kernel.copy_(axes)
                 if not tied:
                     self.decoder.facing.kernel.copy_(axes)
                 return
-            if scale is not None:
-                self.encoder.see(1.0 / scale)
-                encoder = torch.where(scale.isinf()[:, None], 0.0, encoder)
-                encoder = encoder * torch.where(scale.isinf(), 1.0, scale)[:, None]
-            facing.kernel.copy_(encoder)
-            self.decoder.speak(residual, zero)
-            self.decoder.facing.kernel.copy_(decoder / residual[:, None])
+            if scale is None:  # of rows that are not centred, about zero
+                scale = (decoder.square().sum(1) + residual.square()).sqrt()
+            self.encoder.see(1.0 / scale)
+            varies = scale.isfinite()
+            facing.kernel.copy_(encoder * torch.where(varies, scale, 0.0)[:, None])
+            gain = residual
+            if self.leaves_pca:
+                gain = torch.where(varies, scale, residual)
+            self.decoder.speak(gain, zero)
+            self.decoder.facing.kernel.copy_(decoder / gain[:, None] / code_scale)
 
     def begin_with(self, rows: Rows) -> None:
         """Take from the rows what has to be known of them before the first step.
@@ -243,9 +263,7 @@ class AutoencoderModule(nn.Module):
             size = squares.sum() if self.likelihood.shares else squares.mean()
             scale = ones / (float(size.sqrt()) or 1.0)
         elif scaled and isinstance(self.decoder, TiedDecoder):
-            # in the units of the rows encoder and decoder are each other's transposed
-            scale = spread * (spread / FAINT).clamp_max(1.0)
-            scale = scale / (float(scale.max()) or 1.0)
+            scale = _shared_scale(spread)
         elif scaled and not isinstance(self.encoder, ConvolutionalEncoder):
             if self.corruption is not None:
                 noise = self.corruption.variance(float(self.spread))
@@ -262,7 +280,7 @@ class AutoencoderModule(nn.Module):
         """Let the decoder restore each feature in its own scale, from a constant on."""
         if isinstance(self.decoder, ConvolutionalDecoder):
             typical = float(gain.square().mean().sqrt()) * FAINT or 1.0
-            gain = (gain / typical).square().clamp_max(1.0)
+            gain = (gain / typical).pow(3).clamp_max(1.0)
         self.decoder.speak(gain, constant)
 
     def _match_range(self, columns: Columns) -> None:

@@ -24,11 +24,12 @@ def code_moments(n_rows: int, codes: NDArray[Any], full: bool) -> Moments:
     codes = codes.astype(np.float64)
     centred = codes - codes.mean(axis=0)
     variance = np.square(centred).mean(axis=0)
-    ridge = 1e-6 * (float(variance.max()) or 1.0)
+    # a little of its own for each, since one code may vary by far less than another
+    ridge = 1e-6 * variance + 1e-12 * (float(variance.max()) or 1.0)
     if not full:
         return n_rows, codes.mean(axis=0), variance + ridge
     covariance = centred.T @ centred / len(codes)
-    return n_rows, codes.mean(axis=0), covariance + ridge * np.eye(codes.shape[1])
+    return n_rows, codes.mean(axis=0), covariance + np.diag(ridge)
 
 
 def merged_moments(first: Moments, second: Moments) -> Moments:

@@ -75,7 +75,7 @@ def inverse(name: str, h: Tensor) -> Tensor:
     if name == "exp":
         return h.clamp_min(NEAREST * float(h.abs().mean()) or 1.0).log()
     if name == "softmax":
-        return (h + (0.01 * float(h.abs().mean()) or 1.0)).log()
+        return (h.clamp_min(0.0) + (0.01 * float(h.abs().mean()) or 1.0)).log()
     if name == "softplus":
         h = h.clamp_min(NEAREST)
         return h + torch.log(-torch.expm1(-h))
