@@ -1,4 +1,4 @@
-"""What networks know of the rows before training, and what weights of penalties mean."""
+"""What networks know of the rows before training; what weights of penalties mean."""
 
 import numpy as np
 import pytest
@@ -115,7 +115,7 @@ def test_tied_weights_are_tied_in_the_units_of_the_rows():
     encoder = model.module_.encoder.weights()[0]
     decoder, _ = model.module_.decoder.readout()
     torch.testing.assert_close(decoder, encoder.T)
-    assert not model.module_.encoder.facing.each.scale.unique().numel() == 1
+    assert model.module_.encoder.facing.each.scale.unique().numel() > 1
 
 
 # -- where training starts ------------------------------------------------------------
@@ -172,7 +172,7 @@ def test_linear_gaussian_denoiser_starts_at_its_closed_form():
     np.testing.assert_allclose(decoder @ encoder, best, atol=1e-5)
 
 
-# -- held-out rows ----------------------------------------------------------------------
+# -- held-out rows ----------------------------------------------------------------
 
 
 def test_held_out_rows_of_a_denoiser_are_noisy(digits):
@@ -187,7 +187,7 @@ def test_held_out_rows_of_a_denoiser_are_noisy(digits):
     assert again.validation_loss_curve_ == model.validation_loss_curve_
 
 
-# -- penalties ----------------------------------------------------------------------------
+# -- penalties --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scale", [1 / 16, 1.0, 1000.0, "standardised"])

@@ -70,7 +70,9 @@ def make_net(
     if not full_batch:
         decay = _resolve_weight_decay(estimator, n_seen, n_features, linear_path)
         optimizer["optimizer__weight_decay"] = 0.0
-        groups, fast = [("*.kernel", {"weight_decay": decay})], module.fast
+        # one group where one is enough: each costs as much as a small network's loss
+        groups = [("*.kernel", {"weight_decay": decay})] if decay else []
+        fast = module.fast
         if estimator.solver == "adam":
             groups += [(name, {"lr": FAST * rate}) for name in fast]
         optimizer["optimizer__param_groups"] = groups

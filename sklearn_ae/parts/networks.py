@@ -117,8 +117,9 @@ class Dense(nn.Module):
         """Return W (n_out, n_in) and b (n_out,), where the layer is x Wᵀ + b."""
         return self.weight, self.bias
 
-    def forward(self, x: Tensor) -> Tensor:
-        return linear(x, *self.affine())
+    def forward(self, x: Tensor, clip: bool = True) -> Tensor:
+        """Return x Wᵀ + b; what faces the data may clip it."""
+        return linear(x, self.weight, self.bias)
 
 
 class Preconditioner(nn.Module):
@@ -166,7 +167,7 @@ class Preconditioner(nn.Module):
         """Whether there is any s."""
         return self._properties()[0]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, clip: bool = True) -> Tensor:
         """Return m + s ∘ x of (batch, n_features), clipped to the reach."""
         scales, adds, reach = self._properties()
         if scales and adds:
@@ -175,7 +176,8 @@ class Preconditioner(nn.Module):
             x = x.to(self.scale.dtype) * self.scale
         elif adds:
             x = x.to(self.scale.dtype) + self.constant
-        return x if math.isinf(reach) else x.clamp(-reach, reach)
+        # rows that are trained on are within reach: a pass over them is saved
+        return x.clamp(-reach, reach) if clip and not math.isinf(reach) else x
 
 
 def _forget(module: Preconditioner, keys: object) -> None:
@@ -217,12 +219,12 @@ class DataDense(Dense):
             return self.weight, self.bias
         return self.weight, self.each(self.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, clip: bool = True) -> Tensor:
         if not self.encodes:
-            return self.each(F.linear(x, self.kernel, self.bias))
+            return self.each(F.linear(x, self.kernel, self.bias), False)
         if x.layout == torch.sparse_csr:
             return linear(x, self.weight, self.bias)
-        return F.linear(self.each(x), self.kernel.T, self.bias)
+        return F.linear(self.each(x, clip), self.kernel.T, self.bias)
 
 
 class Encoder(nn.Module):
@@ -297,7 +299,7 @@ class MLPEncoder(Encoder):
 
     def features(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         for layer in self._dense()[:-1]:
-            x = self.activation(layer(x))
+            x = self.activation(layer(x, generator is None))
             if self.p_dropout:
                 x = dropout(x, self.p_dropout, generator)
         return x
@@ -306,7 +308,7 @@ class MLPEncoder(Encoder):
         return self._dense()[-1].affine()
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        h: Tensor = self._dense()[-1](self.features(x, generator))
+        h: Tensor = self._dense()[-1](self.features(x, generator), generator is None)
         return h
 
     @property
@@ -330,7 +332,7 @@ class MLPEncoder(Encoder):
         return [*layers, (*last.affine(), "identity")]
 
     def _dense(self) -> list[Dense]:
-        return list(self.layers)  # type: ignore[arg-type]
+        return list(self.layers._modules.values())  # type: ignore[arg-type]
 
 
 class MLPDecoder(MLPEncoder):
