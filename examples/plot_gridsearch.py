@@ -31,7 +31,7 @@ search = GridSearchCV(
     {
         "n_components": [4, 8, 16],
         "corruption__noise_level": [0.0, 0.2, 0.5],
-        "penalties__l2__weight": [0.0, 1.0],
+        "penalties__l2__weight": [0.0, 0.01],
     },
     cv=2,
     n_jobs=2,

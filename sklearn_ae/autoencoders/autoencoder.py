@@ -27,8 +27,8 @@ class Autoencoder(ImageAutoencoder):
               + \frac{\alpha}{2} \sum \|W\|^2,\qquad z = f(\tilde x)
 
     in nats per sample: summed over features, averaged over rows. With squared error
-    and a hidden layer, code and reconstruction are PCA's plus a network's correction
-    (the linear path), and training starts at PCA's solution.
+    training starts at PCA's solution. With a hidden layer, code and reconstruction are
+    PCA's plus a network's correction (the linear path).
 
     Parameters
     ----------

@@ -31,11 +31,12 @@ class ComposedAutoencoder(BaseAutoencoder):
     Parameters
     ----------
     code_penalty : {"l1", "l2"} or None, default=None
-        What is added to the objective for each code: `code_penalty_weight` times ‖z‖₁
-        or ½‖z‖². "l2" keeps codes together, so that a density fitted to them draws
+        Term added to the objective for each code: `code_penalty_weight` times ‖z‖₁ or
+        ½‖z‖². "l2" keeps codes together, so that a density fitted to them draws
         better rows (together with `alpha`, against large weights of the decoder).
     code_penalty_weight : float, default=1e-4
-        In nats of features whose standard deviation is about ¼: see `standardize`.
+        Weight of that term, in nats of features whose root mean variance is ¼: see
+        `standardize`.
 
     Attributes
     ----------

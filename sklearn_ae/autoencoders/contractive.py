@@ -28,14 +28,16 @@ class ContractiveAutoencoder(ComposedAutoencoder):
     .. math:: \mathbb{E}\,[-\log p(x \mid g(z))]
               + \lambda\, \mathbb{E} \|\partial z / \partial x\|_F^2
 
-    in nats per sample, with x in the network's units (see `standardize`). The objective
-    has no noise in it: with ``solver="lbfgs"`` training is deterministic.
+    in nats per sample, with x in units in which the root of the features' mean variance
+    is ¼ (see `standardize`). The objective has no noise in it: with ``solver="lbfgs"``
+    training is deterministic.
 
     Parameters
     ----------
     contraction : float, default=0.02
-        λ, in nats. It weighs a sum over units: what is much for many components may be
-        little for few.
+        λ, in nats of features whose root mean variance is ¼: see `standardize`. It
+        weighs a sum over units: what is much for many components may be little for few.
+        The paper's 0.1 goes with cross-entropy, whose nats are those of X in [0, 1].
     jacobian : {"exact", "hutchinson"}, default="exact"
         "exact" is the closed form, for any number of layers. "hutchinson" is an
         unbiased estimate by one backward pass, for codes and layers so wide that the
@@ -43,7 +45,7 @@ class ContractiveAutoencoder(ComposedAutoencoder):
     hidden_layer_sizes : tuple of int, default=()
         Widths between input and code, mirrored in the decoder. The paper has none.
     code_activation : str, default="sigmoid"
-        Of the code.
+        Activation of the code.
     tied_weights : bool, default=True
         Whether the decoder's weights are the encoder's, transposed (and shared). Free
         ones may undo a contraction: W is made small, and the decoder large.

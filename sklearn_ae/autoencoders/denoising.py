@@ -180,14 +180,18 @@ class DenoisingAutoencoder(ComposedAutoencoder):
     Parameters
     ----------
     noise : {"gaussian", "masking", "salt_and_pepper"} or Corruption, default="gaussian"
-        What is done to the rows: see `GaussianNoise`, `Masking`, `SaltAndPepper`.
+        Noise on the rows that are encoded: see `GaussianNoise`, `Masking`,
+        `SaltAndPepper`. With Gaussian noise training starts at PCA where it can
+        (`linear_path`); of the others, which PCA does not restore, at random.
     noise_level : float, default=0.3
-        For "gaussian" the standard deviation, in what the network sees: with
-        `standardize` it is a multiple of the root of the features' mean variance. For
-        the others the share of entries, in [0, 1]. A Corruption brings its own.
+        Strength of the noise. For "gaussian" it is the standard deviation, the same for
+        all features: with `standardize` a multiple of the root of their mean variance,
+        else in the units of X. For the others it is the share of entries, in [0, 1]. A
+        Corruption brings its own.
     emphasis : float, default=0.0
-        In [0, 1]: an entry that the noise left as it was counts 1 − `emphasis`. With 1
-        the loss is that of changed entries alone. Gaussian noise changes every entry.
+        Share, in [0, 1], by which an entry counts less that the noise left as it was:
+        with 1 the loss is that of changed entries alone. Gaussian noise changes every
+        entry.
 
     References
     ----------

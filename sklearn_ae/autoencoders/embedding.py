@@ -158,8 +158,8 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
     embedding : {"laplacian", "mds", "margin"}, default="laplacian"
         What is wanted of pairs.
     embedding_weight : float, default=10.0
-        λ; 0 is the plain autoencoder. With "laplacian" a large one also makes codes
-        small, which the decoder undoes; "margin" keeps them apart.
+        λ, in the network's nats; 0 is the plain autoencoder. With "laplacian" a large
+        one also makes codes small, which the decoder undoes; "margin" keeps them apart.
     reconstruction_weight : float, default=1.0
         γ; with 0 the decoder learns nothing, and "laplacian" draws all codes to one
         place.
@@ -181,9 +181,10 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
     margin : float, default=1.0
         l, a squared distance between codes.
     sparsity_weight : float, default=0.0
-        β, of the KL sparsity of the code, which has to be a sigmoid then.
+        β, the weight of the KL sparsity of the code, which has to be a sigmoid then: in
+        nats of features whose root mean variance is ¼, see `standardize`.
     sparsity : float, default=0.05
-        ρ, the mean of a unit that is wanted.
+        ρ, the mean that each unit is to have.
 
     See Also
     --------

@@ -62,17 +62,19 @@ class SparseAutoencoder(ComposedAutoencoder):
     sparsity : float, default=0.05
         ρ, the mean that each unit is to have, in (0, 1). Not used by "l1".
     sparsity_weight : float, default=3.0
-        β, in nats.
+        β, in nats of features whose root mean variance is ¼, as that of pixels in
+        [0, 1] is about: see `standardize`.
     penalty : {"kl", "l1"}, default="kl"
         "kl" as above. As KL is convex, its mean over small batches exceeds that over
         all rows; with ``solver="lbfgs"`` it is exact. "l1" is β E‖z‖₁.
     hidden_layer_sizes : tuple of int, default=()
         Widths between input and code, mirrored in the decoder. The paper has none.
     code_activation : str, default="auto"
-        Of the code: "auto" is sigmoid for "kl", which needs a code in (0, 1), and relu
-        for "l1".
+        Activation of the code: "auto" is sigmoid for "kl", which needs a code in
+        (0, 1), and relu for "l1".
     alpha : float, default=0.0001
-        α, the strength of L2 regularisation of weights, without biases: the paper's λ.
+        α, the strength of L2 regularisation of weights, without biases: the paper's λ,
+        in the network's nats. It does not follow the scale of X, as β does.
 
     Attributes
     ----------

@@ -302,8 +302,9 @@ class VariationalAutoencoder(ImageAutoencoder):
         all features; "bernoulli", of X in [0, 1], each entry a probability; "poisson",
         of counts; "multinomial", of counts whose sum in each row is given.
     noise_scale : float or "learn", default="learn"
-        Standard deviation of a Gaussian p(x|z), in what the network sees: with
-        `standardize` it is a multiple of the root of the features' mean variance.
+        Standard deviation of a Gaussian p(x|z), one for all features: with
+        `standardize` a multiple of the root of their mean variance, else in the units
+        of X.
     dynamic_binarization : bool, default=False
         Whether each step draws rows of 0 and 1 with X as probabilities. Only for
         "bernoulli". `transform` and `score_samples` take X as it is.

@@ -354,10 +354,11 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         -------
         ndarray of shape (n_samples,) or (n_samples, n_features)
             (x − x̂)² for squared error, ``abs(x − x̂)`` for absolute error, in the units
-            of X; nats for log loss, Poisson and multinomial. Rows beyond their domain,
-            [0, 1] or [0, inf), are clipped to it, and an entry's error is then larger
-            by 100 nats for each unit that was cut off. In the dtype of the computation,
-            or in float64 where that cannot hold them.
+            of X; nats for log loss, Poisson and multinomial. For Poisson an entry's is
+            half its deviance, x log(x / x̂) − x + x̂: 0 where x̂ is x. Rows
+            beyond their domain, [0, 1] or [0, inf), are clipped to it, and an entry's
+            error is then larger by 100 nats for each unit that was cut off. In the
+            dtype of the computation, or in float64 where that cannot hold them.
 
         Raises
         ------

@@ -49,13 +49,15 @@ class TrainingParameters(Params):
     Parameters
     ----------
     alpha : float, default=0.0
-        α, the strength of L2 regularisation of the networks' weights; biases and the
-        linear path's own maps are left out.
+        α, the strength of L2 regularisation of the networks' weights, in the network's
+        nats; biases and the linear path's own maps are left out. Unlike weights of
+        penalties it does not follow the scale of X (see `standardize`).
     weight_decay : float or "auto", default="auto"
         Decoupled decay of the same weights, used by "adam" alone (AdamW): each step
         also shrinks them by learning rate × `weight_decay`. "auto" is none, but along
-        the linear path min(10, 20 (n_features + 20) / n_samples): the network's
-        correction is shrunk the more, the fewer rows there are to learn it from.
+        the linear path with hidden layers min(10, 20 (n_features + 20) / n_samples):
+        the network's correction is shrunk the more, the fewer rows there are to learn
+        it from.
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
         "sgd" has Nesterov momentum 0.9; "lbfgs" takes all rows at once, draws no
         order, and counts its iterations as epochs.
@@ -70,8 +72,9 @@ class TrainingParameters(Params):
     max_iter : int or "auto", default="auto"
         Epochs. "auto" is 64 along the linear path (40 where a batch holds all rows),
         or as many as make max(400, 7 n_features) steps, or (for very wide X)
-        2·10⁶ / n_features, but at least 100 steps; 500 for "lbfgs". Elsewhere it is
-        100, or as many as make 2000 to 10000 steps, at most 400.
+        2·10⁶ / n_features, but at least 100 steps; 500 for "lbfgs". Elsewhere, and
+        without hidden layers if penalties, noise, `alpha` or the method lead away from
+        PCA, it is 100, or as many as make 2000 to 10000 steps, at most 400.
     tol : float, default=1e-4
         Least relative improvement of the loss that counts as one.
     n_iter_no_change : int, default=10
@@ -79,7 +82,8 @@ class TrainingParameters(Params):
         is constant or `early_stopping` is set.
     early_stopping : bool, default=False
         Whether to hold out rows, stop when their loss no longer falls, and keep the
-        weights with the lowest (those before the first step among them).
+        weights with the lowest (those before the first step among them). Where rows
+        are restored from noisy ones, held-out rows are noisy too, by one fixed draw.
     validation_fraction : float, default=0.1
         Share of rows to hold out, drawn at random.
     shuffle : bool, default=True
@@ -145,13 +149,16 @@ class SharedParameters(TrainingParameters):
     hidden_layer_sizes : tuple of int, default=(128, 64)
         Widths between input and code, mirrored in the decoder; ``()`` for none.
     activation : str, default="gelu"
-        Of hidden units: "identity", "relu", "sigmoid" ("logistic"), "tanh",
+        Activation of hidden units: "identity", "relu", "sigmoid" ("logistic"), "tanh",
         "softplus" or "gelu".
     code_activation : str, default="identity"
-        Of the code, one of the same.
+        Activation of the code, one of the same.
     output_activation : str, default="auto"
-        Of the reconstruction. "auto" is identity for squared and absolute error,
-        sigmoid for log loss, exp for Poisson, softmax for multinomial.
+        Activation of the reconstruction. "auto" is identity for squared and absolute
+        error, sigmoid for log loss, exp for Poisson, softmax for multinomial. With
+        `standardize`, dense X and squared or absolute error, an output with a lower or
+        upper end (such as relu, sigmoid, tanh) has it at the lowest or highest value of
+        each feature.
     loss : str, default="squared_error"
         −log p: "squared_error" ½‖x − x̂‖², "absolute_error" Σ|x − x̂|, "log_loss" binary
         cross-entropy for data in [0, 1], "poisson" for counts, "multinomial" −Σ x log x̂
@@ -162,19 +169,27 @@ class SharedParameters(TrainingParameters):
         Whether the decoder's weights are the encoder's, transposed (and shared).
     linear_path : bool or "auto", default="auto"
         Whether to start at PCA and learn a correction: at whitened codes, but of sparse
-        X at those of TruncatedSVD, up to one factor.
-        "auto" does so in `Autoencoder`, `GeneralizedAutoencoder` and (but for "mds")
-        `EmbeddingAutoencoder`, with squared error, a hidden layer, identity at code and
-        output, free weights and `standardize`; the other methods start at random, as
-        their papers do.
+        X at those of TruncatedSVD, up to one factor. Without hidden layers there is no
+        correction: encoder and decoder themselves start at PCA's maps, or with
+        `tied_weights` or `alpha` at its axes, with codes that are not whitened. "auto"
+        does so in `Autoencoder`, `GeneralizedAutoencoder`, `EmbeddingAutoencoder` (but
+        for "mds") and `DenoisingAutoencoder` with Gaussian noise. It needs squared
+        error, identity at code and output, `standardize`, no `image_shape` and, where
+        there are hidden layers, free weights. All else starts at random.
     dropout : float, default=0.0
         Share of hidden units left out at each training step, in [0, 1).
     standardize : bool, default=True
-        Whether the network sees (X − mean) / scale, with ONE scale for all features,
-        so that the optimum is that on X itself: the root of their mean variance, or
-        along the linear path what PCA leaves unexplained (root mean square), so that
-        the objective starts at n_features / 2 nats. Sparse X is not centred. Never
-        done for log loss, Poisson and multinomial.
+        Whether the network computes with (X − mean) / scale, with ONE scale for all
+        features, so that the optimum is that on X itself: the root of their mean
+        variance, or along the linear path what PCA leaves unexplained (root mean
+        square), so that the objective starts at n_features / 2 nats. Its first and last
+        layer work in each feature's own standard deviation, so that small features are
+        learned as fast as large ones; with tied weights and convolutions, features that
+        vary little are damped instead. Weights of penalties are in nats of features
+        whose root mean variance is ¼, as that of pixels in [0, 1] is about: they mean
+        the same whatever the scale of X. Sparse X is not centred, and has one scale.
+        Never done for log loss, Poisson and multinomial. There, and with False, nats
+        are those of X itself.
     density : estimator or None, default=None
         What `sample` draws codes from: an estimator with `fit` and `sample`, such as
         ``GaussianMixture(10)`` or ``KernelDensity()``, a copy of which is fitted to
@@ -186,9 +201,9 @@ class SharedParameters(TrainingParameters):
     device : str, default="auto"
         "cpu", "cuda", "cuda:0", "mps"; "auto" takes CUDA where there is one.
     dtype : {"float32", "float64", "bfloat16"}, default="float32"
-        Of the computation, and of codes. "bfloat16" trains in mixed precision, with
-        weights and codes in float32. Rows are given back in float64 where those of the
-        fit were in float64, or integers of 32 or more bits.
+        Dtype of the computation, and of codes. "bfloat16" trains in mixed precision,
+        with weights and codes in float32. Rows are given back in float64 where those of
+        the fit were in float64, or integers of 32 or more bits.
     """
 
     n_components: int = positional(2)

@@ -4,10 +4,10 @@ Like penalties, corruptions declare hyperparameters as fields and their mathemat
 pure function of tensors, here ``corrupt``. Noise is drawn from the fit's own generator,
 afresh for every batch, and never at test time.
 
-Corruptions act on what the network sees: with ``standardize=True`` (the default) that
-is (X − mean) / scale, so Gaussian noise is measured in roots of the features' mean
-variance, and a masked entry is set to its feature's mean. With ``standardize=False``
-they act on X.
+Corruptions act on rows in the network's units: with ``standardize=True`` (the default)
+these are (X − mean) / scale with one scale for all features. So Gaussian noise is
+measured in roots of the features' mean variance, the same on each feature, and a masked
+entry is set to its feature's mean. With ``standardize=False`` they act on X.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ class GaussianNoise(Corruption):
     Parameters
     ----------
     noise_level : float, default=0.3
-        σ, in the network's units: the root of the mean variance when standardised.
+        σ, the same for all features: with `standardize` a multiple of the root of their
+        mean variance, else in the units of X.
 
     References
     ----------

@@ -27,7 +27,11 @@ __all__ = ["L1", "L2", "Contraction", "KLSparsity", "Penalty"]
 
 
 class Penalty(Params):
-    """What is added to the reconstruction term, in nats per sample."""
+    """What is added to the reconstruction term, in nats per sample.
+
+    With ``standardize=True`` and squared or absolute error these are nats of features
+    whose root mean variance is 1/4, whatever the scale of X; else those of X itself.
+    """
 
     #: The activations of the code that it is defined for; None is all.
     code_activations: ClassVar[tuple[str, ...] | None] = None
@@ -71,7 +75,8 @@ class L1(Penalty):
     Parameters
     ----------
     weight : float, default=1e-3
-        λ, in nats.
+        λ, in nats of features whose root mean variance is ¼: see `standardize` of
+        `Autoencoder`.
 
     References
     ----------
@@ -81,8 +86,8 @@ class L1(Penalty):
     Examples
     --------
     >>> from sklearn_ae import Autoencoder, L1
-    >>> Autoencoder(8, penalties=L1(weight=0.1))
-    Autoencoder(n_components=8, penalties=L1(weight=0.1))
+    >>> Autoencoder(8, penalties=L1(weight=0.01))
+    Autoencoder(n_components=8, penalties=L1(weight=0.01))
     """
 
     weight: float = 1e-3
@@ -102,7 +107,8 @@ class L2(Penalty):
     Parameters
     ----------
     weight : float, default=1e-3
-        λ, in nats.
+        λ, in nats of features whose root mean variance is ¼: see `standardize` of
+        `Autoencoder`.
 
     References
     ----------
@@ -140,7 +146,8 @@ class KLSparsity(Penalty):
     sparsity : float, default=0.05
         ρ, in (0, 1).
     weight : float, default=3.0
-        β, in nats.
+        β, in nats of features whose root mean variance is ¼: see `standardize` of
+        `Autoencoder`.
 
     References
     ----------
@@ -182,10 +189,14 @@ class KLSparsity(Penalty):
 class Contraction(Penalty):
     r"""λ ‖∂z/∂x‖²_F: the code moves little with the input.
 
+    With ``standardize=True`` x is measured in units in which the root of the features'
+    mean variance is 1/4, otherwise in the units of X.
+
     Parameters
     ----------
     weight : float, default=0.1
-        λ, in nats.
+        λ, in nats of features whose root mean variance is ¼: see `standardize` of
+        `Autoencoder`.
     jacobian : {"exact", "hutchinson"}, default="exact"
         "exact" is the closed form for any number of layers, and a backward pass per
         component along the linear path. "hutchinson" is an unbiased estimate by one
@@ -199,8 +210,8 @@ class Contraction(Penalty):
     Examples
     --------
     >>> from sklearn_ae import Autoencoder, Contraction
-    >>> Autoencoder(8, penalties=Contraction(weight=1.0))
-    Autoencoder(n_components=8, penalties=Contraction(weight=1.0))
+    >>> Autoencoder(8, penalties=Contraction(weight=0.02))
+    Autoencoder(n_components=8, penalties=Contraction(weight=0.02))
     """
 
     weight: float = 0.1
