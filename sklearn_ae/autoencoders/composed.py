@@ -34,7 +34,7 @@ class ComposedAutoencoder(BaseAutoencoder):
         Term added to the objective for each code: `code_penalty_weight` times ‖z‖₁ or
         ½‖z‖². "l2" keeps codes together, so that a density fitted to them draws
         better rows (together with `alpha`, against large weights of the decoder).
-    code_penalty_weight : float, default=1e-4
+    code_penalty_weight : float, default=1e-3
         Weight of that term, in nats of features whose root mean variance is ¼: see
         `standardize`.
 
@@ -46,7 +46,7 @@ class ComposedAutoencoder(BaseAutoencoder):
     """
 
     code_penalty: str | None = None
-    code_penalty_weight: float = 1e-4
+    code_penalty_weight: float = 1e-3
 
     _valid: ClassVar = {
         "code_penalty": [OneOf(*CODE_PENALTIES), Nothing()],

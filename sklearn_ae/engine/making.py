@@ -63,6 +63,7 @@ def make_net(
     }[estimator.solver]
     # layers that are linear are PCA's own maps, which have to be nudged at most
     nudged = linear_path and not module.leaves_pca
+    noisy = getattr(module, "corruption", None) is not None
     if linear_path and estimator.solver == "adam":
         at_pca = nudged and not estimator.hidden_layer_sizes
         optimizer["optimizer__eps"] = ROUND_OFF_AT_PCA if at_pca else ROUND_OFF
@@ -83,7 +84,9 @@ def make_net(
         lr=rate,
         schedule="one_cycle" if one_cycle else "constant",
         max_epochs=(
-            1 if streaming else _resolve_max_iter(estimator, n_rows, n_features, nudged)
+            1
+            if streaming
+            else _resolve_max_iter(estimator, n_rows, n_features, nudged, noisy)
         ),
         batch_size=n_rows if full_batch else _resolve_batch_size(estimator, n_rows),
         shuffle_generator=(
@@ -108,9 +111,12 @@ def _resolve_batch_size(estimator: Any, n_rows: int) -> int:
 
 
 def _resolve_max_iter(
-    estimator: Any, n_rows: int, n_features: int, nudged: bool
+    estimator: Any, n_rows: int, n_features: int, nudged: bool, noisy: bool
 ) -> int:
-    """Up to 64 epochs of bounded work along the linear path, else about 100."""
+    """Up to 64 epochs of bounded work along the linear path, else about 100.
+
+    What is noisy is another in each epoch: twice as many, along the linear path.
+    """
     if estimator.max_iter != "auto":
         return int(estimator.max_iter)
     if estimator.solver == "lbfgs":
@@ -120,7 +126,8 @@ def _resolve_max_iter(
         least, most = math.ceil(2000 / n_batches), math.ceil(10000 / n_batches)
         return min(400, max(least, min(100, most)))
     most_steps = max(100, min(max(400, 7 * n_features), 2_000_000 // n_features))
-    return min(40 if n_batches == 1 else 64, math.ceil(most_steps / n_batches))
+    epochs = min(40 if n_batches == 1 else 64, math.ceil(most_steps / n_batches))
+    return 2 * epochs if noisy else epochs
 
 
 def _resolve_learning_rate(

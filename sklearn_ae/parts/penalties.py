@@ -194,7 +194,7 @@ class Contraction(Penalty):
 
     Parameters
     ----------
-    weight : float, default=0.1
+    weight : float, default=0.02
         λ, in nats of features whose root mean variance is ¼: see `standardize` of
         `Autoencoder`.
     jacobian : {"exact", "hutchinson"}, default="exact"
@@ -214,7 +214,7 @@ class Contraction(Penalty):
     Autoencoder(n_components=8, penalties=Contraction(weight=0.02))
     """
 
-    weight: float = 0.1
+    weight: float = 0.02
     jacobian: str = "exact"
 
     _valid = {
