@@ -391,7 +391,7 @@ def walker():
 
 def test_score_field(walker):
     """★ Correlation with the analytic score above 0.95, where the noisy data is."""
-    sigma = 0.4 * walker._units.scale
+    sigma = 0.4 * walker._units.scale * float(walker.module_.spread)
     X = mixture(1000, seed=1)
     X = X + sigma * np.random.default_rng(2).normal(size=X.shape)
     field, expected = walker.score_field(X), analytic_score(X, sigma)

@@ -33,7 +33,7 @@ from sklearn_ae import (
     load,
     save,
 )
-from sklearn_ae.engine import bridge, inputs, start, training
+from sklearn_ae.engine import bridge, inputs, start, streams, training
 from sklearn_ae.engine.bridge import Batch
 from sklearn_ae.meta.fine_tuning import StackModule
 
@@ -527,6 +527,7 @@ def test_codes_are_never_all_held(kind, fine_tune, monkeypatch, tmp_path):
     monkeypatch.setattr(inputs, "CHUNK_NUMBERS", 64)
     monkeypatch.setattr(training, "DENSITY_ROWS", 50)
     monkeypatch.setattr(training, "PROBE_ROWS", 50)
+    monkeypatch.setattr(streams, "SOME_ROWS", 50)
     monkeypatch.setattr(bridge, "CACHE_BYTES", 0)
     monkeypatch.setattr(start, "CACHE_BYTES", 0)
     monkeypatch.setattr(start, "SAMPLE_BYTES", 50 * 4 * 8)

@@ -85,7 +85,7 @@ class KSparseModule(AutoencoderModule):
     def jacobian_norm(self, x: Tensor) -> Tensor:
         """Return ‖∂z/∂x‖_F of each row, of shape (batch,): that of the kept units."""
         layers = self.layers()
-        if layers is None:
+        if layers is None or not self.sees_all:
             return super().jacobian_norm(x)
         a = super().encode(x)
         kept = top_k(a, self.transform_k) != 0

@@ -191,8 +191,9 @@ class AutoencoderModule(nn.Module):
         )
         self.spread.fill_(start.spread)
         self.starts_at_pca = True
+        seen = None if scale is None else (scale.square() + start.shown).sqrt()
         if isinstance(self.encoder, LinearPathEncoder):
-            self.encoder.begin_at(encoder, scale, code_trust)
+            self.encoder.begin_at(encoder, seen, code_trust)
             self.decoder.begin_at(decoder, code_scale, trust)
             return
         facing, zero = self.encoder.facing, torch.zeros_like(encoder[:, 0])
@@ -214,9 +215,10 @@ class AutoencoderModule(nn.Module):
                 return
             if scale is None:  # of rows that are not centred, about zero
                 scale = (decoder.square().sum(1) + residual.square()).sqrt()
-            self.encoder.see(1.0 / scale)
+                seen = scale
+            self.encoder.see(1.0 / seen)
             varies = scale.isfinite()
-            facing.kernel.copy_(encoder * torch.where(varies, scale, 0.0)[:, None])
+            facing.kernel.copy_(encoder * torch.where(varies, seen, 0.0)[:, None])
             gain = residual
             if self.leaves_pca:
                 gain = torch.where(varies, scale, residual)
@@ -242,7 +244,7 @@ class AutoencoderModule(nn.Module):
             centre = medians(rows)
         gain = torch.ones_like(centre)
         if likelihood.has_scale and likelihood.output_activation != "identity":
-            if scaled and likelihood.output_activation in BOUNDED:
+            if not rows.units.is_plain and likelihood.output_activation in BOUNDED:
                 self._match_range(given)
                 centre = (centre - self.low.double()) / self.span.double()
         elif likelihood.has_scale and scaled:
@@ -449,9 +451,18 @@ class AutoencoderModule(nn.Module):
         *hidden, (weight, bias, _) = self.encoder.chain()
         return [*hidden, (weight, bias, self.code_activation)]
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether rows are seen from any distance, and none is clipped."""
+        if not isinstance(self.encoder, MLPEncoder):
+            return True
+        return math.isinf(float(self.encoder.facing.each.reach))
+
     def jacobian_norm(self, x: Tensor) -> Tensor:
         """Return ‖∂z/∂x‖_F of each row, of shape (batch,)."""
-        encoder = Encoding(self.encode, self.layers, None)
+        # the closed form is of rows that are within reach
+        layers = self.layers if self.sees_all else (lambda: None)
+        encoder = Encoding(self.encode, layers, None)
         return squared_jacobian_norm(x, self.encode(x), encoder).sqrt()
 
     def errors(

@@ -107,7 +107,9 @@ def _of_csr(x: Tensor) -> tuple[Tensor, ...]:
 
 def medians(rows: Rows) -> Tensor:
     """Return the median of each column, missing values left out."""
-    some = torch.linspace(0, len(rows) - 1, min(len(rows), MEDIAN_ROWS)).long()
+    some = torch.linspace(
+        0, len(rows) - 1, min(len(rows), MEDIAN_ROWS), dtype=torch.float64
+    ).long()
     x = rows.tensor(some).to("cpu")
     if x.layout != torch.sparse_csr:
         return x.nanmedian(0).values.double()

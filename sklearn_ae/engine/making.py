@@ -71,9 +71,7 @@ def make_net(
     if not full_batch:
         decay = _resolve_weight_decay(estimator, n_seen, n_features, linear_path)
         optimizer["optimizer__weight_decay"] = 0.0
-        # one group where one is enough: each costs as much as a small network's loss
-        groups = [("*.kernel", {"weight_decay": decay})] if decay else []
-        fast = module.fast
+        groups, fast = [("*.kernel", {"weight_decay": decay})], module.fast
         if estimator.solver == "adam":
             groups += [(name, {"lr": FAST * rate}) for name in fast]
         optimizer["optimizer__param_groups"] = groups
@@ -115,7 +113,8 @@ def _resolve_max_iter(
 ) -> int:
     """Up to 64 epochs of bounded work along the linear path, else about 100.
 
-    What is noisy is another in each epoch: twice as many, along the linear path.
+    Noisy rows are others in each epoch: along the linear path twice as many, and of few
+    features as many as make 2000 steps.
     """
     if estimator.max_iter != "auto":
         return int(estimator.max_iter)
@@ -127,7 +126,10 @@ def _resolve_max_iter(
         return min(400, max(least, min(100, most)))
     most_steps = max(100, min(max(400, 7 * n_features), 2_000_000 // n_features))
     epochs = min(40 if n_batches == 1 else 64, math.ceil(most_steps / n_batches))
-    return 2 * epochs if noisy else epochs
+    if noisy:
+        least = min(2000, 400_000 // n_features)
+        return min(400, max(2 * epochs, math.ceil(least / n_batches)))
+    return epochs
 
 
 def _resolve_learning_rate(

@@ -186,6 +186,7 @@ class AutoencoderNet(NeuralNet):
 
     def initialize_optimizer(self, triggered_directly: bool | None = None) -> Any:
         super().initialize_optimizer(triggered_directly)
+        _join_groups(self.optimizer_)
         self._further = self.further_optimizers()
         for optimizer in self.optimizers().values():
             for group in optimizer.param_groups:
@@ -424,6 +425,23 @@ class AutoencoderNet(NeuralNet):
             ]
             setattr(self, name, kept)
         self._listening.clear()
+
+
+def _join_groups(optimizer: torch.optim.Optimizer) -> None:
+    """Make one group of parameters of several that differ in nothing.
+
+    Each costs as much as a small network's loss. Their order stays, by which an
+    optimizer's moments are kept.
+    """
+    first, *others = optimizer.param_groups
+    settings = [
+        {name: value for name, value in group.items() if name != "params"}
+        for group in optimizer.param_groups
+    ]
+    if all(group == settings[0] for group in settings[1:]):
+        for group in others:
+            first["params"] = [*first["params"], *group["params"]]
+        optimizer.param_groups[1:] = []
 
 
 class BestWeights(Callback):

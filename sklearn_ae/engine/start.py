@@ -48,6 +48,8 @@ class LinearStart:
         From whitened codes back.
     feature_scale : ndarray of shape (n_features,) or None
         Standard deviations; None where the data is sparse.
+    shown : float
+        Variance of the noise on each feature that is shown.
     residual : ndarray of shape (n_features,)
         Root mean square of what PCA leaves of each feature.
     code_trust : ndarray of shape (n_components,)
@@ -62,6 +64,7 @@ class LinearStart:
     code_scale: NDArray[np.float64]
     decoder: NDArray[np.float64]
     feature_scale: NDArray[np.float64] | None
+    shown: float
     residual: NDArray[np.float64]
     code_trust: NDArray[np.float64]
     trust: NDArray[np.float64]
@@ -111,7 +114,7 @@ def linear_start(
         restored = np.square(code_variance) / (code_variance + shown)
     left = share_left * total + float((code_variance - restored).sum())
     exact = share_left <= 1e-10 and shown == 0.0
-    unit = np.sqrt((total if exact or not own else left) / n_features)
+    unit = np.sqrt((total if exact or not own else left) / n_features) or 1.0
     s = np.sqrt(code_variance)
     there = s > 1e-6 * np.sqrt(total)
     code_scale = np.ones(n_components)
@@ -132,9 +135,7 @@ def linear_start(
     if mean is not None:
         sigma = np.sqrt(second_moment)
         least = 10 * np.finfo(np.float64).eps * (np.abs(mean) + sigma)
-        varies = sigma > least
-        # constant: nothing to see
-        sigma = np.where(varies, np.sqrt(second_moment + shown), np.inf)
+        sigma = np.where(sigma > least, sigma, np.inf)  # constant: nothing to see
         feature_scale = sigma / unit
     return LinearStart(
         units=Units(mean, unit, is_far=far_from_zero(mean, second_moment)),
@@ -143,6 +144,7 @@ def linear_start(
         code_scale=code_scale,
         decoder=components.T * (said / unit),
         feature_scale=feature_scale,
+        shown=float(shown) / unit**2,
         residual=residual,
         code_trust=code_scale
         * (np.minimum(1.0, unit / seen) if own else np.ones(n_components))

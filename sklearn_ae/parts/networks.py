@@ -176,7 +176,7 @@ class Preconditioner(nn.Module):
             x = x.to(self.scale.dtype) * self.scale
         elif adds:
             x = x.to(self.scale.dtype) + self.constant
-        # rows that are trained on are within reach: a pass over them is saved
+        # rows that training begins with are within reach: a pass over them is saved
         return x.clamp(-reach, reach) if clip and not math.isinf(reach) else x
 
 
@@ -191,9 +191,9 @@ class DataDense(Dense):
     .. math:: a = K^\top (s \circ x) + b \quad\text{(encodes)},\qquad
               a = m + s \circ (K h + b) \quad\text{(decodes)}
 
-    K and b are learned, s and m are a `Preconditioner`'s. What is seen is clipped
-    beyond its reach: a feature that hardly varied while training is not seen from
-    arbitrarily far. Sparse rows are seen as they are, times s.
+    K and b are learned, s and m are a `Preconditioner`'s. Outside of training
+    what is seen is clipped beyond its reach: a feature that hardly varied is not seen
+    from arbitrarily far. Sparse rows are seen as they are, times s.
     """
 
     def __init__(
@@ -362,9 +362,8 @@ class TiedDecoder(nn.Module):
     def __init__(self, encoder: MLPEncoder) -> None:
         super().__init__()
         with torch.no_grad():  # Wᵀ W of many units would restore rows many times over
-            for weight in encoder.weights():
-                n_out, n_in = weight.shape
-                weight.mul_(min(1.0, math.sqrt(n_in / n_out)))
+            n_in, n_out = encoder.facing.kernel.shape
+            encoder.facing.kernel.mul_(min(1.0, math.sqrt(n_in / n_out)))
         # In a list, so as not to be registered: the parameters stay the encoder's.
         self._encoder = [encoder]
         self.biases = nn.ParameterList(

@@ -210,8 +210,8 @@ class Contraction(Penalty):
     Examples
     --------
     >>> from sklearn_ae import Autoencoder, Contraction
-    >>> Autoencoder(8, penalties=Contraction(weight=0.02))
-    Autoencoder(n_components=8, penalties=Contraction(weight=0.02))
+    >>> Autoencoder(8, penalties=Contraction(weight=0.1))
+    Autoencoder(n_components=8, penalties=Contraction(weight=0.1))
     """
 
     weight: float = 0.02
