@@ -528,6 +528,7 @@ def test_codes_are_never_all_held(kind, fine_tune, monkeypatch, tmp_path):
     monkeypatch.setattr(training, "DENSITY_ROWS", 50)
     monkeypatch.setattr(training, "PROBE_ROWS", 50)
     monkeypatch.setattr(streams, "SOME_ROWS", 50)
+    monkeypatch.setattr(streams, "LEAST_ROWS", 50)
     monkeypatch.setattr(bridge, "CACHE_BYTES", 0)
     monkeypatch.setattr(start, "CACHE_BYTES", 0)
     monkeypatch.setattr(start, "SAMPLE_BYTES", 50 * 4 * 8)
