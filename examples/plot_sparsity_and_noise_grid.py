@@ -46,7 +46,7 @@ grids = {
         "sparsity": [0.05, 0.1, 0.2],
         "sparsity_weight": [0.01, 0.03, 0.1],
     },
-    DenoisingAutoencoder(**shared): {
+    DenoisingAutoencoder(linear_path=False, **shared): {
         "noise": ["gaussian", "masking", "salt_and_pepper"],
         "noise_level": [0.1, 0.3, 0.5],
     },
