@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sklearn_ae.engine.bridge import Rows
 from sklearn_ae.engine.inputs import row_chunks
+from sklearn_ae.parts.sparse import column_sums
 
 __all__ = ["Columns", "medians"]
 
@@ -98,7 +99,7 @@ def _of_csr(x: Tensor) -> tuple[Tensor, ...]:
     """Return the same of CSR rows, with sums of squares about zero."""
     index, values = x.col_indices().long(), x.values().double()
     zeros = torch.zeros(x.shape[1], dtype=torch.float64)
-    mean = zeros.index_add(0, index, values) / x.shape[0]
+    mean = column_sums(x) / x.shape[0]
     squares = zeros.index_add(0, index, values.square())
     low = zeros.scatter_reduce(0, index, values, "amin")
     high = zeros.scatter_reduce(0, index, values, "amax")

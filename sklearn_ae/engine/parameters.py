@@ -72,10 +72,11 @@ class TrainingParameters(Params):
     max_iter : int or "auto", default="auto"
         Epochs. "auto" is 64 along the linear path (40 where a batch holds all rows),
         or as many as make max(400, 7 n_features) steps, or (for very wide X)
-        2·10⁶ / n_features, but at least 100 steps, twice as many where noise is put on
-        the rows; 500 for "lbfgs". Elsewhere, and
-        without hidden layers if penalties, noise, `alpha` or the method lead away from
-        PCA, it is 100, or as many as make 2000 to 10000 steps, at most 400.
+        2·10⁶ / n_features, but at least 100 steps. Where noise is put on the rows it is
+        twice as many, or as many as make min(2000, 4·10⁵ / n_features) steps, at most
+        400. Elsewhere it is 100, or as many as make 2000 to 10000 steps, at most 400;
+        so it is without hidden layers, if penalties, noise, `alpha` or the method lead
+        away from PCA. For "lbfgs" it is 500.
     tol : float, default=1e-4
         Least relative improvement of the loss that counts as one.
     n_iter_no_change : int, default=10

@@ -6,7 +6,6 @@ it leaves (`sklearn_ae.meta.usualness`), or minus the error of the reconstructio
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
@@ -20,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ae.autoencoders.autoencoder import Autoencoder
 from sklearn_ae.engine import bridge, inputs, persistence, training
 from sklearn_ae.engine.codec import Codec
+from sklearn_ae.engine.notices import warn_user
 from sklearn_ae.engine.params import (
     Instance,
     Interval,
@@ -476,13 +476,11 @@ def _threshold(scores: NDArray[np.float64], contamination: float | str) -> float
         )
     if isinstance(contamination, str):
         if len(scores) < FEWEST_SCORES:
-            warnings.warn(
+            warn_user(
                 f"contamination='auto' sets the threshold at the {FALSE_ALARMS:.0%} "
                 f"quantile of scores, and needs at least {FEWEST_SCORES} of them. Got "
                 f"{len(scores)}: of new rows, another share than that may be taken for "
-                "outliers. Fit to more rows, or set contamination to a number.",
-                UserWarning,
-                stacklevel=5,
+                "outliers. Fit to more rows, or set contamination to a number."
             )
         n_outliers = min(len(scores) - 1, max(1, round(FALSE_ALARMS * len(scores))))
     else:
