@@ -148,6 +148,17 @@ def test_bounded_outputs_reach_the_data(output):
     assert error.max() < 1.05 and error[12] < 0.1  # proline, of the largest variance
 
 
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error"])
+@pytest.mark.parametrize("kind", [Autoencoder, SparseAutoencoder])
+def test_shares_cannot_be_centred_rows(kind, loss):
+    settings = {"output_activation": "softmax", "loss": loss, "max_iter": 2}
+    model = kind(4, **settings)
+    X = np.random.default_rng(0).dirichlet(np.ones(5), 30)
+    with pytest.raises(ValueError, match=r"softmax.*standardize=True.*multinomial"):
+        model.fit(X)
+    assert model.set_params(standardize=False).fit(X).reconstruct(X).sum() > 0
+
+
 @pytest.mark.parametrize("params", [{}, {"tied_weights": True}, {"solver": "lbfgs"}])
 @pytest.mark.parametrize("scaled", [False, True])
 def test_linear_layers_stay_at_pca(params, scaled):

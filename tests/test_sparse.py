@@ -88,6 +88,14 @@ def test_units_are_active_as_often_as_asked_for(rho):
     np.testing.assert_allclose(model.mean_activation_, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("factor", [1, 16])
+def test_units_live_under_the_default_l1_penalty(factor):
+    X = load_digits().data[:600] * factor
+    model = SparseAutoencoder(32, penalty="l1", max_iter=100, random_state=0).fit(X)
+    codes = model.transform(X)
+    assert (codes.max(axis=0) > 0).mean() > 0.9 and (codes > 0).mean() < 0.7
+
+
 def test_full_batches_with_lbfgs():
     """Where ρ̂ is that of all rows, training is deterministic."""
     X = load_digits().data[:400]

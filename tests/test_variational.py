@@ -10,8 +10,9 @@ import torch
 from scipy.special import logsumexp
 from scipy.stats import bernoulli, multivariate_normal, norm, poisson
 from sklearn.base import clone
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_iris, load_wine
 from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
 from sklearn_ae import ImportanceWeightedAutoencoder, VariationalAutoencoder
@@ -724,3 +725,16 @@ def test_loss_and_code_are_no_parameters():
     assert "beta" not in ImportanceWeightedAutoencoder().get_params()
     with pytest.raises(TypeError, match="loss"):
         VariationalAutoencoder(loss="log_loss")
+
+
+@both
+@pytest.mark.parametrize("scaled", [False, True])
+def test_linear_gaussian_starts_at_probabilistic_pca(kind, scaled):
+    """★ A linear posterior is exact: the bound is the log-likelihood of PCA's model."""
+    X = load_wine().data
+    X = StandardScaler().fit_transform(X) if scaled else X
+    model = kind(3, hidden_layer_sizes=(), max_iter=1, learning_rate_init=1e-9)
+    model.set_params(random_state=0).fit(X)
+    assert abs(model.score(X) - PCA(3).fit(X).score(X)) < 0.05
+    left = PCA(3).fit(X).noise_variance_ * (len(X) - 1) / len(X)
+    assert model.noise_scale_**2 == pytest.approx(left, rel=1e-3)

@@ -47,7 +47,7 @@ FARTHEST = 8.0
 #: Of the mean spread. What varies less is damped the more where weights are shared
 #: with what varies more: by tied weights, which the encoder would use at the cost of
 #: what the decoder restores; and by filters, which are those of all pixels.
-FAINT = 0.3
+FAINT, FAINT_PIXEL = 0.3, 0.5
 
 
 def _shared_scale(spread: Tensor) -> Tensor:
@@ -281,7 +281,7 @@ class AutoencoderModule(nn.Module):
     def _speak(self, gain: Tensor, constant: Tensor) -> None:
         """Let the decoder restore each feature in its own scale, from a constant on."""
         if isinstance(self.decoder, ConvolutionalDecoder):
-            typical = float(gain.square().mean().sqrt()) * FAINT or 1.0
+            typical = float(gain.square().mean().sqrt()) * FAINT_PIXEL or 1.0
             gain = (gain / typical).pow(3).clamp_max(1.0)
         self.decoder.speak(gain, constant)
 

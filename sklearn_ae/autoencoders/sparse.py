@@ -26,6 +26,10 @@ from sklearn_ae.parts.penalties import L1, KLSparsity, Penalty
 
 __all__ = ["SparseAutoencoder", "SparseModule"]
 
+#: β where none is given: the paper's; and one with which all 64 units of digits live,
+#: and four in ten of them are active (with 0.1 a quarter of them die).
+WEIGHTS = {"kl": 3.0, "l1": 0.05}
+
 
 class SparseModule(AutoencoderModule):
     """Begins where each unit's mean activation is about what it is to be.
@@ -61,9 +65,10 @@ class SparseAutoencoder(ComposedAutoencoder):
     ----------
     sparsity : float, default=0.05
         ρ, the mean that each unit is to have, in (0, 1). Not used by "l1".
-    sparsity_weight : float, default=3.0
+    sparsity_weight : float or "auto", default="auto"
         β, in nats of features whose root mean variance is ¼, as that of pixels in
-        [0, 1] is about: see `standardize`.
+        [0, 1] is about: see `standardize`. "auto" is 3 for "kl", as in the paper, and
+        0.05 for "l1", which falls on each active unit of each row.
     penalty : {"kl", "l1"}, default="kl"
         "kl" as above. As KL is convex, its mean over small batches exceeds that over
         all rows; with ``solver="lbfgs"`` it is exact. "l1" is β E‖z‖₁.
@@ -101,7 +106,7 @@ class SparseAutoencoder(ComposedAutoencoder):
     """
 
     sparsity: float = 0.05
-    sparsity_weight: float = 3.0
+    sparsity_weight: float | str = "auto"
     penalty: str = "kl"
     hidden_layer_sizes: tuple[int, ...] = ()
     code_activation: str = "auto"
@@ -109,7 +114,7 @@ class SparseAutoencoder(ComposedAutoencoder):
 
     _valid: ClassVar = {
         "sparsity": [Interval(float, 0, 1, "neither")],
-        "sparsity_weight": [Interval(float, 0, None)],
+        "sparsity_weight": [Interval(float, 0, None), OneOf("auto")],
         "penalty": [OneOf("kl", "l1")],
         "code_activation": [OneOf("auto", *ACTIVATION_NAMES)],
     }
@@ -118,10 +123,12 @@ class SparseAutoencoder(ComposedAutoencoder):
     _peak_learning_rate: ClassVar[float] = 1e-2
 
     def _penalties(self) -> list[tuple[str, Penalty]]:
+        weight = self.sparsity_weight
+        if isinstance(weight, str):
+            weight = WEIGHTS[self.penalty]
         if self.penalty == "l1":
-            return [("sparsity", L1(weight=self.sparsity_weight))]
-        kl = KLSparsity(sparsity=self.sparsity, weight=self.sparsity_weight)
-        return [("sparsity", kl)]
+            return [("sparsity", L1(weight=weight))]
+        return [("sparsity", KLSparsity(sparsity=self.sparsity, weight=weight))]
 
     def _module_config(self, n_features: int) -> dict[str, Any]:
         code, is_kl = self.code_activation, self.penalty == "kl"

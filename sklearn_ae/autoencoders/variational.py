@@ -30,13 +30,14 @@ from torch import Tensor
 
 from sklearn_ae.autoencoders.composed import ImageAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
-from sklearn_ae.engine.bridge import Batch, make_generator, to_tensor
+from sklearn_ae.engine.bridge import Batch, Rows, make_generator, to_tensor
 from sklearn_ae.engine.codec import check_count
 from sklearn_ae.engine.columns import Columns
 from sklearn_ae.engine.inputs import is_sparse, row_generators
 from sklearn_ae.engine.params import Bool, Interval, OneOf
+from sklearn_ae.engine.start import principal
 from sklearn_ae.engine.training import Over
-from sklearn_ae.parts.networks import DataDense, Dense, linear
+from sklearn_ae.parts.networks import DataDense, Dense, TiedDecoder, linear
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 from sklearn_ae.parts.sparse import dense, row_sums
 
@@ -57,6 +58,8 @@ LOSSES = {
 SCORE_DRAWS, VALIDATION_DRAWS = 32, 4
 #: σ of a code is at least this.
 LEAST_SPREAD = 1e-6
+#: The variance of p(x|z) starts at no less than this, in units of the data's.
+LEAST_NOISE = 1e-8
 #: A component is active where its mean varies by more than this (Burda et al.).
 ACTIVE_VARIANCE = 0.01
 #: Rows that are scored at a time, no more than the bridge reads at once; and of their
@@ -99,7 +102,8 @@ class VariationalModule(AutoencoderModule):
     ) -> None:
         super().__init__(generator=generator, dtype=dtype, **rest)
         n_in = self.encoder.readout()[0].shape[1]
-        kind = Dense if self.has_hidden_units or "image_shape" in rest else DataDense
+        inside = self.has_hidden_units or rest.get("image_shape") is not None
+        kind = Dense if inside else DataDense
         self.spread_head = kind(n_in, self.n_components, generator, dtype)
         number = self.spread.new_tensor
         self.learned_log_noise = None
@@ -123,6 +127,45 @@ class VariationalModule(AutoencoderModule):
         if isinstance(self.spread_head, DataDense):
             each = self.encoder.facing.each
             self.spread_head.each.set(each.scale, each.constant, float(each.reach))
+
+    def begin_with(self, rows: Rows) -> None:
+        super().begin_with(rows)
+        natural = self.likelihood.name == "squared_error" and not self.has_hidden_units
+        free = isinstance(self.spread_head, DataDense)
+        free = free and not isinstance(self.decoder, TiedDecoder)
+        if natural and free and rows.units.shift is not None:
+            self._begin_at_closed_form(rows)
+
+    def _begin_at_closed_form(self, rows: Rows) -> None:
+        r"""Start a linear network at its optimum: probabilistic PCA.
+
+        With λ the variances of PCA's axes u and n = β σ², the decoder's weights are
+        w u with w² = λ − n, μ = w uᵀx / λ, and the variance of q(z|x) is n / λ
+        (Tipping & Bishop 1999).
+        """
+        units, k = rows.units, self.n_components
+        axes, variance, left = principal(rows.X, units.shift, k, 0, rows.subset)
+        variance = variance / units.scale**2
+        n_features = axes.shape[1]
+        if self.learned_log_noise is not None:
+            noise = left * n_features / max(n_features - k, 1)  # the mean variance is 1
+            with torch.no_grad():
+                self.learned_log_noise.fill_(0.5 * math.log(max(noise, LEAST_NOISE)))
+        n = float(self.hyper.beta) * math.exp(2.0 * float(self.log_noise.detach()))
+        # what is no more than noise is left a little, to learn from
+        share = np.maximum(variance - n, 1e-4 * variance)
+        total = np.where(variance > 0.0, np.maximum(variance, share + n), 1.0)
+        spread = np.sqrt(np.where(variance > 0.0, n / (share + n), 1.0))
+        encode, decode = np.sqrt(share) / total, np.sqrt(share)
+        before = np.log(np.expm1(np.maximum(spread - LEAST_SPREAD, LEAST_SPREAD)))
+        facing, speaking = self.encoder.facing, self.decoder.facing
+        with torch.no_grad():
+            for layer, weights in ((facing, encode), (speaking, decode)):
+                kernel = to_tensor(axes.T * weights, layer.kernel.dtype)
+                scale = layer.each.scale[:, None]
+                layer.kernel.copy_(torch.where(scale > 0.0, kernel / scale, 0.0))
+            self.spread_head.kernel.zero_()
+            self.spread_head.bias.copy_(to_tensor(before))
 
     @property
     def log_noise(self) -> Tensor:

