@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from estimators import counts, table
 from sklearn.decomposition import PCA, TruncatedSVD
 
-from sklearn_ae import Autoencoder
+from sklearn_ae import Autoencoder, GaussianNoise
 from sklearn_ae.engine import start as start_module
 from sklearn_ae.engine import training
 from sklearn_ae.engine.start import linear_start
@@ -61,6 +61,27 @@ def test_codes_of_sparse_rows_start_as_those_of_truncated_svd():
 def test_loss_starts_at_half_a_nat_per_feature():
     X = table(40)
     assert at_the_start(2).fit(X).loss_ == pytest.approx(0.5 * X.shape[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("level", [None, 0.5])
+def test_a_correction_of_size_one_moves_a_row_by_the_unit_at_most(k, level):
+    """And by a component's own deviation where that is less, as noisy codes show it."""
+    X = table(60) * [1, 10, 1e2, 1e-2, 1]
+    noise = None if level is None else GaussianNoise(noise_level=level).variance
+    begin = linear_start(X, k, 0, noise=noise, clean=noise is None)
+    spread, unit = np.sqrt(X.var(axis=0).mean()), begin.units.scale
+    variance = PCA(k).fit(X).explained_variance_ * (1 - 1 / len(X))
+    seen = np.sqrt(variance + (level or 0.0) ** 2 * spread**2)
+    np.testing.assert_allclose(
+        begin.code_trust * seen, np.minimum(seen, unit), rtol=1e-9
+    )
+    assert (begin.code_trust < 1.0).any()
+    assert (begin.trust <= 1.0).all()  # a feature by the unit at most, too
+    moved = np.minimum(np.sqrt(X.var(axis=0)), unit)
+    np.testing.assert_allclose(begin.trust * unit, moved, rtol=1e-9)
+    foreign = linear_start(X, k, 0, own=False, noise=noise)
+    np.testing.assert_array_equal(foreign.code_trust, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,38 @@ def test_schedule_comes_down_to_k_in_the_first_half():
     assert module.annealed_k == 3
 
 
+@pytest.mark.parametrize(("n", "k"), [(40, 3), (200, 5), (10, 3), (6, 6)])
+def test_schedule_begins_with_six_times_as_many_units(n, k):
+    """Or with all; in equal steps down to k, in the middle of training."""
+    X = load_digits().data[:50]
+    module = fitted(X, n=n, k=k, k_schedule="linear", max_iter=1).module_
+    first = min(6 * k, n)
+    for progress in np.linspace(0.0, 1.0, 21):
+        module.begin_epoch(progress)
+        exact = max(k, first + (k - first) * 2 * progress)
+        assert abs(module.annealed_k - exact) <= 0.5
+    module.begin_epoch(0.0)
+    assert module.annealed_k == first
+
+
+def test_what_is_judged_has_k_units_at_any_time(digits):
+    """A step has as many as the schedule says; held-out rows, and codes, have k."""
+    module = fitted(digits, n=40, k=3, transform_k=7, k_schedule="linear").module_
+    counted = []
+    module.decoder.register_forward_pre_hook(
+        lambda _, args: counted.append((args[0] != 0).sum(1))
+    )
+    x = torch.tensor(digits[:20], dtype=torch.float32)
+    for progress, while_training in ((0.0, 18), (1.0, 3)):
+        module.begin_epoch(progress)
+        module.loss(Batch(x, x), torch.Generator().manual_seed(0))
+        module.loss(Batch(x, x))
+        module.reconstruct(x)
+        for n, found in zip((while_training, 3, 7), counted, strict=True):
+            assert (found == n).all()
+        counted.clear()
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("how", [{"learning_rate": "constant"}, {"solver": "lbfgs"}])
 def test_training_does_not_stop_before_k_is_reached(how, digits):
@@ -204,6 +236,16 @@ def test_dead_units_are_among_the_largest_of_no_row(digits):
     assert 0 < len(model.dead_units_) < 200
     wide = fitted(digits, n=200, k=2, transform_k=200, max_iter=20, revive_dead=False)
     np.testing.assert_array_equal(wide.dead_units_, model.dead_units_)
+
+
+def test_dead_units_are_those_of_all_rows(digits, monkeypatch):
+    """In however many chunks they are read."""
+    expected = fitted(digits, n=200, k=2, revive_dead=False).dead_units_
+    monkeypatch.setattr("sklearn_ae.engine.inputs.CHUNK_NUMBERS", 1)
+    found = fitted(digits, n=200, k=2, revive_dead=False).dead_units_
+    np.testing.assert_array_equal(found, expected)
+    last = fitted(digits, n=200, k=2, revive_dead=False).transform(digits[-24:])
+    assert len(expected) < (last == 0).all(axis=0).sum()  # of a chunk there are more
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -26,6 +26,7 @@ from sklearn_ae import (
     Autoencoder,
     ConvolutionalAutoencoder,
     DenoisingAutoencoder,
+    GaussianNoise,
     GeneralizedAutoencoder,
     KSparseAutoencoder,
     StackedAutoencoderClassifier,
@@ -282,6 +283,44 @@ def test_dropout_is_for_training_alone(X):
     quiet = module.loss(batch)["reconstruction"]
     noisy = module.loss(batch, torch.Generator().manual_seed(0))["reconstruction"]
     assert quiet == plain.loss(batch)["reconstruction"] != noisy
+
+
+@pytest.mark.parametrize("layer", ["deep", "raw", "noisy", "calm"])
+@pytest.mark.parametrize("gaps", [False, True])
+def test_noise_of_fine_tuning_is_in_units_of_the_spread(layer, gaps):
+    """Of the rows, where the first layer standardizes them, and else of X itself: in
+    each step, and once in held-out rows. What is missing stays so, and the target is
+    clean."""
+    X = 7.0 + 4.0 * table(400, 6)
+    model = stack(5, 4, layer=MIXED[layer], max_iter=1).fit(X)
+    module = StackModule(model.estimators_, corruption=GaussianNoise(noise_level=0.5))
+    first, units = module.layers[0], module.units[0]
+    x = units.to_network(torch.tensor(X)).to(module.dtype)
+    observed = torch.ones_like(x)
+    if gaps:
+        observed[::3, 1::2] = 0.0
+    x = x * observed
+    batch = Batch(x, x, observed if gaps else None)
+    seen, encode = [], first.encode
+
+    def watched(x, generator=None):
+        seen.append(x)
+        return encode(x, generator)
+
+    first.encode = watched
+    found = module.loss(batch, torch.Generator().manual_seed(3))["reconstruction"]
+    module.loss(batch)
+    assert torch.equal(seen[1], x)
+    judged = module.as_learned(batch, torch.Generator().manual_seed(3))
+    assert judged.target is x and torch.equal(judged.x, seen[0])
+    restored = module.reconstruct(seen[0])
+    nats = 0.5 * (observed * (restored - x) ** 2).sum(1).mean()
+    torch.testing.assert_close(found, nats)
+    assert not seen[0][observed == 0.0].any()
+    added = (seen[0] - x)[observed == 1.0]
+    unit = np.sqrt(X.var(axis=0).mean()) if MIXED[layer].standardize else 1.0
+    # of 2000 draws, four of a deviation's own deviations are 6 %
+    assert float(added.std()) * units.scale == pytest.approx(0.5 * unit, rel=0.06)
 
 
 def test_held_out_rows_choose_the_weights(X):

@@ -1,10 +1,12 @@
 """The stack as a classifier: labels, weights, held-out rows, and what it promises."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from estimators import BAD_Y, CALM, NOISY, STACK, counts, labels, table
 from scipy.special import log_softmax, softmax
 from sklearn.base import clone
@@ -20,6 +22,7 @@ from skorch.callbacks import Callback
 
 from sklearn_ae import (
     Autoencoder,
+    Masking,
     StackedAutoencoderClassifier,
     StackedAutoencoderPretrainer,
     load,
@@ -27,6 +30,8 @@ from sklearn_ae import (
 )
 from sklearn_ae.engine import training
 from sklearn_ae.engine.base import BaseAutoencoder
+from sklearn_ae.engine.bridge import Batch
+from sklearn_ae.parts.activations import dropout
 
 # So few epochs are not meant to converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -293,7 +298,102 @@ def test_weight_two_is_twice_the_row(X):
     )
 
 
+# -- noise -----------------------------------------------------------------------
+
+
+class Kept(Callback):
+    """Keep the module that is trained."""
+
+    def __init__(self, log):
+        self.log = log
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def on_train_begin(self, net, **kwargs):
+        self.log.append(net.module_)
+
+
+@pytest.mark.parametrize("corruption", [None, Masking(noise_level=0.4)])
+def test_dropout_and_corruption_are_in_each_step(corruption, X):
+    """−log softmax(W z + b)_y of codes of which some are left out, on every layer; and
+    of rows with noise on them. What is judged is whole."""
+    y, log = np.arange(60) % 3, []
+    make(dropout=0.3, corruption=corruption, callbacks=[Kept(log)]).fit(X, y)
+    (module,) = log
+    x, label = torch.tensor(X), torch.tensor(y)
+
+    def nats(generator):
+        noisy = x
+        if corruption is not None and generator is not None:
+            level = torch.tensor(0.4)
+            noisy = Masking.corrupt(x, generator, noise_level=level)
+        z = noisy
+        for layer in module.stack.layers:
+            z = dropout(layer.encode(z), 0.3, generator)
+        logits = module.head((z - module.origin) / module.scale)
+        return -logits.log_softmax(1)[np.arange(60), y].mean()
+
+    batch, found = Batch(x, x, label=label), []
+    for generator in (lambda: None, *(partial(seeded, seed) for seed in range(3))):
+        loss = module.loss(batch, generator())["cross_entropy"]
+        torch.testing.assert_close(loss, nats(generator()))
+        found.append(float(loss.detach()))
+    assert len(set(found)) == 4
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_dropout_changes_what_is_recorded(X):
+    """From the second step on; of the first all classes are as likely."""
+    curves = [
+        make(frozen(X), dropout=share).fit(X, Y).loss_curve_ for share in (0.0, 0.5)
+    ]
+    assert curves[0][0] == pytest.approx(curves[1][0])
+    assert abs(curves[0][-1] - curves[1][-1]) > 1e-4
+
+
 # -- held-out rows ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weight", [1.0, 3.0, 50.0])
+def test_weights_count_in_held_out_rows(weight):
+    """Weights that stay as they are say class 0 of each row: right is its share."""
+    X, y = np.random.default_rng(0).normal(size=(90, 6)), np.arange(90) % 3
+    model = make(early_stopping=True, validation_fraction=0.2, max_iter=1)
+    model.set_params(solver="sgd", learning_rate_init=1e-300)
+    model.fit(X, y, sample_weight=np.where(y == 0, weight, 1.0))
+    assert (model.predict(X) == 0).all()
+    share = pytest.approx(weight / (weight + 2.0))
+    assert model.validation_scores_[-1] == share
+    of_class = clone(model).set_params(class_weight={0: weight}).fit(X, y)
+    assert of_class.validation_scores_[-1] == share
+
+
+def test_held_out_rows_are_judged_by_their_own_weights(monkeypatch):
+    """Loss and share, as scikit-learn has them of rows with a weight."""
+    X, y = blobs(120)
+    y[::5] = -1
+    weight, parts = np.random.default_rng(0).uniform(0.1, 3.0, size=120), []
+    original = training.run
+
+    def recorded(net, rows, rows_valid, **given):
+        if rows_valid is not None:
+            parts.append(rows_valid.subset)
+        original(net, rows, rows_valid, **given)
+
+    monkeypatch.setattr(training, "run", recorded)
+    model = make(early_stopping=True, validation_fraction=0.3, max_iter=1)
+    model.set_params(learning_rate_init=0.05).fit(X, y, sample_weight=weight)
+    (valid,) = parts
+    given = {"sample_weight": weight[valid]}
+    nats = log_loss(y[valid], model.predict_proba(X[valid]), **given)
+    assert model.history_["valid_cross_entropy"][-1] == pytest.approx(nats)
+    share = model.score(X[valid], y[valid], weight[valid])
+    assert model.validation_scores_[-1] == pytest.approx(share)
+    assert share != pytest.approx(model.score(X[valid], y[valid]))
 
 
 def test_early_stopping_keeps_the_best_weights(monkeypatch):
