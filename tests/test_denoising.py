@@ -131,7 +131,9 @@ def test_emphasis_counts_observed_entries_alone(gaps, noise, emphasis, X):
 
 
 @pytest.mark.parametrize("standardize", [False, True])
-@pytest.mark.parametrize("params", [{"hidden_layer_sizes": ()}, {"linear_path": False}])
+@pytest.mark.parametrize(
+    "params", [{}, {"hidden_layer_sizes": ()}, {"linear_path": False}]
+)
 def test_gaussian_noise_is_in_units_of_the_spread(params, standardize):
     """With `standardize` a multiple of the root of the features' mean variance, else
     in the units of X: of what is learned from, and of held-out rows."""

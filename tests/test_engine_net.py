@@ -19,7 +19,7 @@ from skorch.callbacks import (
 )
 from torch.optim.lr_scheduler import StepLR
 
-from sklearn_ae import Autoencoder
+from sklearn_ae import Autoencoder, GaussianNoise
 from sklearn_ae.engine import training
 from sklearn_ae.engine.bridge import Rows, Units
 from sklearn_ae.engine.net import BatchIterator, is_callback, schedule_factor
@@ -261,6 +261,25 @@ def test_noise_stays_along_a_line_search(max_iter, drawn):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_held_out_rows_have_one_noise_in_all_epochs(drawn):
+    """Else losses would not compare; what is learned from has another in each."""
+    model(
+        corruption=Noted(),
+        early_stopping=True,
+        validation_fraction=0.25,
+        max_iter=4,
+        n_iter_no_change=10,
+        linear_path=False,
+        learning_rate_init=1e-300,
+        solver="sgd",
+    ).fit(table())
+    learned = [noise for noise in drawn if len(noise) == 4 * 18 * 5]
+    judged = [noise for noise in drawn if len(noise) == 4 * 6 * 5]
+    assert len(learned) == len(set(learned)) == 4
+    assert len(judged) == 5 and len(set(judged)) == 1  # once before the first epoch
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_noise_is_the_random_states(solver, drawn):
     """The same of the same, other noise of another, and in each epoch."""
@@ -469,6 +488,99 @@ def test_units_are_of_the_rows_to_learn_from(linear_path):
     if not linear_path:
         spread = np.sqrt(X[train].var(axis=0).mean())
         assert fitted._units.scale == pytest.approx(spread)
+
+
+# -- what "auto" is, as the parameters' documentation says -------------------------
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """Return what makes the net that would train, and does not train it."""
+
+    class Planned(Exception):
+        pass
+
+    def run(net, *given, **named):
+        raise Planned(net)
+
+    monkeypatch.setattr(training, "run", run)
+
+    def plan(n_rows=300, n_features=5, **params):
+        X = np.random.default_rng(0).normal(size=(n_rows, n_features))
+        with pytest.raises(Planned) as caught:
+            Autoencoder(2, random_state=0, **params).fit(X)
+        return caught.value.args[0]
+
+    return plan
+
+
+@pytest.mark.parametrize("n_rows", [1, 100, 300, 383, 385, 1000, 2000, 7000])
+def test_batches_are_of_about_256_rows_and_of_equal_size(n_rows, planned):
+    size = planned(n_rows).batch_size
+    n_batches = int(np.ceil(n_rows / size))
+    assert size == n_rows if n_rows < 384 else 192 <= size <= 320
+    assert 0 <= n_batches * size - n_rows < n_batches  # but for the rounding
+
+
+#: Rows, and the batches that they make.
+BATCHES = [(100, 1), (600, 2), (1000, 4), (2600, 10), (9000, 35)]
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_batches", "n_features"),
+    [(*sizes, 5) for sizes in BATCHES] + [(600, 2, 70), (2600, 10, 70), (600, 2, 300)],
+)
+def test_epochs_along_the_linear_path(n_rows, n_batches, n_features, planned):
+    """64, but 40 of one batch, or as many as make max(400, 7 d) steps; of noisy rows
+    twice as many, or as many as make min(2000, 400000 / d), at most 400."""
+    n_steps = max(400, 7 * n_features)
+    epochs = min(40 if n_batches == 1 else 64, int(np.ceil(n_steps / n_batches)))
+    assert planned(n_rows, n_features).max_epochs == epochs
+    noisy = planned(n_rows, n_features, corruption=GaussianNoise())
+    least = min(2000, 400_000 / n_features) / n_batches
+    assert noisy.max_epochs == min(400, max(2 * epochs, int(np.ceil(least))))
+
+
+@pytest.mark.parametrize(("n_rows", "n_batches"), BATCHES)
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"linear_path": False},
+        {"linear_path": False, "corruption": GaussianNoise()},
+        {"hidden_layer_sizes": (), "alpha": 0.1},
+        {"hidden_layer_sizes": (), "corruption": GaussianNoise()},
+    ],
+    ids=["random", "random, noisy", "decay", "noisy"],
+)
+def test_epochs_from_elsewhere_than_the_optimum(n_rows, n_batches, params, planned):
+    """100, or as many as make 2000 to 10000 steps, at most 400."""
+    epochs = planned(n_rows, **params).max_epochs
+    if 2000 <= 100 * n_batches <= 10000:
+        assert epochs == 100
+    elif 400 * n_batches < 2000:
+        assert epochs == 400
+    else:
+        assert epochs == np.ceil(2000 / n_batches)
+    assert planned(n_rows, solver="lbfgs", **params).max_epochs == 500
+    assert planned(n_rows, max_iter=7, **params).max_epochs == 7
+
+
+def test_very_many_rows_make_10000_steps_at_most(planned):
+    assert planned(40_000, 2, linear_path=False).max_epochs == np.ceil(10000 / 156)
+
+
+@pytest.mark.parametrize("n_features", [5, 2000])
+def test_rates(n_features, planned):
+    """min(1e-2, 10 / d) along the linear path, else the method's own; and 1e-3."""
+
+    def rate(**params):
+        return planned(20, n_features, **params).lr
+
+    assert rate() == min(1e-2, 10 / n_features)
+    assert rate(linear_path=False) == 3e-3
+    for params in ({"solver": "sgd"}, {"learning_rate": "constant"}):
+        assert rate(**params) == rate(**params, linear_path=False) == 1e-3
+    assert rate(learning_rate_init=0.5) == 0.5
 
 
 @pytest.mark.parametrize("n_rows", [30, 100, 1000])

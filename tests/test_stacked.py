@@ -37,6 +37,7 @@ from sklearn_ae import (
 from sklearn_ae.engine import bridge, inputs, start, streams, training
 from sklearn_ae.engine.bridge import Batch
 from sklearn_ae.meta.fine_tuning import StackModule
+from sklearn_ae.parts.activations import dropout
 
 # So few epochs are not meant to converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -321,6 +322,35 @@ def test_noise_of_fine_tuning_is_in_units_of_the_spread(layer, gaps):
     unit = np.sqrt(X.var(axis=0).mean()) if MIXED[layer].standardize else 1.0
     # of 2000 draws, four of a deviation's own deviations are 6 %
     assert float(added.std()) * units.scale == pytest.approx(0.5 * unit, rel=0.06)
+
+
+@pytest.mark.parametrize("own", [0.0, 0.4])
+@pytest.mark.parametrize("between", [0.0, 0.4])
+def test_dropout_of_layers_and_between_them(own, between, X):
+    """Each layer leaves out hidden units, at both ends, as it does when it is alone;
+    and the stack leaves out some of each code."""
+    layer = Autoencoder(max_iter=2, hidden_layer_sizes=(8,), dropout=own)
+    layer.set_params(dtype="float64", linear_path=False)
+    model = stack(5, 4, layer=layer).fit(X)
+    module = StackModule(model.estimators_, p_dropout=between)
+    (first, second), units = module.layers, module.units[1]
+    x = module.units[0].to_network(torch.tensor(X))
+    batch = Batch(x, x)
+
+    def some(z, generator):  # where nothing is left out, nothing is drawn
+        return dropout(z, between, generator) if between else z
+
+    def nats(generator):
+        z = some(first.encode(x, generator), generator)
+        z = some(second.encode(units.to_network(z), generator), generator)
+        z = units.to_data(second.decode(z, generator))
+        return 0.5 * (first.decode(z, generator) - x).square().sum(1).mean()
+
+    drawn = torch.Generator().manual_seed(3)
+    found = module.loss(batch, drawn)["reconstruction"]
+    torch.testing.assert_close(found, nats(drawn.manual_seed(3)))
+    torch.testing.assert_close(module.loss(batch)["reconstruction"], nats(None))
+    assert bool(own or between) != torch.isclose(found, nats(None))
 
 
 def test_held_out_rows_choose_the_weights(X):

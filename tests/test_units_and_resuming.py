@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from estimators import table
+from sklearn.base import clone
 from sklearn.callback import ProgressBar
 from sklearn.datasets import load_digits
 
@@ -168,6 +169,31 @@ def test_a_training_that_goes_on_draws_anew(way, monkeypatch):
         runs.append((list(Noted.drawn), list(orders)))
         assert all(len(draws) == len(set(draws)) == 4 for draws in runs[-1])
     assert runs[0] == runs[1]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("linear_path", [True, False])
+def test_a_training_in_parts_is_the_whole_training(solver, linear_path):
+    """The optimizer's moments go on too, where the rate is one and nothing is drawn."""
+    X = table(120)
+    model = Autoencoder(2, solver=solver, linear_path=linear_path, random_state=0)
+    model.set_params(learning_rate="constant", learning_rate_init=3e-3, shuffle=False)
+    model.set_params(weight_decay=0.01, batch_size=200, dtype="float64")
+    whole = clone(model).set_params(max_iter=6).fit(X)
+    parts = clone(model).set_params(max_iter=2, warm_start=True)
+    stream = clone(model)
+    for _ in range(3):
+        parts.fit(X)
+        stream.partial_fit(X).partial_fit(X)
+    for other in (parts, stream):
+        np.testing.assert_allclose(other.loss_curve_, whole.loss_curve_, rtol=1e-6)
+        codes = whole.transform(X)
+        np.testing.assert_allclose(other.transform(X), codes, rtol=1e-6, atol=1e-8)
+    alone = clone(model).set_params(max_iter=2).fit(X)
+    again = clone(alone).set_params(warm_start=True).fit(X)
+    again._optimizer_state = None  # as if they were lost
+    assert abs(again.fit(X).loss_ - whole.loss_curve_[3]) > 1e-6
 
 
 def test_moments_of_two_sets_of_rows_are_those_of_all():

@@ -415,6 +415,16 @@ def test_noise_is_learned_or_given():
     assert raw.noise_scale_ == pytest.approx(0.3)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_learned_noise_is_quick():
+    """It has far to go: a step of Adam's moves it by several times the rate."""
+    X, rate = 100.0 + rows(), 1e-3
+    settings = {"learning_rate_init": rate, "learning_rate": "constant", "max_iter": 1}
+    model = small(**settings).fit(X)  # of one batch, so that it is one step
+    moved = abs(float(model.module_.learned_log_noise.detach()))
+    assert 5 * rate < moved < 0.05
+
+
 def test_learned_noise_is_not_decayed():
     """Neither by `weight_decay` nor by `alpha`."""
     model = small(weight_decay=10.0, alpha=1.0).fit(rows())
