@@ -19,6 +19,7 @@ from estimators import (
     fit,
     labels,
     layers,
+    near,
     public_classes,
     public_estimators,
     quality,
@@ -369,7 +370,7 @@ def test_answers(name, X):
 
     draws = model.sample(7, random_state=0)
     assert draws.shape == (7, d) and np.isfinite(draws).all()
-    np.testing.assert_array_equal(draws, model.sample(7, random_state=0))
+    near(draws, model.sample(7, random_state=0))
     assert not np.array_equal(draws, model.sample(7, random_state=1))
     prefix = type(model).__name__.lower()
     assert list(model.get_feature_names_out()) == [f"{prefix}{i}" for i in range(k)]
