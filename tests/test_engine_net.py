@@ -601,6 +601,14 @@ def test_decay_is_the_stronger_the_fewer_rows_there_are(n_rows):
         assert strongest(**params) == 0.0
 
 
+def test_rows_of_a_stream_are_all_there_are_for_its_decay():
+    stream = model()
+    for calls in range(1, 5):
+        stream.partial_fit(table(120))
+        found = max(g["weight_decay"] for g in stream.net_.optimizer_.param_groups)
+        assert found == pytest.approx(20.0 * (5 + 20) / (120 * calls))
+
+
 def test_verbose_prints_a_line_per_epoch(capsys):
     model(verbose=1).fit(table())
     assert "train_loss" in capsys.readouterr().out
