@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from estimators import counts, table
 from sklearn.decomposition import PCA, TruncatedSVD
 
-from sklearn_ae import Autoencoder, GaussianNoise
+from sklearn_ae import Autoencoder, GaussianNoise, Masking, SaltAndPepper
 from sklearn_ae.engine import start as start_module
 from sklearn_ae.engine import training
 from sklearn_ae.engine.start import linear_start
@@ -131,6 +131,17 @@ def test_nothing_is_lost_where_pca_is_exact(k):
     model = Autoencoder(k, random_state=0, dtype="float64", max_iter=20).fit(X)
     # a millionth of the spread
     assert -model.score(X) < 1e-6 * X.var(axis=0).mean()
+
+
+@pytest.mark.parametrize("noise", [GaussianNoise(), Masking(), SaltAndPepper(), None])
+def test_noise_leaves_something_to_learn_where_pca_is_exact(noise):
+    """Of clean rows nothing is left, and nothing can be unlearned."""
+    X = table(60)
+    model = at_the_start(5, corruption=noise, linear_path=True).fit(X)
+    ends = model.module_.encoder.trust, model.module_.decoder.trust
+    for trust in ends:
+        assert bool((trust > 0.0).all()) == bool((trust != 0.0).any())
+        assert bool((trust > 0.0).all()) == (noise is not None)
 
 
 def test_subset_alone_is_seen():

@@ -270,6 +270,33 @@ def test_auxiliary_gradient_reaches_dead_units_alone(tied, digits):
     assert reached and all(reached)
 
 
+def test_units_are_dead_for_an_epoch(digits):
+    """Those that were active for no row of the epoch before, and no others."""
+    module = fitted(digits, n=12, k=2).module_
+    for active in ([0, 3, 7], [1, 3], range(12), [11]):
+        module.active.zero_()
+        module.active[list(active)] = True
+        module.begin_epoch(1.0)
+        dead = set(range(12)) - set(active)
+        assert set(module.dead.nonzero().flatten().tolist()) == dead
+        assert module.n_dead == len(dead) and not module.active.any()
+
+
+@pytest.mark.parametrize(("n_dead", "kept"), [(3, 2), (1, 1), (8, 2)])
+def test_auxiliary_loss_by_its_formula(n_dead, kept, digits):
+    """A 32nd of −log p(x | x̂), with x̂ of the k largest of the dead units alone."""
+    module = fitted(digits, n=12, k=2, dtype="float64").module_
+    module.active[:] = torch.arange(12) >= n_dead
+    module.begin_epoch(1.0)
+    x = torch.tensor(digits[:30])
+    a = module.encoder(x).detach()
+    largest = a[:, :n_dead].sort(1).values[:, -kept:].min(1, keepdim=True).values
+    z = torch.where((a >= largest) & (torch.arange(12) < n_dead), a, 0.0)
+    assert ((z != 0.0).sum(1) == kept).all()
+    nats = 0.5 * (module.decode(z) - x).square().sum(1).mean()
+    torch.testing.assert_close(module.revival(a, x), nats / 32)
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_revival_halves_the_dead(tied, digits):
     """★ At most half as many as without."""

@@ -31,6 +31,7 @@ from sklearn_ae import (
 from sklearn_ae.engine import training
 from sklearn_ae.engine.base import BaseAutoencoder
 from sklearn_ae.engine.bridge import Batch
+from sklearn_ae.engine.labels import Labels
 from sklearn_ae.parts.activations import dropout
 
 # So few epochs are not meant to converge.
@@ -419,6 +420,22 @@ def test_early_stopping_keeps_the_best_weights(monkeypatch):
     # shares of 20 rows, added up in float64
     assert model.score(X[valid], y[valid]) == pytest.approx(max(scores), abs=1e-12)
     assert scores[0] < max(scores)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+def test_the_share_of_each_class_is_held_out(share):
+    """Rounded, and of rows with a label; the others of it are learned from."""
+    y = np.repeat([0, 1, 2, -1], [40, 17, 4, 30])
+    labels = Labels.of(y, np.zeros((91, 1)), make())
+    train, valid = labels.split(share, seed=0)
+    for of_class, n_rows in enumerate((40, 17, 4)):
+        n_held = max(1, round(share * n_rows))
+        assert (y[valid["subset"]] == of_class).sum() == n_held
+        assert (y[train["subset"]] == of_class).sum() == n_rows - n_held
+    both = np.concatenate([train["subset"], valid["subset"]])
+    equal(np.sort(both), np.arange(61))
+    for part in (train, valid):
+        equal(part["labels"], y[part["subset"]])
 
 
 def test_fewer_rows_than_the_share_are_held_out_of_no_class(X):
