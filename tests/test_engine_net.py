@@ -3,6 +3,7 @@
 import functools
 import itertools
 import operator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,13 @@ from torch.optim.lr_scheduler import StepLR
 from sklearn_ae import Autoencoder, GaussianNoise
 from sklearn_ae.engine import training
 from sklearn_ae.engine.bridge import Rows, Units
-from sklearn_ae.engine.net import BatchIterator, is_callback, schedule_factor
+from sklearn_ae.engine.net import (
+    BatchIterator,
+    BestWeights,
+    StopTraining,
+    is_callback,
+    schedule_factor,
+)
 from sklearn_ae.parts.corruptions import Corruption
 
 settings.register_profile("deterministic", derandomize=True, deadline=None)
@@ -397,6 +404,24 @@ def test_patience_is_a_number_of_epochs(early_stopping, patience):
         early_stopping=early_stopping,
     ).fit(table())
     assert idle.n_iter_ == patience + (not early_stopping)
+
+
+def test_losses_of_another_objective_are_no_reference():
+    """While it changes from epoch to epoch they say nothing of those that come later:
+    these may be higher, and still improve."""
+    rule = BestWeights("train", tol=1e-4, n_iter_no_change=2, restore=False)
+    module = SimpleNamespace(settled=False, watched="loss")
+    net = SimpleNamespace(history={}, module_=module, rows_valid=None)
+    rule.on_train_begin(net)
+    for loss in (1.0, 2.0, 3.0):
+        net.history[-1, "train_loss"] = loss
+        rule.on_epoch_end(net)
+    module.settled = True
+    for loss in (10.0, 9.0, 8.0, 7.0, 6.0, 6.0):
+        net.history[-1, "train_loss"] = loss
+        rule.on_epoch_end(net)
+    with pytest.raises(StopTraining):
+        rule.on_epoch_end(net)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
