@@ -31,7 +31,6 @@ from sklearn_ae import (
 from sklearn_ae.engine import training
 from sklearn_ae.engine.base import BaseAutoencoder
 from sklearn_ae.engine.bridge import Batch
-from sklearn_ae.engine.labels import Labels
 from sklearn_ae.parts.activations import dropout
 
 # So few epochs are not meant to converge.
@@ -423,19 +422,24 @@ def test_early_stopping_keeps_the_best_weights(monkeypatch):
 
 
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
-def test_the_share_of_each_class_is_held_out(share):
+def test_the_share_of_each_class_is_held_out(share, monkeypatch):
     """Rounded, and of rows with a label; the others of it are learned from."""
-    y = np.repeat([0, 1, 2, -1], [40, 17, 4, 30])
-    labels = Labels.of(y, np.zeros((91, 1)), make())
-    train, valid = labels.split(share, seed=0)
+    X, y = table(91, 6), np.repeat([0, 1, 2, -1], [40, 17, 4, 30])
+    parts, original = [], training.run
+
+    def recorded(net, rows, rows_valid, **given):
+        if rows_valid is not None:
+            parts.append((rows.subset, rows_valid.subset))
+        original(net, rows, rows_valid, **given)
+
+    monkeypatch.setattr(training, "run", recorded)
+    make(early_stopping=True, validation_fraction=share, max_iter=1).fit(X, y)
+    ((train, valid),) = parts
     for of_class, n_rows in enumerate((40, 17, 4)):
         n_held = max(1, round(share * n_rows))
-        assert (y[valid["subset"]] == of_class).sum() == n_held
-        assert (y[train["subset"]] == of_class).sum() == n_rows - n_held
-    both = np.concatenate([train["subset"], valid["subset"]])
-    equal(np.sort(both), np.arange(61))
-    for part in (train, valid):
-        equal(part["labels"], y[part["subset"]])
+        assert (y[valid] == of_class).sum() == n_held
+        assert (y[train] == of_class).sum() == n_rows - n_held
+    equal(np.sort(np.r_[train, valid]), np.arange(61))
 
 
 def test_fewer_rows_than_the_share_are_held_out_of_no_class(X):
