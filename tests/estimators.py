@@ -472,6 +472,18 @@ def dtype_of(model):
     return layers(model)[0].dtype
 
 
+def near(found, expected):
+    """Expect the same numbers, but for the order of sums.
+
+    That of a matrix product may be another where its rows are among others, or lie
+    otherwise in memory, as what went through an array does: the processor decides.
+    """
+    assert found.dtype == expected.dtype and found.shape == expected.shape
+    rounding = 1e-5 if found.dtype == np.float32 else 1e-9
+    scale = float(np.abs(expected).max(initial=0.0))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=rounding * scale)
+
+
 def counts(n_samples=24, n_features=12, seed=0):
     """Return sparse whole numbers as CSR, with an empty row."""
     rng = np.random.default_rng(seed)

@@ -20,7 +20,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_ae import L1, L2, Autoencoder, GaussianNoise, Masking, SaltAndPepper
-from sklearn_ae.engine import bridge, start
+from sklearn_ae.engine import bridge, start, training
+from sklearn_ae.engine.bridge import Batch
+from sklearn_ae.parts.corruptions import Corruption
+from sklearn_ae.parts.networks import Dense
 
 unfinished = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -310,6 +313,80 @@ def test_target_is_clean_and_noise_is_for_training(kind):
     clean = (X - X.mean(axis=0)) / np.sqrt(X.var(axis=0).mean())
     found = np.sort(seen["target"].numpy(), axis=0)
     np.testing.assert_allclose(found, np.sort(clean, axis=0), atol=1e-12)
+
+
+class Doubled(Corruption):
+    """Rows are shown twice as large: what is restored from them is known."""
+
+    keeps_zeros = True
+
+    @staticmethod
+    def corrupt(x, generator, unit=1.0):
+        return 2.0 * x if x.layout != torch.sparse_csr else 2.0 * x.to_dense()
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "poisson"])
+@pytest.mark.parametrize("X", [table(), counts()], ids=["dense", "sparse"])
+def test_clean_rows_are_restored_from_noisy_ones(X, loss, early_stopping):
+    """−log p(x | x̂(x̃)): by hand, of what is learned from and of held-out rows."""
+    model = first_loss(
+        X,
+        loss=loss,
+        corruption=Doubled(),
+        penalties=L1(weight=0.3),
+        early_stopping=early_stopping,
+        linear_path=False,
+    )
+    shown = model._units.to_network(torch.tensor(X.toarray() if sp.issparse(X) else X))
+    clean, module = shown.numpy(), model.module_
+    codes = module.encode(2.0 * shown).detach().numpy()
+    restored = module.decode(module.encode(2.0 * shown)).detach().numpy()
+    nats = {
+        "squared_error": lambda: 0.5 * (clean - restored) ** 2,
+        "absolute_error": lambda: np.abs(clean - restored),
+        "poisson": lambda: restored - clean * np.log(restored),
+    }[loss]().sum(axis=1)
+    train, valid = training.split(model, X.shape[0], model._seed, False)
+    parts = {"train": slice(None) if train is None else train, "valid": valid}
+    price = {"squared_error": 16.0, "absolute_error": 4.0}.get(loss, 1.0)
+    for name, part in list(parts.items())[: 1 + early_stopping]:
+        found = model.history_[f"{name}_reconstruction"][0]
+        assert found == pytest.approx(nats[part].mean(), rel=1e-9)
+        size = price * 0.3 * np.abs(codes[part]).sum(axis=1).mean()
+        assert model.history_[f"{name}_l1"][0] == pytest.approx(size, rel=1e-9)
+
+
+def test_penalties_are_of_the_code_that_is_decoded():
+    """With dropout too: some hidden units were left out of it."""
+    X = table()
+    model = first_loss(
+        X, penalties=L1(weight=0.3), dropout=0.5, linear_path=False, alpha=0.0
+    )
+    module, x = model.module_, model._units.to_network(torch.tensor(X))
+    terms = module.loss(Batch(x, x), torch.Generator().manual_seed(3))
+    codes = module.encode(x, torch.Generator().manual_seed(3))
+    size = 16.0 * 0.3 * codes.abs().sum(1).mean()
+    torch.testing.assert_close(terms["l1"], size)
+    assert not torch.isclose(module.loss(Batch(x, x))["l1"], size, rtol=1e-3)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("linear_path", [False, True])
+def test_decay_is_of_the_networks_weights_alone(tied, linear_path):
+    """Not of biases, nor of the linear path's own maps, though these were trained."""
+    X, path = table(), linear_path and not tied
+    model = Autoencoder(2, hidden_layer_sizes=(6,), alpha=0.1, linear_path=path)
+    model.set_params(tied_weights=tied, max_iter=20, random_state=0).fit(X)
+    named = dict(model.module_.named_parameters())
+    own = [n for n in named if n.endswith("correction")]
+    assert len(own) == 2 * path and all(named[n].abs().max() > 1e-4 for n in own)
+    model.set_params(warm_start=True, learning_rate_init=1e-30, max_iter=1).fit(X)
+    maps = [part for part in model.module_.modules() if isinstance(part, Dense)]
+    assert len(maps) == (2 if tied else 4)  # of rows to codes, and back
+    squares = sum(float(part.weight.detach().square().sum()) for part in maps)
+    decay = model.history_["train_weight_decay"][-1]
+    assert decay == pytest.approx(0.05 * squares, rel=1e-5)
 
 
 # -- sparse rows -----------------------------------------------------------------

@@ -19,6 +19,7 @@ from estimators import (
     fit,
     labels,
     layers,
+    near,
     public_classes,
     public_estimators,
     quality,
@@ -28,6 +29,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from sklearn_ae import VariationalAutoencoder
+from sklearn_ae.parts import activations, convolution, networks
 
 #: scikit-learn's checks that some do not pass: of whom, and the reason. The goal is
 #: none.
@@ -368,7 +370,7 @@ def test_answers(name, X):
 
     draws = model.sample(7, random_state=0)
     assert draws.shape == (7, d) and np.isfinite(draws).all()
-    np.testing.assert_array_equal(draws, model.sample(7, random_state=0))
+    near(draws, model.sample(7, random_state=0))
     assert not np.array_equal(draws, model.sample(7, random_state=1))
     prefix = type(model).__name__.lower()
     assert list(model.get_feature_names_out()) == [f"{prefix}{i}" for i in range(k)]
@@ -410,6 +412,31 @@ def test_not_fitted(name, X):
     for name in asked:
         with pytest.raises(NotFittedError):
             getattr(model, name)(*given.get(name, (X,)))
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_dropout_is_in_each_hidden_layer_of_a_step(name, X, monkeypatch):
+    """At both ends of the network, and nowhere else than in steps."""
+    left_out, original = [], activations.dropout
+
+    def watched(h, p, generator):
+        dropped = original(h, p, generator)
+        left_out.append((h.shape[-1], bool((dropped == 0.0)[h != 0.0].any())))
+        return dropped
+
+    for owner in (networks, convolution):
+        monkeypatch.setattr(owner, "dropout", watched)
+    model = clone(SINGLE[name]).set_params(random_state=0, dropout=0.5)
+    model.set_params(hidden_layer_sizes=(31, 29), max_iter=1, early_stopping=False)
+    fit(model, X)
+    widths = [width for width, dropped in left_out if dropped]
+    assert min(widths.count(31), widths.count(29)) >= 2  # encoder and decoder
+    assert widths.count(31) == widths.count(29)
+    left_out.clear()
+    answer(model, X), quality(model, X, labels())
+    if hasattr(model, "sample"):
+        model.sample(3)
+    assert not any(dropped for _, dropped in left_out)
 
 
 @pytest.mark.parametrize("name", FAST)

@@ -9,6 +9,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_ae import Autoencoder, Contraction, ContractiveAutoencoder
+from sklearn_ae.engine.bridge import Batch
 from sklearn_ae.parts.activations import ACTIVATIONS, slope, slope_at_output
 from sklearn_ae.parts.jacobian import (
     Encoding,
@@ -140,6 +141,57 @@ def test_available_where_gradients_are_off():
                 rows(), encode(rows()), Encoding(encode, lambda: None, None)
             )
         torch.testing.assert_close(norm.detach(), expected)
+
+
+def module_and_batch(X, jacobian="exact", **params):
+    """Return a module with a contraction of 1, untrained, and all rows as a batch."""
+    still = {"solver": "sgd", "learning_rate_init": 1e-300, "max_iter": 1}
+    penalty = Contraction(weight=1.0, jacobian=jacobian)
+    model = Autoencoder(3, penalties=penalty, random_state=0, **still, **params)
+    model.set_params(dtype="float64").fit(X)
+    x = torch.tensor((X - model._units.shift) / model._units.scale)
+    return model.module_, Batch(x, x)
+
+
+@pytest.mark.parametrize("hidden", [(8,), (8, 5)])
+@pytest.mark.parametrize("code", ["sigmoid", "tanh"])
+def test_dropout_leaves_the_jacobian_alone(hidden, code, X):
+    """It is that of the encoder that rows are encoded with; and the restored rows, and
+    other penalties, are of the code that was left."""
+    settings = {"hidden_layer_sizes": hidden, "code_activation": code}
+    settings |= {"linear_path": False, "dropout": 0.5}
+    module, batch = module_and_batch(X, **settings)
+    whole = module.loss(batch)
+    for seed in range(3):
+        dropped = module.loss(batch, generator(seed))
+        torch.testing.assert_close(dropped["contraction"], whole["contraction"])
+        assert dropped["reconstruction"] != whole["reconstruction"]
+        assert (
+            dropped["reconstruction"]
+            != module.loss(batch, generator(9))["reconstruction"]
+        )
+
+
+@pytest.mark.parametrize("hidden", [(), (8,)])
+def test_hutchinsons_estimate_is_for_training_alone(hidden, X):
+    """A step draws it, from its own generator; what is judged is exact."""
+    settings = {"linear_path": False, "hidden_layer_sizes": hidden}
+    estimated, batch = module_and_batch(X, jacobian="hutchinson", **settings)
+    exact, _ = module_and_batch(X, **settings)
+    expected = exact.loss(batch)["contraction"]
+    torch.testing.assert_close(estimated.loss(batch)["contraction"], expected)
+    torch.testing.assert_close(exact.loss(batch, generator())["contraction"], expected)
+    factor = float(estimated.unit) ** 4  # nats of rows that vary by ¼, and their units
+    terms = []
+    for seed in range(200):
+        term = estimated.loss(batch, generator(seed))["contraction"].detach()
+        if seed < 3:
+            direct = estimated_norm(batch.x, estimated.encode, generator(seed)).mean()
+            torch.testing.assert_close(term, factor * direct.detach())
+        terms.append(float(term))
+    assert len(set(terms)) > 100  # of three signs there are few
+    error = np.std(terms) / np.sqrt(200)
+    assert abs(np.mean(terms) - float(expected.detach())) < 4 * error
 
 
 # -- the estimator ---------------------------------------------------------------

@@ -98,7 +98,70 @@ def test_emphasis_weighs_entries():
     assert first[0] > first[1] > first[2] > 0
 
 
+def untrained(X, **params):
+    """Return a denoiser whose weights are those that training begins with."""
+    still = {"solver": "sgd", "learning_rate_init": 1e-300, "max_iter": 1}
+    settings = {"dtype": "float64", "random_state": 0, **still, **params}
+    return DenoisingAutoencoder(2, **settings).fit(X)
+
+
+@pytest.mark.parametrize("emphasis", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("noise", ["masking", "salt_and_pepper", "gaussian"])
+@pytest.mark.parametrize("gaps", [False, True])
+def test_emphasis_counts_observed_entries_alone(gaps, noise, emphasis, X):
+    """Σ over what was observed of ½ (x − x̂)², times 1 − emphasis where x̃ is x."""
+    given = with_gaps(X)[0] if gaps else X
+    model = untrained(given, noise=noise, emphasis=emphasis)
+    module = model.module_
+    rows = Rows(given, model._units, torch.float64, has_missing=gaps)
+    batch = rows.everything()
+    x, seen = batch.x, ~torch.isnan(torch.tensor(given))
+    found = module.loss(batch, torch.Generator().manual_seed(3))["reconstruction"]
+    noisy = module.corrupted(x, torch.Generator().manual_seed(3)) * seen
+    restored = module.decode(module.encode(noisy))
+    weight = seen * torch.where(noisy == x, 1.0 - emphasis, 1.0)
+    nats = (0.5 * weight * (restored - x) ** 2).sum(1).mean()
+    torch.testing.assert_close(found, nats)
+    # held-out rows are judged by the same, with one draw of the noise
+    judged = module.as_learned(batch, torch.Generator().manual_seed(3))
+    torch.testing.assert_close(module.loss(judged)["reconstruction"], nats)
+
+
 # -- noise -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize(
+    "params", [{}, {"hidden_layer_sizes": ()}, {"linear_path": False}]
+)
+def test_gaussian_noise_is_in_units_of_the_spread(params, standardize):
+    """With `standardize` a multiple of the root of the features' mean variance, else
+    in the units of X: of what is learned from, and of held-out rows."""
+    X = correlated(2000) * [10.0, 1.0, 0.1] + 5.0
+    model = untrained(X, noise_level=0.4, standardize=standardize, **params)
+    rows = Rows(X, model._units, torch.float64).everything()
+    drawn = torch.Generator().manual_seed(0)
+    expected = 0.4 * (np.sqrt(X.var(axis=0).mean()) if standardize else 1.0)
+    for noisy in (
+        model.module_.corrupted(rows.x, drawn),
+        model.module_.as_learned(rows, drawn).x,
+    ):
+        added = (noisy - rows.x) * model._units.scale
+        # of 2000 draws a deviation is within 6 % with four of its own
+        np.testing.assert_allclose(added.std(0), expected, rtol=0.06)
+    assert model.module_.as_learned(rows, drawn).target is rows.target
+
+
+@pytest.mark.parametrize("params", [{}, {"noise": "masking"}])
+def test_noise_is_the_random_states(params, X):
+    """Nothing else is drawn at PCA in the order of the rows: yet fits differ."""
+    model = DenoisingAutoencoder(2, hidden_layer_sizes=(), shuffle=False, **params)
+    model.set_params(linear_path=not params, max_iter=3)
+    runs = []
+    for seed in (0, 0, 1):
+        first = clone(model).set_params(random_state=seed).fit(X)
+        runs.append(first.history_["train_reconstruction"].tolist())
+    assert runs[0] == runs[1] != runs[2]
 
 
 def test_noise_by_name_and_by_object(X):
@@ -416,6 +479,38 @@ def test_score_and_walk_of_a_gaussian(linear_path):
     found = np.cov(model.sample(3000, random_state=0).T)
     left = S @ np.linalg.solve(noisy, S)
     assert np.linalg.norm(found - left) < 0.25 * np.linalg.norm(left)
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("linear_path", [False, True])
+def test_score_is_the_step_to_what_is_restored(linear_path, standardize, X):
+    """(r(x) − x) / σ², with the σ of the noise in the units of X."""
+    X = 10.0 * X + 100.0
+    linear_path &= standardize  # which it needs
+    model = DenoisingAutoencoder(2, noise_level=0.4, max_iter=3, random_state=0)
+    model.set_params(linear_path=linear_path, standardize=standardize).fit(X)
+    sigma = 0.4 * (np.sqrt(X.var(axis=0).mean()) if standardize else 1.0)
+    step = (model.reconstruct(X) - X) / sigma**2
+    np.testing.assert_allclose(model.score_field(X), step, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("linear_path", [False, True])
+def test_walk_ends_where_its_score_says(linear_path):
+    """With the denoiser of N(0, s²), r(x) = x s² / (s² + σ²), noisy rows are those of
+    N(0, s² + σ²), and denoised ones those of N(0, s⁴ / (s² + σ²)): up to O(η)."""
+    X = correlated(500)
+    model = DenoisingAutoencoder(
+        2, noise_level=0.8, max_iter=1, random_state=0, linear_path=linear_path
+    ).fit(X)
+    module = model.module_
+    sigma = 0.8 * np.sqrt(X.var(axis=0).mean()) / model._units.scale
+    for s in (0.5 * sigma, sigma, 2 * sigma):
+        share = s**2 / (s**2 + sigma**2)
+        module.reconstruct = lambda x, share=share: x * share
+        drawn = torch.Generator().manual_seed(0)
+        walked = module.walk(s * torch.randn(4000, 3, generator=drawn), drawn)
+        # of 12000 draws; η is a tenth
+        assert float(walked.var()) == pytest.approx(s**2 * share, rel=0.1)
 
 
 def test_score_field_is_of_gaussian_noise_alone(X):

@@ -118,6 +118,19 @@ def test_moments(subset, seed):
     np.testing.assert_allclose(second, (chosen**2).mean(axis=0), rtol=1e-12)
 
 
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("subset", [None, np.arange(3, 190, 2)])
+def test_moments_in_chunks(gaps, subset, monkeypatch):
+    """Of all rows, in however many chunks they are read."""
+    monkeypatch.setattr(inputs, "CHUNK_NUMBERS", 1)
+    X = data(200) + np.arange(200)[:, None]  # no chunk is as another
+    X[::7, 1:] = np.nan if gaps else 5.0
+    chosen = X if subset is None else X[subset]
+    mean, second = moments(X, subset)
+    np.testing.assert_allclose(mean, np.nanmean(chosen, axis=0))
+    np.testing.assert_allclose(second, np.nanvar(chosen, axis=0))
+
+
 @pytest.mark.parametrize("dtype", ["u1", "i1", "i8", "?", "f4"])
 def test_moments_do_not_overflow(dtype):
     """Sums are in float64, whatever the data is."""

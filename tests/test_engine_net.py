@@ -1,7 +1,9 @@
 """The training loop: its batches, its schedule, its ends, and its callbacks."""
 
 import functools
+import itertools
 import operator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,10 +20,17 @@ from skorch.callbacks import (
 )
 from torch.optim.lr_scheduler import StepLR
 
-from sklearn_ae import Autoencoder
+from sklearn_ae import Autoencoder, GaussianNoise
 from sklearn_ae.engine import training
 from sklearn_ae.engine.bridge import Rows, Units
-from sklearn_ae.engine.net import BatchIterator, is_callback, schedule_factor
+from sklearn_ae.engine.net import (
+    BatchIterator,
+    BestWeights,
+    StopTraining,
+    is_callback,
+    schedule_factor,
+)
+from sklearn_ae.parts.corruptions import Corruption
 
 settings.register_profile("deterministic", derandomize=True, deadline=None)
 settings.load_profile("deterministic")
@@ -75,6 +84,15 @@ def test_one_cycle_rises_and_falls():
     assert factors[-1] < 1e-3
     # continuous: no step is larger than a twentieth of the way up
     assert np.abs(np.diff(factors)).max() < 0.1
+
+
+def test_one_cycle_by_its_formula():
+    """Linear over the first tenth of the steps; then half a cosine, down to zero."""
+    for share in (0.1, 0.5, 0.9):  # of the way up, and of the way down
+        assert schedule_factor("one_cycle", 0.1 * share) == pytest.approx(share)
+        down = np.cos(0.5 * np.pi * share) ** 2
+        assert schedule_factor("one_cycle", 0.1 + 0.9 * share) == pytest.approx(down)
+    assert schedule_factor("one_cycle", 0.1) == pytest.approx(1.0)
 
 
 class Recorder(Callback):
@@ -167,6 +185,121 @@ def test_learning_rate_follows_its_schedule(solver):
     assert set(rates) == {0.01}
 
 
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_a_stream_has_one_rate(solver):
+    """A schedule needs an end, and of a stream nobody knows it."""
+    rates = Shared()
+
+    class Rates(Callback):
+        def __init__(self, log):
+            self.log = log
+
+        def on_batch_end(self, net, **kwargs):
+            self.log += [group["lr"] for group in net.optimizer_.param_groups]
+
+    stream = model(solver=solver, learning_rate_init=0.01, batch_size=30)
+    stream.set_params(callbacks=[Rates(rates)])
+    for _ in range(2):
+        stream.partial_fit(table(120))
+    assert len(rates) >= 8 and set(rates) == {0.01}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_sgd_has_nesterovs_momentum():
+    """v ← 0.9 v + g, w ← w − η (g + 0.9 v), by hand for three steps."""
+    rate, log = 0.01, Shared()
+
+    class Steps(Callback):
+        def __init__(self, log):
+            self.log = log
+
+        def on_grad_computed(self, net, named_parameters, **kwargs):
+            named = [(p.detach().clone(), p.grad.clone()) for _, p in named_parameters]
+            self.log.append(named)
+
+    settings = {"learning_rate": "constant", "learning_rate_init": rate}
+    settings |= {"solver": "sgd", "max_iter": 4, "linear_path": False}
+    model(callbacks=[Steps(log)], dtype="float64", **settings).fit(table())
+    assert len(log) == 4
+    velocity = [torch.zeros_like(w) for w, _ in log[0]]
+    for now, after in itertools.pairwise(log):
+        velocity = [0.9 * v + g for v, (_, g) in zip(velocity, now, strict=True)]
+        for v, (w, g), (found, _) in zip(velocity, now, after, strict=True):
+            torch.testing.assert_close(found, w - rate * (g + 0.9 * v))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_an_epoch_of_lbfgs_is_one_of_its_iterations():
+    fitted = model(solver="lbfgs", max_iter=7, linear_path=False).fit(table())
+    optimizer = fitted.net_.optimizer_
+    (state,) = optimizer.state.values()
+    assert state["n_iter"] == fitted.n_iter_ == 7
+
+
+class Noted(Corruption):
+    """Gaussian noise that notes the bits that it drew."""
+
+    drawn = []
+
+    @classmethod
+    def corrupt(cls, x, generator, unit=1.0):
+        noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        cls.drawn.append(noise.numpy().tobytes())
+        return x + 0.3 * noise
+
+
+@pytest.fixture
+def drawn():
+    """Return the noise of all steps from now on."""
+    Noted.drawn.clear()
+    return Noted.drawn
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("max_iter", [1, 5])
+def test_noise_stays_along_a_line_search(max_iter, drawn):
+    """L-BFGS compares losses along a line: it is one function. The next is another."""
+    model(solver="lbfgs", corruption=Noted(), max_iter=max_iter, linear_path=False).fit(
+        table()
+    )
+    assert len(drawn) > max_iter  # a line has several points
+    changes = sum(one != other for one, other in itertools.pairwise(drawn))
+    assert len(set(drawn)) == max_iter == 1 + changes
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_held_out_rows_have_one_noise_in_all_epochs(drawn):
+    """Else losses would not compare; what is learned from has another in each."""
+    model(
+        corruption=Noted(),
+        early_stopping=True,
+        validation_fraction=0.25,
+        max_iter=4,
+        n_iter_no_change=10,
+        linear_path=False,
+        learning_rate_init=1e-300,
+        solver="sgd",
+    ).fit(table())
+    learned = [noise for noise in drawn if len(noise) == 4 * 18 * 5]
+    judged = [noise for noise in drawn if len(noise) == 4 * 6 * 5]
+    assert len(learned) == len(set(learned)) == 4
+    assert len(judged) == 5 and len(set(judged)) == 1  # once before the first epoch
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_noise_is_the_random_states(solver, drawn):
+    """The same of the same, other noise of another, and in each epoch."""
+    runs = []
+    for seed in (0, 0, 1, 2):
+        settings = {"solver": solver, "max_iter": 3, "linear_path": False}
+        model(corruption=Noted(), random_state=seed, **settings).fit(table())
+        runs.append(set(drawn))
+        drawn.clear()
+    assert runs[0] == runs[1] and all(len(run) == 3 for run in runs)
+    assert not runs[0] & runs[2] and not runs[0] & runs[3] and not runs[2] & runs[3]
+
+
 def test_callbacks_are_copied():
     callback = Recorder()
     fitted = model(callbacks=[("mine", callback)]).fit(table())
@@ -257,6 +390,59 @@ def test_stops_where_the_loss_no_longer_falls():
     assert curve[-10:].min() > curve[:-10].min() * (1 - 10 * fitted.tol)
 
 
+@pytest.mark.parametrize("patience", [1, 2, 5])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_patience_is_a_number_of_epochs(early_stopping, patience):
+    """Of weights that stay as they are no epoch improves on the first, or, of held-out
+    rows, on those before any: after so many epochs without improvement it is over."""
+    idle = model(
+        solver="sgd",
+        learning_rate="constant",
+        learning_rate_init=1e-300,
+        max_iter=50,
+        n_iter_no_change=patience,
+        early_stopping=early_stopping,
+    ).fit(table())
+    assert idle.n_iter_ == patience + (not early_stopping)
+
+
+def test_losses_of_another_objective_are_no_reference():
+    """While it changes from epoch to epoch they say nothing of those that come later:
+    these may be higher, and still improve."""
+    rule = BestWeights("train", tol=1e-4, n_iter_no_change=2, restore=False)
+    module = SimpleNamespace(settled=False, watched="loss")
+    net = SimpleNamespace(history={}, module_=module, rows_valid=None)
+    rule.on_train_begin(net)
+    for loss in (1.0, 2.0, 3.0):
+        net.history[-1, "train_loss"] = loss
+        rule.on_epoch_end(net)
+    module.settled = True
+    for loss in (10.0, 9.0, 8.0, 7.0, 6.0, 6.0):
+        net.history[-1, "train_loss"] = loss
+        rule.on_epoch_end(net)
+    with pytest.raises(StopTraining):
+        rule.on_epoch_end(net)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_improvement_is_relative():
+    """By less than `tol` of the loss is none, whatever the loss is measured in."""
+    X = table(60)
+    for tol in (1e-1, 1e-2, 1e-3):
+        settings = {"solver": "lbfgs", "linear_path": False, "standardize": False}
+        settings |= {"max_iter": 200, "n_iter_no_change": 2, "tol": tol}
+        model_of = Autoencoder(1, random_state=0, dtype="float64", **settings)
+        curve = model_of.fit(X).loss_curve_
+        best, waited, ends = np.inf, 0, len(curve)
+        for epoch, loss in enumerate(curve, start=1):
+            better = loss < best * (1 - tol)
+            best, waited = (loss, 0) if better else (best, waited + 1)
+            if waited == 2:
+                ends = epoch
+                break
+        assert model_of.n_iter_ == ends < 200
+
+
 def test_one_cycle_is_not_cut_short():
     X = np.ones((20, 3))
     assert model(max_iter=30, linear_path=False).fit(X).n_iter_ == 30
@@ -313,6 +499,139 @@ def test_held_out_rows_teach_nothing():
     second = model(**settings).fit(changed)
     assert first.loss_curve_ == second.loss_curve_
     assert first.validation_loss_curve_ != second.validation_loss_curve_
+
+
+@pytest.mark.parametrize("linear_path", [True, False])
+def test_units_are_of_the_rows_to_learn_from(linear_path):
+    """Their mean, and (but for what PCA leaves) the root of their mean variance."""
+    X = table(60) + 100.0 * (np.arange(60) < 20)[:, None]
+    fitted = model(early_stopping=True, validation_fraction=0.5)
+    fitted.set_params(linear_path=linear_path).fit(X)
+    train, _ = training.split(fitted, len(X), fitted._seed, False)
+    np.testing.assert_allclose(fitted._units.shift, X[train].mean(axis=0))
+    assert np.abs(X[train].mean(axis=0) - X.mean(axis=0)).min() > 0.1
+    if not linear_path:
+        spread = np.sqrt(X[train].var(axis=0).mean())
+        assert fitted._units.scale == pytest.approx(spread)
+
+
+# -- what "auto" is, as the parameters' documentation says -------------------------
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """Return what makes the net that would train, and does not train it."""
+
+    class Planned(Exception):
+        pass
+
+    def run(net, *given, **named):
+        raise Planned(net)
+
+    monkeypatch.setattr(training, "run", run)
+
+    def plan(n_rows=300, n_features=5, **params):
+        X = np.random.default_rng(0).normal(size=(n_rows, n_features))
+        with pytest.raises(Planned) as caught:
+            Autoencoder(2, random_state=0, **params).fit(X)
+        return caught.value.args[0]
+
+    return plan
+
+
+@pytest.mark.parametrize("n_rows", [1, 100, 300, 383, 385, 1000, 2000, 7000])
+def test_batches_are_of_about_256_rows_and_of_equal_size(n_rows, planned):
+    size = planned(n_rows).batch_size
+    n_batches = int(np.ceil(n_rows / size))
+    assert size == n_rows if n_rows < 384 else 192 <= size <= 320
+    assert 0 <= n_batches * size - n_rows < n_batches  # but for the rounding
+
+
+#: Rows, and the batches that they make.
+BATCHES = [(100, 1), (600, 2), (1000, 4), (2600, 10), (9000, 35)]
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_batches", "n_features"),
+    [(*sizes, 5) for sizes in BATCHES] + [(600, 2, 70), (2600, 10, 70), (600, 2, 300)],
+)
+def test_epochs_along_the_linear_path(n_rows, n_batches, n_features, planned):
+    """64, but 40 of one batch, or as many as make max(400, 7 d) steps; of noisy rows
+    twice as many, or as many as make min(2000, 400000 / d), at most 400."""
+    n_steps = max(400, 7 * n_features)
+    epochs = min(40 if n_batches == 1 else 64, int(np.ceil(n_steps / n_batches)))
+    assert planned(n_rows, n_features).max_epochs == epochs
+    noisy = planned(n_rows, n_features, corruption=GaussianNoise())
+    least = min(2000, 400_000 / n_features) / n_batches
+    assert noisy.max_epochs == min(400, max(2 * epochs, int(np.ceil(least))))
+
+
+@pytest.mark.parametrize(("n_rows", "n_batches"), BATCHES)
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"linear_path": False},
+        {"linear_path": False, "corruption": GaussianNoise()},
+        {"hidden_layer_sizes": (), "alpha": 0.1},
+        {"hidden_layer_sizes": (), "corruption": GaussianNoise()},
+    ],
+    ids=["random", "random, noisy", "decay", "noisy"],
+)
+def test_epochs_from_elsewhere_than_the_optimum(n_rows, n_batches, params, planned):
+    """100, or as many as make 2000 to 10000 steps, at most 400."""
+    epochs = planned(n_rows, **params).max_epochs
+    if 2000 <= 100 * n_batches <= 10000:
+        assert epochs == 100
+    elif 400 * n_batches < 2000:
+        assert epochs == 400
+    else:
+        assert epochs == np.ceil(2000 / n_batches)
+    assert planned(n_rows, solver="lbfgs", **params).max_epochs == 500
+    assert planned(n_rows, max_iter=7, **params).max_epochs == 7
+
+
+def test_very_many_rows_make_10000_steps_at_most(planned):
+    assert planned(40_000, 2, linear_path=False).max_epochs == np.ceil(10000 / 156)
+
+
+@pytest.mark.parametrize("n_features", [5, 2000])
+def test_rates(n_features, planned):
+    """min(1e-2, 10 / d) along the linear path, else the method's own; and 1e-3."""
+
+    def rate(**params):
+        return planned(20, n_features, **params).lr
+
+    assert rate() == min(1e-2, 10 / n_features)
+    assert rate(linear_path=False) == 3e-3
+    for params in ({"solver": "sgd"}, {"learning_rate": "constant"}):
+        assert rate(**params) == rate(**params, linear_path=False) == 1e-3
+    assert rate(learning_rate_init=0.5) == 0.5
+
+
+@pytest.mark.parametrize("n_rows", [30, 100, 1000])
+def test_decay_is_the_stronger_the_fewer_rows_there_are(n_rows):
+    """min(10, 20 (d + 20) / n) along the linear path with hidden layers, else none."""
+
+    def strongest(**params):
+        fitted = model(max_iter=1, **params).fit(table(n_rows))
+        return max(g["weight_decay"] for g in fitted.net_.optimizer_.param_groups)
+
+    assert strongest() == pytest.approx(min(10.0, 20.0 * (5 + 20) / n_rows))
+    assert strongest(weight_decay=0.7) == 0.7
+    for params in (
+        {"linear_path": False},
+        {"hidden_layer_sizes": ()},
+        {"solver": "sgd"},
+    ):
+        assert strongest(**params) == 0.0
+
+
+def test_rows_of_a_stream_are_all_there_are_for_its_decay():
+    stream = model()
+    for calls in range(1, 5):
+        stream.partial_fit(table(120))
+        found = max(g["weight_decay"] for g in stream.net_.optimizer_.param_groups)
+        assert found == pytest.approx(20.0 * (5 + 20) / (120 * calls))
 
 
 def test_verbose_prints_a_line_per_epoch(capsys):

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from estimators import counts, table
 from sklearn.decomposition import PCA, TruncatedSVD
 
-from sklearn_ae import Autoencoder
+from sklearn_ae import Autoencoder, GaussianNoise, Masking, SaltAndPepper
 from sklearn_ae.engine import start as start_module
 from sklearn_ae.engine import training
 from sklearn_ae.engine.start import linear_start
@@ -63,6 +63,27 @@ def test_loss_starts_at_half_a_nat_per_feature():
     assert at_the_start(2).fit(X).loss_ == pytest.approx(0.5 * X.shape[1], rel=1e-6)
 
 
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("level", [None, 0.5])
+def test_a_correction_of_size_one_moves_a_row_by_the_unit_at_most(k, level):
+    """And by a component's own deviation where that is less, as noisy codes show it."""
+    X = table(60) * [1, 10, 1e2, 1e-2, 1]
+    noise = None if level is None else GaussianNoise(noise_level=level).variance
+    begin = linear_start(X, k, 0, noise=noise, clean=noise is None)
+    spread, unit = np.sqrt(X.var(axis=0).mean()), begin.units.scale
+    variance = PCA(k).fit(X).explained_variance_ * (1 - 1 / len(X))
+    seen = np.sqrt(variance + (level or 0.0) ** 2 * spread**2)
+    np.testing.assert_allclose(
+        begin.code_trust * seen, np.minimum(seen, unit), rtol=1e-9
+    )
+    assert (begin.code_trust < 1.0).any()
+    assert (begin.trust <= 1.0).all()  # a feature by the unit at most, too
+    moved = np.minimum(np.sqrt(X.var(axis=0)), unit)
+    np.testing.assert_allclose(begin.trust * unit, moved, rtol=1e-9)
+    foreign = linear_start(X, k, 0, own=False, noise=noise)
+    np.testing.assert_array_equal(foreign.code_trust, 1.0)
+
+
 @pytest.mark.parametrize(
     "X",
     [
@@ -110,6 +131,17 @@ def test_nothing_is_lost_where_pca_is_exact(k):
     model = Autoencoder(k, random_state=0, dtype="float64", max_iter=20).fit(X)
     # a millionth of the spread
     assert -model.score(X) < 1e-6 * X.var(axis=0).mean()
+
+
+@pytest.mark.parametrize("noise", [GaussianNoise(), Masking(), SaltAndPepper(), None])
+def test_noise_leaves_something_to_learn_where_pca_is_exact(noise):
+    """Of clean rows nothing is left, and nothing can be unlearned."""
+    X = table(60)
+    model = at_the_start(5, corruption=noise, linear_path=True).fit(X)
+    ends = model.module_.encoder.trust, model.module_.decoder.trust
+    for trust in ends:
+        assert bool((trust > 0.0).all()) == bool((trust != 0.0).any())
+        assert bool((trust > 0.0).all()) == (noise is not None)
 
 
 def test_subset_alone_is_seen():

@@ -124,6 +124,38 @@ def test_schedule_comes_down_to_k_in_the_first_half():
     assert module.annealed_k == 3
 
 
+@pytest.mark.parametrize(("n", "k"), [(40, 3), (200, 5), (10, 3), (6, 6)])
+def test_schedule_begins_with_six_times_as_many_units(n, k):
+    """Or with all; in equal steps down to k, in the middle of training."""
+    X = load_digits().data[:50]
+    module = fitted(X, n=n, k=k, k_schedule="linear", max_iter=1).module_
+    first = min(6 * k, n)
+    for progress in np.linspace(0.0, 1.0, 21):
+        module.begin_epoch(progress)
+        exact = max(k, first + (k - first) * 2 * progress)
+        assert abs(module.annealed_k - exact) <= 0.5
+    module.begin_epoch(0.0)
+    assert module.annealed_k == first
+
+
+def test_what_is_judged_has_k_units_at_any_time(digits):
+    """A step has as many as the schedule says; held-out rows, and codes, have k."""
+    module = fitted(digits, n=40, k=3, transform_k=7, k_schedule="linear").module_
+    counted = []
+    module.decoder.register_forward_pre_hook(
+        lambda _, args: counted.append((args[0] != 0).sum(1))
+    )
+    x = torch.tensor(digits[:20], dtype=torch.float32)
+    for progress, while_training in ((0.0, 18), (1.0, 3)):
+        module.begin_epoch(progress)
+        module.loss(Batch(x, x), torch.Generator().manual_seed(0))
+        module.loss(Batch(x, x))
+        module.reconstruct(x)
+        for n, found in zip((while_training, 3, 7), counted, strict=True):
+            assert (found == n).all()
+        counted.clear()
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("how", [{"learning_rate": "constant"}, {"solver": "lbfgs"}])
 def test_training_does_not_stop_before_k_is_reached(how, digits):
@@ -206,6 +238,16 @@ def test_dead_units_are_among_the_largest_of_no_row(digits):
     np.testing.assert_array_equal(wide.dead_units_, model.dead_units_)
 
 
+def test_dead_units_are_those_of_all_rows(digits, monkeypatch):
+    """In however many chunks they are read."""
+    expected = fitted(digits, n=200, k=2, revive_dead=False).dead_units_
+    monkeypatch.setattr("sklearn_ae.engine.inputs.CHUNK_NUMBERS", 1)
+    found = fitted(digits, n=200, k=2, revive_dead=False).dead_units_
+    np.testing.assert_array_equal(found, expected)
+    last = fitted(digits, n=200, k=2, revive_dead=False).transform(digits[-24:])
+    assert len(expected) < (last == 0).all(axis=0).sum()  # of a chunk there are more
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_auxiliary_gradient_reaches_dead_units_alone(tied, digits):
     """★ Their weights and biases, at both ends, and nothing else."""
@@ -226,6 +268,33 @@ def test_auxiliary_gradient_reaches_dead_units_alone(tied, digits):
         assert not by_unit[..., ~dead].any(), name
         reached.append(bool(by_unit[..., dead].any()))
     assert reached and all(reached)
+
+
+def test_units_are_dead_for_an_epoch(digits):
+    """Those that were active for no row of the epoch before, and no others."""
+    module = fitted(digits, n=12, k=2).module_
+    for active in ([0, 3, 7], [1, 3], range(12), [11]):
+        module.active.zero_()
+        module.active[list(active)] = True
+        module.begin_epoch(1.0)
+        dead = set(range(12)) - set(active)
+        assert set(module.dead.nonzero().flatten().tolist()) == dead
+        assert module.n_dead == len(dead) and not module.active.any()
+
+
+@pytest.mark.parametrize(("n_dead", "kept"), [(3, 2), (1, 1), (8, 2)])
+def test_auxiliary_loss_by_its_formula(n_dead, kept, digits):
+    """A 32nd of −log p(x | x̂), with x̂ of the k largest of the dead units alone."""
+    module = fitted(digits, n=12, k=2, dtype="float64").module_
+    module.active[:] = torch.arange(12) >= n_dead
+    module.begin_epoch(1.0)
+    x = torch.tensor(digits[:30])
+    a = module.encoder(x).detach()
+    largest = a[:, :n_dead].sort(1).values[:, -kept:].min(1, keepdim=True).values
+    z = torch.where((a >= largest) & (torch.arange(12) < n_dead), a, 0.0)
+    assert ((z != 0.0).sum(1) == kept).all()
+    nats = 0.5 * (module.decode(z) - x).square().sum(1).mean()
+    torch.testing.assert_close(module.revival(a, x), nats / 32)
 
 
 @pytest.mark.parametrize("tied", [True, False])

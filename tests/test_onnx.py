@@ -177,9 +177,10 @@ def test_float64_to_its_last_digits(activation):
         for parameter in model.module_.encoder.parameters():
             parameter.fill_(float(parameter.ndim == 2))  # z = φ(x)
         got = Function(model._network, model._answers(model._network)["transform"])(a)
-    assert torch.equal(torch.tensor(model.transform(a.numpy())), PHI[activation](a))
-    error = (got - PHI[activation](a)).abs() / a.abs().clamp_min(1.0)
-    assert error.max() < 10 * torch.finfo(torch.float64).eps
+    own = torch.tensor(model.transform(a.numpy()))
+    for values in (own, got):  # of chunks and of all rows: digits that may differ
+        error = (values - PHI[activation](a)).abs() / a.abs().clamp_min(1.0)
+        assert error.max() < 10 * torch.finfo(torch.float64).eps
 
 
 PHI = {"gelu": torch.nn.functional.gelu, "softplus": torch.nn.functional.softplus}

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 from estimators import counts, table
-from scipy.stats import spearmanr
+from scipy.stats import multivariate_normal, spearmanr
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_wine
@@ -107,6 +107,86 @@ def test_usualness_is_the_mean_of_standardised_log_densities():
     np.testing.assert_allclose(usual.score_samples(model, X), expected, atol=1e-6)
 
 
+def usualness_by_hand(model, X, new):
+    """Return u of new rows: of one Gaussian, what the class says that it is.
+
+    Of each half 32 principal components, and the length of what both leave; noise of
+    variance 0.01 and of 1, where the mean variance of a feature is 1.
+    """
+    unit, views, rest = np.sqrt(X.var(axis=0).mean()), [], 0.0
+    restored, fresh = model.reconstruct(X), model.reconstruct(new)
+    for learned, asked in ((restored, fresh), (X - restored, new - fresh)):
+        mean = learned.mean(axis=0)
+        both = np.concatenate([learned - mean, asked - mean]) / unit
+        axes = np.linalg.svd(both[: len(X)], full_matrices=False)[2][:32]
+        views.append(both @ axes.T)
+        rest = rest + np.square(both - both @ axes.T @ axes).sum(axis=1)
+    if X.shape[1] > 32:
+        views.append(np.sqrt(rest)[:, None])
+    views, scores = np.hstack(views), 0.0
+    mean, covariance = views[: len(X)].mean(axis=0), np.cov(views[: len(X)].T, ddof=0)
+    for noise in (0.01, 1.0):
+        gaussian = multivariate_normal(mean, covariance + noise * np.eye(len(mean)))
+        likelihoods = gaussian.logpdf(views)
+        of_learned = likelihoods[: len(X)]
+        scores = scores + (likelihoods - of_learned.mean()) / of_learned.std()
+    return scores[len(X) :] / 2
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_features", "n_components"), [(39, 5, 2), (150, 40, 38)]
+)
+def test_usualness_by_hand(n_rows, n_features, n_components):
+    """So few rows have one Gaussian. Of 40 features, what the 38 components restore
+    has more than 32 directions, and so has what they leave."""
+    rng = np.random.default_rng(0)
+    X, new = rng.normal(size=(2, n_rows, n_features))
+    network = Autoencoder(n_components, max_iter=3, random_state=0, dtype="float64")
+    detector = AutoencoderOutlierDetector(network, contamination=0.1).fit(X)
+    (model,) = detector.estimators_
+    for rows in (X, new, 3.0 * new):
+        expected = usualness_by_hand(model, X, rows)
+        np.testing.assert_allclose(detector.score_samples(rows), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_gaussians"), [(30, 1), (39, 1), (40, 2), (60, 3), (400, 3)]
+)
+def test_a_mixture_has_as_many_gaussians_as_there_are_rows_for(n_rows, n_gaussians):
+    """Three, where for each there are two rows to a number in the view: here ten."""
+    detector = AutoencoderOutlierDetector(QUICK, contamination=0.1).fit(table(n_rows))
+    assert detector._usual[0].n_gaussians == n_gaussians
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_rows"),
+    [
+        ((20001, 2), 20000),
+        ((20001, 838), 20000),
+        ((20001, 840), 2**24 // 840),
+        ((1001, 20000), 1000),
+        ((900, 20000), 900),
+    ],
+)
+def test_densities_are_of_some_rows_where_there_are_many(shape, n_rows, monkeypatch):
+    """20000, but of wide ones as many as hold 2²⁴ numbers, or 1000."""
+
+    def halves(self, model, X):
+        raise RuntimeError(X.shape[0])
+
+    class Rows(np.ndarray):
+        """Rows that are counted, and not copied."""
+
+        def __getitem__(self, chosen):
+            assert len(np.unique(chosen)) == len(chosen)
+            return np.broadcast_to(0.0, (len(chosen), self.shape[1]))
+
+    monkeypatch.setattr(Usualness, "_halves", halves)
+    X = np.broadcast_to(0.0, shape).view(Rows)
+    with pytest.raises(RuntimeError, match=f"^{n_rows}$"):
+        Usualness().fit(None, X, seed=0)
+
+
 def test_what_the_components_leave_out_counts():
     """Of 40 features, 32 directions are taken: the others by their length."""
     rng = np.random.default_rng(0)
@@ -173,6 +253,33 @@ def test_what_networks_learn_from(contamination, n_rows, sizes, spy):
         network, contamination=contamination, validation_fraction=0.25, random_state=0
     ).fit(table(n_rows))
     assert [len(rows) for rows in seen] == sizes
+
+
+@pytest.mark.parametrize("n_rows", [500, 530, 999])
+@pytest.mark.parametrize("criterion", ["density", "score"])
+def test_threshold_is_by_the_rows_that_were_held_out(criterion, n_rows, spy):
+    """★ At their 5 % quantile, and a tenth of all rows are; by hand."""
+    network, seen = spy
+    X = table(n_rows) + np.arange(n_rows)[:, None] / n_rows  # no row twice
+    detector = AutoencoderOutlierDetector(network, criterion=criterion, random_state=1)
+    detector.fit(X)
+    (learned,) = ({row.tobytes() for row in rows} for rows in seen)
+    held_out = np.array([row for row in X if row.tobytes() not in learned])
+    assert len(held_out) == round(n_rows / 10) == n_rows - len(learned)
+    scores, n_below = detector.score_samples(held_out), round(0.05 * len(held_out))
+    below, above = np.sort(scores)[n_below - 1 : n_below + 1]
+    assert detector.offset_ == pytest.approx((below + above) / 2)
+    assert below < detector.offset_ < above
+
+
+def test_share_of_less_than_one_row_makes_no_outlier():
+    """Nor does rounding: of a row alone the last digits are others."""
+    X = table(60)
+    detector = AutoencoderOutlierDetector(QUICK, contamination=0.005).fit(X)
+    scores = detector.score_samples(X)
+    assert (detector.predict(X) == 1).all()
+    margin = (scores.min() - detector.offset_) / np.abs(scores).max()
+    assert 30 * np.finfo(np.float32).eps < margin < 1e-3
 
 
 @pytest.mark.parametrize("n_estimators", [1, 2])

@@ -185,6 +185,15 @@ def test_tied_gradient_is_that_of_both_sides():
         torch.testing.assert_close(both.kernel.grad, down.kernel.grad + up.kernel.grad)
 
 
+@pytest.mark.parametrize("n_units", [2, 10, 40, 400])
+def test_tied_weights_of_many_units_restore_a_row_once(n_units):
+    """x W Wᵀ is about x of many units, and less of it of few."""
+    network = MLPEncoder([40, n_units], "tanh", 0.0, generator(), torch.float64)
+    decoder, x = TiedDecoder(network), rows(200, 40)
+    share = float((decoder(network(x)) * x).sum().detach() / x.square().sum())
+    assert share == pytest.approx(min(1.0, n_units / 40), rel=0.4)
+
+
 # -- dropout ---------------------------------------------------------------------
 
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import xlogy
 from scipy.stats import bernoulli, laplace, multinomial, norm, poisson
-from sklearn.metrics import log_loss
+from sklearn.metrics import log_loss, mean_poisson_deviance
 
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 from sklearn_ae.parts.sparse import (
@@ -67,6 +68,25 @@ def test_formula(loss, output):
     assert float(mean) == pytest.approx(entries.sum(axis=1).mean(), rel=1e-12)
     double = 2 if loss == "squared_error" else 1
     np.testing.assert_allclose(kind.error(a, x), double * entries, rtol=1e-12)
+
+
+@outputs
+def test_what_users_are_told_is_lost(loss, output):
+    """An entry's error; of counts half the deviance, x log(x / x̂) − x + x̂."""
+    kind = RECONSTRUCTIONS[loss](output)
+    a, x = draw(loss)
+    found, restored = kind.lost(a, x).numpy(), kind.output(a).numpy()
+    if loss != "poisson":
+        np.testing.assert_allclose(found, kind.error(a, x), rtol=1e-12)
+        return
+    counts = x.numpy()
+    ratio = counts / restored
+    expected = xlogy(counts, ratio) - counts + restored
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    deviance = mean_poisson_deviance(counts.ravel(), restored.ravel())
+    assert found.mean() == pytest.approx(deviance / 2)
+    exact = kind.lost(x.clamp_min(1.0).log(), x.clamp_min(1.0))
+    np.testing.assert_allclose(exact, 0.0, atol=1e-12)
 
 
 def of_counts(x, p):

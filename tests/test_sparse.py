@@ -96,6 +96,19 @@ def test_units_live_under_the_default_l1_penalty(factor):
     assert (codes.max(axis=0) > 0).mean() > 0.9 and (codes > 0).mean() < 0.7
 
 
+def test_mean_activation_is_that_of_all_rows(monkeypatch):
+    """In however many chunks they are read, and of the rows of the last call alone."""
+    monkeypatch.setattr("sklearn_ae.engine.inputs.CHUNK_NUMBERS", 1)
+    X = load_digits().data[:150]
+    X = X[np.argsort(X.sum(axis=1))]  # no chunk is as another
+    model = SparseAutoencoder(6, max_iter=2, random_state=0).fit(X)
+    expected = model.transform(X).mean(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(model.mean_activation_, expected, rtol=1e-6)
+    model.partial_fit(X[:70])
+    expected = model.transform(X[:70]).mean(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(model.mean_activation_, expected, rtol=1e-6)
+
+
 def test_full_batches_with_lbfgs():
     """Where ρ̂ is that of all rows, training is deterministic."""
     X = load_digits().data[:400]

@@ -111,7 +111,8 @@ def test_codes_are_those_of_the_networks(name):
     codes = [
         f(x[:, part]) for f, part in zip(module.encoder.networks, parts, strict=True)
     ]
-    assert torch.equal(module.encode(x), torch.cat(codes, 1))
+    # by products of memory that is laid out otherwise
+    torch.testing.assert_close(module.encode(x), torch.cat(codes, 1))
     assert [z.shape[1] for z in codes] == [
         (model.n_components_ + 1) // 2,
         model.n_components_ // 2,
@@ -121,7 +122,7 @@ def test_codes_are_those_of_the_networks(name):
         given = g(z)
         if model.target == "classification":
             given = given.unflatten(1, (-1, model.n_bins))
-        assert torch.equal(joined[:, target], given)
+        torch.testing.assert_close(joined[:, target], given)
 
 
 def test_networks_share_nothing():

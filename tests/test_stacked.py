@@ -8,7 +8,7 @@ import pytest
 import rich
 import scipy.sparse as sp
 import torch
-from estimators import BAD_Y, CALM, NOISY, counts, labels, table
+from estimators import BAD_Y, CALM, NOISY, counts, labels, near, table
 from sklearn.base import clone
 from sklearn.callback import ProgressBar
 from sklearn.datasets import load_digits
@@ -26,6 +26,7 @@ from sklearn_ae import (
     Autoencoder,
     ConvolutionalAutoencoder,
     DenoisingAutoencoder,
+    GaussianNoise,
     GeneralizedAutoencoder,
     KSparseAutoencoder,
     StackedAutoencoderClassifier,
@@ -36,6 +37,7 @@ from sklearn_ae import (
 from sklearn_ae.engine import bridge, inputs, start, streams, training
 from sklearn_ae.engine.bridge import Batch
 from sklearn_ae.meta.fine_tuning import StackModule
+from sklearn_ae.parts.activations import dropout
 
 # So few epochs are not meant to converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -89,13 +91,13 @@ def test_codes_are_the_composition_of_the_layers(kind, fine_tune, X):
     codes = X
     for depth, layer in enumerate(model.estimators_, start=1):
         codes = layer.transform(codes)
-        equal(model.transform(X, depth=depth), codes)
+        near(model.transform(X, depth=depth), codes)
         rows = codes
         for below in reversed(model.estimators_[:depth]):
             rows = below.inverse_transform(rows)
-        equal(model.inverse_transform(codes, depth=depth), rows)
-    equal(model.transform(X), codes)
-    equal(model.inverse_transform(codes), rows)
+        near(model.inverse_transform(codes, depth=depth), rows)
+    near(model.transform(X), codes)
+    near(model.inverse_transform(codes), rows)
 
 
 @mixed
@@ -105,7 +107,7 @@ def test_lower_layers_are_unchanged_by_upper_ones(kind, X):
         part = stack(*(5, 4, 3)[:depth], layer=MIXED[kind]).fit(X)
         for lower, alone in zip(whole.estimators_, part.estimators_, strict=False):
             assert same_weights(lower, alone)
-        equal(whole.transform(X, depth=depth), part.transform(X))
+        near(whole.transform(X, depth=depth), part.transform(X))
 
 
 @mixed
@@ -142,8 +144,8 @@ def test_codes_between_layers_of_bfloat16_are_float32(fine_tune, solver, X):
     ).set_params(unlabeled=-1)
     codes = model.set_params(random_state=0).fit(X, Y).transform(X)
     first, last = model.estimators_
-    equal(codes, last.transform(first.transform(X)))
-    equal(model.reconstruct(X), first.inverse_transform(last.inverse_transform(codes)))
+    near(codes, last.transform(first.transform(X)))
+    near(model.reconstruct(X), first.inverse_transform(last.inverse_transform(codes)))
 
 
 def test_score_is_that_of_the_whole(X):
@@ -284,6 +286,73 @@ def test_dropout_is_for_training_alone(X):
     assert quiet == plain.loss(batch)["reconstruction"] != noisy
 
 
+@pytest.mark.parametrize("layer", ["deep", "raw", "noisy", "calm"])
+@pytest.mark.parametrize("gaps", [False, True])
+def test_noise_of_fine_tuning_is_in_units_of_the_spread(layer, gaps):
+    """Of the rows, where the first layer standardizes them, and else of X itself: in
+    each step, and once in held-out rows. What is missing stays so, and the target is
+    clean."""
+    X = 7.0 + 4.0 * table(400, 6)
+    model = stack(5, 4, layer=MIXED[layer], max_iter=1).fit(X)
+    module = StackModule(model.estimators_, corruption=GaussianNoise(noise_level=0.5))
+    first, units = module.layers[0], module.units[0]
+    x = units.to_network(torch.tensor(X)).to(module.dtype)
+    observed = torch.ones_like(x)
+    if gaps:
+        observed[::3, 1::2] = 0.0
+    x = x * observed
+    batch = Batch(x, x, observed if gaps else None)
+    seen, encode = [], first.encode
+
+    def watched(x, generator=None):
+        seen.append(x)
+        return encode(x, generator)
+
+    first.encode = watched
+    found = module.loss(batch, torch.Generator().manual_seed(3))["reconstruction"]
+    module.loss(batch)
+    assert torch.equal(seen[1], x)
+    judged = module.as_learned(batch, torch.Generator().manual_seed(3))
+    assert judged.target is x and torch.equal(judged.x, seen[0])
+    restored = module.reconstruct(seen[0])
+    nats = 0.5 * (observed * (restored - x) ** 2).sum(1).mean()
+    torch.testing.assert_close(found, nats)
+    assert not seen[0][observed == 0.0].any()
+    added = (seen[0] - x)[observed == 1.0]
+    unit = np.sqrt(X.var(axis=0).mean()) if MIXED[layer].standardize else 1.0
+    # of 2000 draws, four of a deviation's own deviations are 6 %
+    assert float(added.std()) * units.scale == pytest.approx(0.5 * unit, rel=0.06)
+
+
+@pytest.mark.parametrize("own", [0.0, 0.4])
+@pytest.mark.parametrize("between", [0.0, 0.4])
+def test_dropout_of_layers_and_between_them(own, between, X):
+    """Each layer leaves out hidden units, at both ends, as it does when it is alone;
+    and the stack leaves out some of each code."""
+    layer = Autoencoder(max_iter=2, hidden_layer_sizes=(8,), dropout=own)
+    layer.set_params(dtype="float64", linear_path=False)
+    model = stack(5, 4, layer=layer).fit(X)
+    module = StackModule(model.estimators_, p_dropout=between)
+    (first, second), units = module.layers, module.units[1]
+    x = module.units[0].to_network(torch.tensor(X))
+    batch = Batch(x, x)
+
+    def some(z, generator):  # where nothing is left out, nothing is drawn
+        return dropout(z, between, generator) if between else z
+
+    def nats(generator):
+        z = some(first.encode(x, generator), generator)
+        z = some(second.encode(units.to_network(z), generator), generator)
+        z = units.to_data(second.decode(z, generator))
+        return 0.5 * (first.decode(z, generator) - x).square().sum(1).mean()
+
+    drawn = torch.Generator().manual_seed(3)
+    found = module.loss(batch, drawn)["reconstruction"]
+    torch.testing.assert_close(found, nats(drawn.manual_seed(3)))
+    torch.testing.assert_close(module.loss(batch)["reconstruction"], nats(None))
+    assert bool(own or between) != torch.isclose(found, nats(None))
+
+
 def test_held_out_rows_choose_the_weights(X):
     model = stack(5, 3, fine_tune="reconstruction", layer=CALM, early_stopping=True)
     model.set_params(max_iter=30, n_iter_no_change=2, learning_rate_init=0.3).fit(X)
@@ -346,9 +415,9 @@ def test_slices(X):
     assert isinstance(upper, StackedAutoencoderPretrainer) and len(upper) == 2
     assert upper[0] is second and upper["third"] is third
     assert upper.n_features_in_ == 5 and upper.n_components_ == 3
-    equal(upper.transform(model[:1].transform(X)), model.transform(X))
-    equal(model[:2].transform(X), model.transform(X, depth=2))
-    equal(model[:2].inverse_transform(model[:2].transform(X)), model[:2].reconstruct(X))
+    near(upper.transform(model[:1].transform(X)), model.transform(X))
+    near(model[:2].transform(X), model.transform(X, depth=2))
+    near(model[:2].inverse_transform(model[:2].transform(X)), model[:2].reconstruct(X))
     assert upper.get_params()["second__n_components"] == 4
     for wrong, error in ((3, IndexError), ("fourth", KeyError)):
         with pytest.raises(error):
@@ -698,7 +767,7 @@ def test_sparse_codes_at_the_top(X):
     codes = model.fit(X).transform(X)
     assert sp.issparse(codes) and codes.nnz <= 2 * len(X)
     assert not sp.issparse(model.transform(X, depth=1))
-    equal(model.inverse_transform(codes), model.inverse_transform(codes.toarray()))
+    near(model.inverse_transform(codes), model.inverse_transform(codes.toarray()))
 
 
 def test_sparse_codes_below(X):
@@ -709,7 +778,7 @@ def test_sparse_codes_below(X):
     codes = model.fit(X).transform(X)
     first = model.transform(X, depth=1)
     assert sp.issparse(first) and codes.shape == (60, 3)
-    equal(model[1].transform(first.toarray()), codes)
+    near(model[1].transform(first.toarray()), codes)
 
 
 def test_convolutional_first_and_k_sparse_last():
@@ -746,8 +815,8 @@ def test_first_layer_knows_the_names_of_features(fine_tune, X):
     frame = pd.DataFrame(X, columns=list("abcdef"))
     model = stack(5, 4, fine_tune=fine_tune).fit(frame, Y)
     first = model[0].transform(frame)  # without a warning
-    equal(first, model[:1].transform(frame))
-    equal(model[1].transform(first), model.transform(frame))
+    near(first, model[:1].transform(frame))
+    near(model[1].transform(first), model.transform(frame))
     assert list(model[0].feature_names_in_) == list("abcdef")
     assert not hasattr(model[1], "feature_names_in_")
     assert not hasattr(model.fit(X, Y)[0], "feature_names_in_")
@@ -996,7 +1065,7 @@ def test_layer_that_learns_from_labels(X):
     model = of_classes().fit(X, Y)
     below, top = model.estimators_
     alone = clone(top).fit(below.transform(X), Y)
-    equal(model.transform(X), alone.transform(below.transform(X)))
+    near(model.transform(X), alone.transform(below.transform(X)))
     assert model.__sklearn_tags__().target_tags.required
     assert not stack(2).__sklearn_tags__().target_tags.required
 

@@ -1,11 +1,13 @@
 """The stack as a classifier: labels, weights, held-out rows, and what it promises."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
-from estimators import BAD_Y, CALM, NOISY, STACK, counts, labels, table
+import torch
+from estimators import BAD_Y, CALM, NOISY, STACK, counts, labels, near, table
 from scipy.special import log_softmax, softmax
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -20,6 +22,7 @@ from skorch.callbacks import Callback
 
 from sklearn_ae import (
     Autoencoder,
+    Masking,
     StackedAutoencoderClassifier,
     StackedAutoencoderPretrainer,
     load,
@@ -27,6 +30,8 @@ from sklearn_ae import (
 )
 from sklearn_ae.engine import training
 from sklearn_ae.engine.base import BaseAutoencoder
+from sklearn_ae.engine.bridge import Batch
+from sklearn_ae.parts.activations import dropout
 
 # So few epochs are not meant to converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -236,7 +241,7 @@ def test_class_weights_are_sample_weights(X):
         of_class = of_class or class_weight
         sample_weight = [of_class.get(label, 1.0) for label in y]
         weighted = make(**settings).fit(X, y, sample_weight=sample_weight)
-        equal(model.predict_proba(X), weighted.predict_proba(X))
+        near(model.predict_proba(X), weighted.predict_proba(X))
         assert model.predict_proba(X)[:, 1].mean() > plain[:, 1].mean() + 0.1
 
 
@@ -265,12 +270,12 @@ def test_weights_count_up_to_a_factor(factor, stack, X):
     """Also where float32 could not hold them, or float64 their sum."""
     plain = make(stack).fit(X, Y).predict_proba(X)
     weighted = make(stack).fit(X, Y, sample_weight=np.full(60, factor))
-    equal(weighted.predict_proba(X), plain)
+    near(weighted.predict_proba(X), plain)
     of_class = make(stack, class_weight={0: factor, 1: factor}).fit(X, Y)
-    equal(of_class.predict_proba(X), plain)
+    near(of_class.predict_proba(X), plain)
     both = make(stack, class_weight="balanced")
     both.fit(X, Y, sample_weight=np.full(60, factor))
-    equal(both.predict_proba(X), plain)  # of each class there are 20
+    near(both.predict_proba(X), plain)  # of each class there are 20
 
 
 def test_weights_that_differ_count_up_to_a_factor(X):
@@ -293,7 +298,99 @@ def test_weight_two_is_twice_the_row(X):
     )
 
 
+# -- noise -----------------------------------------------------------------------
+
+
+class Kept(Callback):
+    """Keep the module that is trained."""
+
+    def __init__(self, log):
+        self.log = log
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def on_train_begin(self, net, **kwargs):
+        self.log.append(net.module_)
+
+
+@pytest.mark.parametrize("corruption", [None, Masking(noise_level=0.4)])
+def test_dropout_and_corruption_are_in_each_step(corruption, X):
+    """−log softmax(W z + b)_y of codes of which some are left out, on every layer; and
+    of rows with noise on them. What is judged is whole."""
+    y, log = np.arange(60) % 3, []
+    make(dropout=0.3, corruption=corruption, callbacks=[Kept(log)]).fit(X, y)
+    (module,) = log
+    x, label = torch.tensor(X), torch.tensor(y)
+
+    def nats(generator):
+        noisy = x
+        if corruption is not None and generator is not None:
+            level = torch.tensor(0.4)
+            noisy = Masking.corrupt(x, generator, noise_level=level)
+        z = noisy
+        for layer in module.stack.layers:
+            z = dropout(layer.encode(z), 0.3, generator)
+        logits = module.head((z - module.origin) / module.scale)
+        return -logits.log_softmax(1)[np.arange(60), y].mean()
+
+    batch, found = Batch(x, x, label=label), []
+    for generator in (lambda: None, *(partial(seeded, seed) for seed in range(3))):
+        loss = module.loss(batch, generator())["cross_entropy"]
+        torch.testing.assert_close(loss, nats(generator()))
+        found.append(float(loss.detach()))
+    assert len(set(found)) == 4
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_dropout_changes_what_is_recorded(X):
+    """From the second step on; of the first all classes are as likely."""
+    curves = [
+        make(frozen(X), dropout=share).fit(X, Y).loss_curve_ for share in (0.0, 0.5)
+    ]
+    assert curves[0][0] == pytest.approx(curves[1][0])
+    assert abs(curves[0][-1] - curves[1][-1]) > 1e-4
+
+
 # -- held-out rows ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weight", [1.0, 3.0, 50.0])
+def test_weights_count_in_held_out_rows(weight):
+    """Weights that stay as they are say class 0 of each row: right is its share."""
+    X, y = np.random.default_rng(0).normal(size=(90, 6)), np.arange(90) % 3
+    model = make(early_stopping=True, validation_fraction=0.2, max_iter=1)
+    model.set_params(solver="sgd", learning_rate_init=1e-300)
+    model.fit(X, y, sample_weight=np.where(y == 0, weight, 1.0))
+    assert (model.predict(X) == 0).all()
+    assert model.validation_scores_[-1] == pytest.approx(weight / (weight + 2.0))
+
+
+def test_held_out_rows_are_judged_by_their_own_weights(monkeypatch):
+    """Loss and share, as scikit-learn has them of rows with a weight."""
+    X, y = blobs(120)
+    y[::5] = -1
+    weight, parts = np.random.default_rng(0).uniform(0.1, 3.0, size=120), []
+    original = training.run
+
+    def recorded(net, rows, rows_valid, **given):
+        if rows_valid is not None:
+            parts.append(rows_valid.subset)
+        original(net, rows, rows_valid, **given)
+
+    monkeypatch.setattr(training, "run", recorded)
+    model = make(early_stopping=True, validation_fraction=0.3, max_iter=1)
+    model.set_params(learning_rate_init=0.05).fit(X, y, sample_weight=weight)
+    (valid,) = parts
+    given = {"sample_weight": weight[valid]}
+    nats = log_loss(y[valid], model.predict_proba(X[valid]), **given)
+    assert model.history_["valid_cross_entropy"][-1] == pytest.approx(nats)
+    share = model.score(X[valid], y[valid], weight[valid])
+    assert model.validation_scores_[-1] == pytest.approx(share)
+    assert share != pytest.approx(model.score(X[valid], y[valid]))
 
 
 def test_early_stopping_keeps_the_best_weights(monkeypatch):
@@ -319,6 +416,27 @@ def test_early_stopping_keeps_the_best_weights(monkeypatch):
     # shares of 20 rows, added up in float64
     assert model.score(X[valid], y[valid]) == pytest.approx(max(scores), abs=1e-12)
     assert scores[0] < max(scores)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+def test_the_share_of_each_class_is_held_out(share, monkeypatch):
+    """Rounded, and of rows with a label; the others of it are learned from."""
+    X, y = table(91, 6), np.repeat([0, 1, 2, -1], [40, 17, 4, 30])
+    parts, original = [], training.run
+
+    def recorded(net, rows, rows_valid, **given):
+        if rows_valid is not None:
+            parts.append((rows.subset, rows_valid.subset))
+        original(net, rows, rows_valid, **given)
+
+    monkeypatch.setattr(training, "run", recorded)
+    make(early_stopping=True, validation_fraction=share, max_iter=1).fit(X, y)
+    ((train, valid),) = parts
+    for of_class, n_rows in enumerate((40, 17, 4)):
+        n_held = max(1, round(share * n_rows))
+        assert (y[valid] == of_class).sum() == n_held
+        assert (y[train] == of_class).sum() == n_rows - n_held
+    equal(np.sort(np.r_[train, valid]), np.arange(61))
 
 
 def test_fewer_rows_than_the_share_are_held_out_of_no_class(X):
@@ -476,8 +594,8 @@ def test_stack_in_it_knows_the_names_of_features(how, X):
     model = make(pretrainer, pretrain=how != "untrained").fit(frame, Y)
     stack = model.pretrainer_
     first = stack[0].transform(frame)  # without a warning
-    equal(first, stack[:1].transform(frame))
-    equal(stack[1].transform(first), stack.transform(frame))
+    near(first, stack[:1].transform(frame))
+    near(stack[1].transform(first), stack.transform(frame))
     for part in (model, stack, stack[0]):
         assert list(part.feature_names_in_) == list("abcdef")
     with pytest.raises(ValueError, match=r"feature names should match"):

@@ -5,12 +5,14 @@ import pytest
 import scipy.sparse as sp
 import torch
 from estimators import table
+from sklearn.base import clone
 from sklearn.callback import ProgressBar
 from sklearn.datasets import load_digits
 
 from sklearn_ae import Autoencoder, GaussianNoise
-from sklearn_ae.engine import start
-from sklearn_ae.engine.net import EpochHook
+from sklearn_ae.engine import density, start
+from sklearn_ae.engine.net import BatchIterator, EpochHook
+from sklearn_ae.parts.corruptions import Corruption
 
 SMALL = {"max_iter": 3, "random_state": 0}
 
@@ -131,6 +133,103 @@ def test_warm_start_holds_out_the_same_rows(monkeypatch):
     model = Autoencoder(2, early_stopping=True, warm_start=True, **SMALL)
     model.fit(table(40)).fit(table(40))
     np.testing.assert_array_equal(seen[0][1], seen[1][1])
+
+
+class Noted(Corruption):
+    """Gaussian noise that notes what it drew."""
+
+    drawn = []
+
+    @classmethod
+    def corrupt(cls, x, generator, unit=1.0):
+        noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        cls.drawn.append(float(noise[0, 0]))
+        return x + 0.3 * noise
+
+
+@pytest.mark.parametrize("way", ["warm_start", "partial_fit", "young"])
+def test_a_training_that_goes_on_draws_anew(way, monkeypatch):
+    """Neither the noise nor the order of rows is that of the training before; and both
+    are the same again, if all of it is done again."""
+    orders, original = [], BatchIterator.__iter__
+
+    def recorded(self):
+        for batch in original(self):
+            orders.append(batch.x.numpy().tobytes())
+            yield batch
+
+    monkeypatch.setattr(BatchIterator, "__iter__", recorded)
+    X, runs = table(40 if way == "young" else 120), []
+    for _ in range(2):
+        model = Autoencoder(2, random_state=0, max_iter=1, linear_path=False)
+        model.set_params(corruption=Noted(), warm_start=True, batch_size=300)
+        Noted.drawn.clear(), orders.clear()
+        for _ in range(4):
+            (model.fit if way == "warm_start" else model.partial_fit)(X)
+        runs.append((list(Noted.drawn), list(orders)))
+        assert all(len(draws) == len(set(draws)) == 4 for draws in runs[-1])
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("linear_path", [True, False])
+def test_a_training_in_parts_is_the_whole_training(solver, linear_path):
+    """The optimizer's moments go on too, where the rate is one and nothing is drawn."""
+    X = table(120)
+    model = Autoencoder(2, solver=solver, linear_path=linear_path, random_state=0)
+    model.set_params(learning_rate="constant", learning_rate_init=3e-3, shuffle=False)
+    model.set_params(weight_decay=0.01, batch_size=200, dtype="float64")
+    whole = clone(model).set_params(max_iter=6).fit(X)
+    parts = clone(model).set_params(max_iter=2, warm_start=True)
+    stream = clone(model)
+    for _ in range(3):
+        parts.fit(X)
+        stream.partial_fit(X).partial_fit(X)
+    for other in (parts, stream):
+        np.testing.assert_allclose(other.loss_curve_, whole.loss_curve_, rtol=1e-6)
+        codes = whole.transform(X)
+        np.testing.assert_allclose(other.transform(X), codes, rtol=1e-6, atol=1e-8)
+    alone = clone(model).set_params(max_iter=2).fit(X)
+    again = clone(alone).set_params(warm_start=True).fit(X)
+    again._optimizer_state = None  # as if they were lost
+    assert abs(again.fit(X).loss_ - whole.loss_curve_[3]) > 1e-6
+
+
+def test_moments_of_two_sets_of_rows_are_those_of_all():
+    """In the proportion of their numbers, and with what lies between them."""
+    rng = np.random.default_rng(0)
+    parts = [rng.normal(size=(n, 3)) * n + n for n in (50, 7, 20)]
+    X = np.concatenate(parts)
+    for full in (False, True):
+        merged = density.code_moments(50, parts[0], full)
+        for part in parts[1:]:
+            more = density.code_moments(len(part), part, full)
+            merged = density.merged_moments(merged, more)
+        n_rows, mean, covariance = merged
+        expected = np.cov(X.T, bias=True)
+        assert n_rows == 77
+        np.testing.assert_allclose(mean, X.mean(axis=0))
+        # each has a millionth of its variance more
+        np.testing.assert_allclose(
+            covariance, expected if full else expected.diagonal(), rtol=1e-4
+        )
+
+
+def test_moments_of_a_stream_are_those_of_all_its_rows():
+    """Of a network that stays as it is: also where later rows come from elsewhere."""
+    X = table(300)
+    X[200:] += 5.0
+    model = Autoencoder(2, random_state=0, learning_rate_init=1e-12)
+    for chunk in (X[:200], X[200:220], X[220:]):
+        model.partial_fit(chunk)
+    codes = model.transform(X)
+    drawn_from = model.density_
+    np.testing.assert_allclose(drawn_from.means_[0], codes.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(
+        drawn_from.covariances_[0], np.cov(codes.T, bias=True), rtol=1e-3, atol=1e-3
+    )
+    assert np.abs(codes[220:].mean(axis=0) - codes.mean(axis=0)).max() > 0.1
 
 
 def test_density_is_of_the_whole_stream():
