@@ -173,13 +173,13 @@ def contractive(quick: bool, seed: int) -> list[dict[str, Any]]:
         "learning_rate_init": 1e-2,
         "random_state": seed,
     }
-    few, many = (2, 2) if quick else (19, 40)
+    few, many = (2, 2) if quick else (12, 40)
     models = {
         "AE": Autoencoder(linear_path=False, max_iter=few, **rest),
         "DAE, Gaussian": DenoisingAutoencoder(
-            noise="gaussian", noise_level=0.6, max_iter=many, **rest
+            noise="gaussian", noise_level=0.55, max_iter=many, **rest
         ),
-        "CAE": ContractiveAutoencoder(contraction=0.003, max_iter=many, **rest),
+        "CAE": ContractiveAutoencoder(contraction=0.7, max_iter=many, **rest),
     }
     rows = []
     for name, unfitted in models.items():

@@ -180,6 +180,8 @@ def images(quick: bool, rounds: int, folder: Path) -> list[dict[str, Any]]:
                 noise="masking",
                 noise_level=0.5,
                 hidden_layer_sizes=(512,),
+                code_penalty="l2",
+                code_penalty_weight=0.03,
                 max_iter=epochs,
                 random_state=0,
             ),
