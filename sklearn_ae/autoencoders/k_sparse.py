@@ -192,10 +192,6 @@ class KSparseAutoencoder(ComposedAutoencoder):
         "sparse_output": [Bool()],
     }
     _module_class = KSparseModule
-    _learned: ClassVar[tuple[str, ...]] = (
-        *ComposedAutoencoder._learned,
-        "dead_units_",
-    )
     _peak_learning_rate: ClassVar[float] = 6e-3
 
     def _module_config(self, n_features: int) -> dict[str, Any]:

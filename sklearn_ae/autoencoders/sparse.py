@@ -115,10 +115,6 @@ class SparseAutoencoder(ComposedAutoencoder):
     }
 
     _module_class = SparseModule
-    _learned: ClassVar[tuple[str, ...]] = (
-        *ComposedAutoencoder._learned,
-        "mean_activation_",
-    )
     _peak_learning_rate: ClassVar[float] = 1e-2
 
     def _penalties(self) -> list[tuple[str, Penalty]]:

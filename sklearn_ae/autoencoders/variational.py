@@ -377,11 +377,6 @@ class VariationalAutoencoder(ImageAutoencoder):
         "kl_warmup": [Interval(float, 0, 1, "both")],
     }
     _module_class = VariationalModule
-    _learned: ClassVar[tuple[str, ...]] = (
-        *ImageAutoencoder._learned,
-        "_activity",
-        "active_units_",
-    )
 
     #: The bound that `fit` maximises: the number of draws of z for each row.
     _n_importance_samples: ClassVar[Any] = 1
