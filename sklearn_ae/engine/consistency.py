@@ -86,7 +86,7 @@ def check_module(build: Callable[[], Any], arrays: Any, config: Any) -> Any:
     )
     n_numbers = sum(array.size for array in arrays.values())
     n_features = config.get("n_features", 0)
-    need(is_count(n_features) and n_features <= n_numbers, "its weights are too few")
+    need(is_count(n_features, 0) and n_features <= n_numbers, "its weights are too few")
     with torch.device("meta"), _WithoutMemory():
         module = build()
     parameters = {name for name, _ in module.named_parameters()}

@@ -148,7 +148,9 @@ def _parts(value: Any) -> list[Any]:
         return list(value)
     if isinstance(value, set | frozenset):
         return sorted(map(checksum, value))
-    if sp.issparse(value):  # however it is held
+    if sp.issparse(value):
+        if value.format in ("csr", "csc", "bsr"):
+            return [value.shape, value.data, value.indices, value.indptr]
         whole = value.tocoo()
         return [whole.shape, whole.data, *whole.coords]
     if isinstance(value, np.random.RandomState):
