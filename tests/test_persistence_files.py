@@ -655,7 +655,7 @@ def within(name, change):
 WRONG = {
     "NaN": (weights(lambda a: np.asarray(a * np.nan)), "not finite"),
     "infinite": (weights(lambda a: np.asarray(a + np.inf)), "not finite"),
-    "whole": (weights(lambda a: a.astype(np.int8)), "int8"),
+    "whole": (weights(lambda a: np.ones(a.shape, np.int8)), "int8"),
     "complex": (weights(lambda a: np.asarray(a + 1j)), "complex"),
     "bool": (weights(lambda a: np.asarray(a > 0)), "bool"),
     "one less": (lambda s: s["_weights"].popitem(), "weights are those of another"),
