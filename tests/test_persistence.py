@@ -369,8 +369,8 @@ class Unknown:
 
 def test_79_unknown_types_are_refused(tmp_path):
     path = tmp_path / "model.skops"
-    save(fitted().set_params(tol=Unknown()), path)
     name = f"{Unknown.__module__}.Unknown"
+    save(fitted().set_params(tol=Unknown()), path, trusted=[name])
     with pytest.raises(ValueError, match="Unknown"):
         load(path)
     assert isinstance(load(path, trusted=(name,)).tol, Unknown)

@@ -26,7 +26,13 @@ __all__ = ["BaseAutoencoder"]
 CENTRED = ("squared_error", "absolute_error")
 
 
-class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimator):
+class BaseAutoencoder(
+    persistence.Persistent,
+    Codec,
+    CallbackSupportMixin,
+    SharedParameters,
+    BaseEstimator,
+):
     """Shared parameters, training, persistence.
 
     A method derives from it, names its torch module in ``_module_class`` and says in
@@ -89,6 +95,26 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
     )
     #: What is known of the rows of the fit, by which those of a stream are judged.
     _seen: ClassVar[Stream | None] = None
+    _preset: ClassVar[tuple[str, ...]] = ("_seen",)
+
+    _learned: ClassVar[tuple[str, ...]] = (
+        "_weights",
+        "_code_moments",
+        "_config",
+        "_density",
+        "_fitted_dtype",
+        "_n_trainings",
+        "_optimizer_state",
+        "_seed",
+        "_seen",
+        "_solver",
+        "_standardize",
+        "_units",
+        "device_",
+        "history_",
+        "n_components_",
+        "n_features_in_",
+    )
 
     __repr__ = BaseEstimator.__repr__
 
@@ -358,11 +384,15 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
 
     # -- persistence --------------------------------------------------------------
 
-    def __getstate__(self) -> dict[str, Any]:
-        return persistence.pack(super().__getstate__())
+    def _packed(self, kept: dict[str, Any]) -> dict[str, Any]:
+        return persistence.pack(kept)
 
-    def __setstate__(self, kept: Mapping[str, Any]) -> None:
-        kept, arrays = persistence.unpack(kept, type(self).__name__)
-        super().__setstate__(kept)
-        if arrays is not None:
-            self.module_ = persistence.restore(self, arrays)
+    def _unpacked(self, kept: dict[str, Any]) -> dict[str, Any]:
+        return persistence.unpack(self, kept)
+
+    def _check_learned(self, kept: Mapping[str, Any]) -> None:
+        persistence.check_autoencoder(self, kept)
+
+    @property
+    def _keeps_checksum(self) -> bool:
+        return "module_" in vars(self)

@@ -44,6 +44,7 @@ class LabelParameters(Params):
     _unlabeled: ClassVar[int | str | None] = "auto"
     #: The classes of the fit that `partial_fit` and `warm_start` continue.
     _seen_classes: ClassVar[Any] = None
+    _preset: ClassVar[tuple[str, ...]] = ("_seen_classes", "_unlabeled")
 
     def _read(self, y: Any, resume: bool = False) -> Reading:
         """Read y; where `resume`, as it was read before."""

@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from sklearn_ae.engine import persistence
+from sklearn_ae.engine import files
 from sklearn_ae.engine.bridge import to_tensor
 from sklearn_ae.engine.codec import Answer
 from sklearn_ae.engine.params import InvalidParameterError, OneOf
@@ -136,7 +136,7 @@ def to_onnx(
         graph = _written(Function(network, answers[name]))
     _describe(graph, type(estimator).__name__, name)
     if path is not None:
-        persistence.write(path, graph.SerializeToString())
+        files.write(path, graph.SerializeToString())
     return graph
 
 

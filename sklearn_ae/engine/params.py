@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import itertools
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any, ClassVar, dataclass_transform
@@ -237,6 +238,8 @@ class Params:
     #: Parameters whose items are reached by their names alone, as a Pipeline's steps.
     _flat: ClassVar[tuple[str, ...]] = ()
     _param_names: ClassVar[list[str]] = []
+    #: Fitted attributes that have a value before a fit, too: the class's.
+    _preset: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -325,6 +328,22 @@ class Params:
             if repr(getattr(self, name)) != repr(signature[name].default)
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
+
+    def __setstate__(self, kept: Mapping[str, Any]) -> None:
+        """Take on attributes, if no parameter is missing and they hide no method."""
+        names, name = self._get_param_names(), type(self).__name__
+        missing = [n for n in names if n not in kept]
+        presets = (vars(kind).get("_preset", ()) for kind in type(self).__mro__)
+        known = {*names, *itertools.chain.from_iterable(presets)}
+        hidden = [n for n in kept if n not in known and hasattr(type(self), n)]
+        if missing or hidden:
+            raise ValueError(
+                f"This is no {name}: "
+                + (f"it lacks {', '.join(missing)}." if missing else "")
+                + (f"it has another {', '.join(hidden)}." if hidden else "")
+            )
+        above = getattr(super(), "__setstate__", self.__dict__.update)
+        above(kept)
 
     def _check_params(self) -> None:
         """Raise `InvalidParameterError` for the first parameter out of its domain."""

@@ -3,131 +3,246 @@
 Numpy arrays, a plain configuration and a checksum; no tensor, no training data but the
 rows of a young stream, and no optimizer unless training is to go on. A file is about
 the size of its parameters, loads where the device it was trained on is missing, and
-passes through pickle, joblib and skops.
+passes through pickle, joblib and skops. What a file promises, and what is checked when
+it is read, is said in ``docs/persistence.rst``.
 """
 
 from __future__ import annotations
 
+import copy
+import importlib
+import inspect
 import os
-import secrets
 import warnings
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self
 
+import numpy as np
+import scipy.sparse as sp
 import torch
-from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 
-from sklearn_ae.engine import bridge, state, streams, training
-from sklearn_ae.engine.params import Params
-
-__all__ = ["load", "pack", "restore", "save", "seal", "unpack", "unseal", "write"]
-
-#: What scikit-learn's KernelDensity, which may be a `density`, is made of.
-_OF_KERNELS = {
-    "sklearn.metrics._dist_metrics.EuclideanDistance64",
-    "sklearn.neighbors._ball_tree.BallTree",
-    "sklearn.neighbors._kd_tree.KDTree",
-}
-#: What no result depends on.
-_UNCHECKED = ("_checksum", "_skl_callbacks", "callbacks", "device_")
-_DAMAGED = (
-    "This {} was damaged on its way: what was learned does not match its checksum."
+from sklearn_ae.engine import (
+    archive,
+    bridge,
+    consistency,
+    files,
+    state,
+    streams,
+    training,
 )
+from sklearn_ae.engine.params import Params
+from sklearn_ae.engine.trees import Rebuilt, is_tree
+
+__all__ = [
+    "LAYOUT",
+    "Persistent",
+    "check_autoencoder",
+    "load",
+    "pack",
+    "save",
+    "unpack",
+]
+
+#: Of what a state is made, by number. 1 is what came before there were numbers.
+LAYOUT = 2
+#: What scikit-learn sets while a fit calls callbacks, and takes away after it.
+_OF_A_FIT = ("_callback_fit_ctx", "_parent_callback_ctx", "_skl_callbacks_to_teardown")
 
 
-def pack(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an estimator's state with its module as arrays."""
+class Persistent:
+    """Is kept as plain values with a checksum, and checks those that it is given.
+
+    Who derives from it names in ``_learned`` what its state has after a fit.
+    """
+
+    _learned: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def _keeps_checksum(self) -> bool:
+        """Whether there was a fit: what was learned then has a checksum of its own."""
+        return self._learned[0] in vars(self)
+
+    def _packed(self, kept: dict[str, Any]) -> dict[str, Any]:
+        """Return attributes as they are kept."""
+        return kept
+
+    def _unpacked(self, kept: dict[str, Any]) -> dict[str, Any]:
+        """Return what `_packed` was given."""
+        return kept
+
+    def _check_learned(self, kept: Mapping[str, Any]) -> None:
+        """Raise ValueError where what was learned does not fit together."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
+        kept = {name: kept[name] for name in kept if name not in _OF_A_FIT}
+        return _sealed(self._packed(kept), self._learned[0])
+
+    def __setstate__(self, kept: Mapping[str, Any]) -> None:
+        kept = self._unpacked(_opened(self, kept))
+        super().__setstate__(kept)  # type: ignore[misc]
+
+    def __copy__(self) -> Self:
+        """Return an estimator with the same attributes: it shares the network."""
+        copied, held = type(self).__new__(type(self)), dict(vars(self))
+        vars(copied).update((n, held[n]) for n in held if n not in _OF_A_FIT)
+        return copied
+
+
+def _sealed(kept: Mapping[str, Any], first: str) -> dict[str, Any]:
+    """Return a state with its layout and, after a fit, its checksum."""
+    kept = {**kept, "_layout": LAYOUT}
+    if first in kept:
+        kept["_checksum"] = _checksum(kept)
+    return kept
+
+
+def _opened(estimator: Persistent, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `_sealed` was given.
+
+    Raises
+    ------
+    ValueError
+        If the state is of another layout, was damaged, or does not fit together.
+    """
+    name, learned = type(estimator).__name__, estimator._learned
+    layout = kept.get("_layout", 1)
+    if layout != LAYOUT:
+        raise ValueError(
+            f"This {name} was kept in layout {layout!r}, and this version of "
+            f"sklearn_ae reads layout {LAYOUT}. Read it with the version that wrote "
+            "it, or fit it again."
+        )
+    # a fit that is going on may have set the number of features, and nothing else
+    fitted = any(part in kept for part in learned if part != "n_features_in_")
+    if fitted or "_checksum" in kept:
+        if kept.get("_checksum") != _checksum(kept):
+            raise ValueError(
+                f"This {name} was damaged on its way: what was learned does not match "
+                "its checksum."
+            )
+        try:
+            missing = [part for part in learned if part not in kept]
+            consistency.need(not missing, f"it lacks {', '.join(missing)}")
+            estimator._check_learned(kept)
+        except Exception as error:
+            raise ValueError(f"This {name} does not fit together: {error}.") from error
+    return {n: kept[n] for n in kept if n not in ("_checksum", "_layout")}
+
+
+def _checksum(kept: Mapping[str, Any]) -> str:
+    return state.checksum({k: v for k, v in kept.items() if k not in state.UNCHECKED})
+
+
+# -- an autoencoder's network ------------------------------------------------------
+
+
+def pack(kept: dict[str, Any]) -> dict[str, Any]:
+    """Return an autoencoder's attributes with its module as arrays."""
     kept = dict(kept)
     module = kept.pop("module_", None)
     kept.pop("_net", None)
     if module is not None:
         kept["_weights"] = state.weights(module)
-        kept["_checksum"] = _checksum(kept)
     return kept
 
 
-def unpack(
-    kept: Mapping[str, Any], name: str
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]] | None]:
-    """Return the state without its module's arrays, and these, if it is a fitted one.
+def unpack(estimator: Any, kept: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes that `pack` was given, but for the skorch net.
 
-    Raises
-    ------
-    ValueError
-        If the state is not what `pack` made.
+    Where the device of the fit is missing the module is on the CPU, and a UserWarning
+    says so.
     """
     kept = dict(kept)
-    checksum = kept.pop("_checksum", None)
-    if checksum is None:
-        return kept, None
-    if _checksum(kept) != checksum:
-        raise ValueError(_DAMAGED.format(name))
-    arrays = kept.pop("_weights")
+    arrays = kept.pop("_weights", None)
+    if arrays is None:
+        return kept
     if kept["device_"] not in bridge.available_devices():
         warnings.warn(
-            f"This {name} was fitted on {kept['device_']!r}, which is not available "
-            "here; it will compute on the CPU.",
-            stacklevel=3,
+            f"This {type(estimator).__name__} was fitted on {kept['device_']!r}, which "
+            "is not available here; it will compute on the CPU.",
+            stacklevel=4,
         )
         kept["device_"] = "cpu"
-    return kept, arrays
-
-
-def seal(kept: Mapping[str, Any], learned: tuple[str, ...]) -> dict[str, Any]:
-    """Return an estimator's state with a checksum of some of it, if it is fitted.
-
-    For estimators made of others, whose modules these keep.
-    """
-    kept = dict(kept)
-    if learned[0] in kept:
-        kept["_checksum"] = state.checksum([kept[name] for name in learned])
-    return kept
-
-
-def unseal(
-    kept: Mapping[str, Any], learned: tuple[str, ...], name: str
-) -> dict[str, Any]:
-    """Return the state that `seal` was given; raise ValueError if it is another."""
-    kept = dict(kept)
-    checksum = kept.pop("_checksum", None)
-    if learned[0] in kept and checksum != state.checksum([kept[n] for n in learned]):
-        raise ValueError(_DAMAGED.format(name))
-    return kept
-
-
-def restore(estimator: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
-    """Return the module of an unpacked estimator."""
-    dtype = training.compute_dtype(estimator._fitted_dtype)
     with torch.inference_mode(False):
-        module = training.build_module(
-            estimator._module_class, estimator._config, dtype, seed=0
-        )
+        module = _built(estimator, kept)
         state.load_weights(module, arrays)
-        return module.to(torch.device(estimator.device_))
+        kept["module_"] = module.to(torch.device(kept["device_"]))
+    return kept
 
 
-def _checksum(kept: Mapping[str, Any]) -> str:
-    return state.checksum({k: v for k, v in kept.items() if k not in _UNCHECKED})
+def check_autoencoder(estimator: Any, kept: Mapping[str, Any]) -> None:
+    """Raise ValueError where what an autoencoder learned does not fit together.
+
+    Shapes come first: what is claimed takes no memory before it is known to be there.
+    """
+    dtypes = ("bfloat16", "float32", "float64")
+    consistency.need(kept["_fitted_dtype"] in dtypes, "its dtype is none")
+    consistency.need(isinstance(kept["device_"], str), "its device is none")
+    module = consistency.check_module(
+        lambda: _built(estimator, kept), kept["_weights"], kept["_config"]
+    )
+    consistency.check_fit(kept, module)
 
 
-# -- a safe file ------------------------------------------------------------------
+def _built(estimator: Any, kept: Mapping[str, Any]) -> Any:
+    dtype = training.compute_dtype(kept["_fitted_dtype"])
+    return training.build_module(estimator._module_class, kept["_config"], dtype, 0)
 
 
-def save(estimator: Any, path: str | os.PathLike[str]) -> None:
-    """Write an estimator (or a Pipeline with one in it) to a file, all or nothing.
+# -- a safe file -------------------------------------------------------------------
+
+#: What takes the place of the tree that scikit-learn's KernelDensity, which may be a
+#: `density`, is made of.
+_OF_KERNELS = {f"{Rebuilt.__module__}.{Rebuilt.__qualname__}"}
+#: Modules of scikit-learn whose classes a file may hold, beside its estimators.
+_OF_SKLEARN = {
+    "sklearn.calibration",
+    "sklearn.cluster._bisect_k_means",
+    "sklearn.compose._column_transformer",
+    "sklearn.gaussian_process._gpc",
+    "sklearn.gaussian_process.kernels",
+    "sklearn.metrics._scorer",
+    "sklearn.model_selection._split",
+    "sklearn.multiclass",
+    "sklearn.neural_network._stochastic_optimizers",
+    "sklearn.utils._bunch",
+    "sklearn.utils._metadata_requests",
+}
+#: Functions of scikit-learn that scorers and selectors refer to.
+_FUNCTIONS = ("sklearn.feature_selection", "sklearn.metrics")
+#: How instances of classes are made: not by a call that a file says.
+_BY_STATE = {"DictNode", "ListNode", "ObjectNode", "TypeNode"}
+
+
+def save(
+    estimator: Any, path: str | os.PathLike[str], trusted: Iterable[str] = ()
+) -> None:
+    """Write an estimator (or a Pipeline or a search with one in it), all or nothing.
 
     The format is skops': unlike a pickle it can be inspected, and loading it runs no
     code that it brings. The file is written beside its place and then moved there, so
-    that a crash while writing leaves an earlier file as it was.
+    that a crash while writing leaves an earlier file as it was; and it is written only
+    if `load` takes it.
+
+    Callbacks that `set_callbacks` set are left out.
 
     Parameters
     ----------
     estimator : estimator
     path : str or path-like
+        A link is followed.
+    trusted : iterable of str, default=()
+        Full names of further types and functions that are in the estimator, and that
+        `load` will be told to trust.
 
     Raises
     ------
+    ValueError
+        If it holds what `load` would refuse; the message names it.
+    OSError
+        If the file cannot be written. An earlier one then stays.
     ImportError
         If skops is not installed (``pip install "sklearn_ae[safe]"``).
 
@@ -147,34 +262,33 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     >>> bool((load(path).transform(X) == model.transform(X)).all())
     True
     """
-    write(path, _skops().dumps(estimator))
-
-
-def write(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file beside its place and move it there: all of it, or nothing."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    trusted = list(trusted)
     try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            os.chmod(temporary, path.stat().st_mode & 0o777)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        data = archive.compact(_skops().dumps(_portable(estimator, {})))
+        ours, unknown = _names(data, trusted)
+        if unknown:
+            raise ValueError(
+                f"it holds {', '.join(unknown)}, which load would not trust. To keep "
+                f"that, give trusted={unknown!r} to save and to load. A lambda, and a "
+                "function in another one, cannot be kept: define it in a module"
+            )
+        _skops().loads(data, trusted=[*ours, *trusted])  # which checks what is in it
+    except Exception as error:
+        raise ValueError(
+            f"Cannot save {type(estimator).__name__} to {os.fspath(path)!r}: "
+            f"{str(error).rstrip('.')}."
+        ) from error
+    files.write(path, data)
 
 
-def load(path: str | os.PathLike[str], trusted: tuple[str, ...] = ()) -> Any:
+def load(path: str | os.PathLike[str], trusted: Iterable[str] = ()) -> Any:
     """Read an estimator that `save` wrote, refusing types it does not know.
 
     Parameters
     ----------
     path : str or path-like
-    trusted : tuple of str, default=()
-        Full names of further types that the file may hold.
+    trusted : iterable of str, default=()
+        Full names of further types and functions that the file may hold.
 
     Returns
     -------
@@ -183,8 +297,10 @@ def load(path: str | os.PathLike[str], trusted: tuple[str, ...] = ()) -> Any:
     Raises
     ------
     ValueError
-        If the file is damaged, or holds a type that is neither scikit-learn's, nor
-        ours, nor in `trusted`.
+        If the file is damaged, of another layout, does not fit together, or holds a
+        type that is neither scikit-learn's, nor ours, nor in `trusted`.
+    OSError
+        If it cannot be read.
     ImportError
         If skops is not installed (``pip install "sklearn_ae[safe]"``).
 
@@ -201,14 +317,70 @@ def load(path: str | os.PathLike[str], trusted: tuple[str, ...] = ()) -> Any:
     >>> load(path)
     Autoencoder(n_components=3)
     """
-    skops = _skops()
-    data = Path(path).read_bytes()
+    skops, trusted = _skops(), list(trusted)
+    data = files.read(path)
     try:
-        unknown = skops.get_untrusted_types(data=data)
-        ours = _own_types() & set(unknown)
+        ours, unknown = _names(data, trusted)
+        if unknown:
+            raise ValueError(
+                f"it holds {', '.join(unknown)}. If you know what these are and trust "
+                f"who wrote the file, give trusted={unknown!r}"
+            )
         return skops.loads(data, trusted=[*ours, *trusted])
     except Exception as error:
-        raise ValueError(f"Cannot load {os.fspath(path)!r}: {error}") from error
+        raise ValueError(
+            f"Cannot load {os.fspath(path)!r}: {str(error).rstrip('.')}."
+        ) from error
+
+
+def _names(data: bytes, trusted: list[str]) -> tuple[list[str], list[str]]:
+    """Return which names in a file we trust, and which nobody does.
+
+    Beside them are those that skops trusts, and those in `trusted`.
+    """
+    made_by, own = archive.loaders(archive.check(data)), _own_types()
+    ours: list[str] = []
+    unknown: list[str] = []
+    for name in _skops().get_untrusted_types(data=data):
+        if name not in trusted:
+            known = _is_known(name, made_by.get(name, set()), own)
+            (ours if known else unknown).append(name)
+    return ours, unknown
+
+
+def _is_known(name: str, made_by: set[str], ours: set[str]) -> bool:
+    """Tell whether a name may be in a file, if it is made there by these nodes."""
+    if name in _OF_KERNELS:
+        return made_by == {"ConstructorFromReduceNode"}
+    if name in ours:
+        return made_by <= _BY_STATE
+    if name == "numpy.dtype":
+        return made_by == {"DTypeNode"}
+    module, _, last = name.rpartition(".")
+    if module.startswith("scipy.sparse."):
+        kind = getattr(sp, last, None)
+        same = isinstance(kind, type) and kind.__module__ == module
+        return same and made_by == {"SparseMatrixNode"}
+    if module in _OF_SKLEARN:
+        return made_by <= _BY_STATE and inspect.isclass(_found(module, last))
+    return made_by == {"FunctionNode"} and name in _functions()
+
+
+def _found(module: str, name: str) -> Any:
+    """Return what a module of scikit-learn's defines under a name, or None."""
+    found = getattr(importlib.import_module(module), name, None)
+    return found if getattr(found, "__module__", None) == module else None
+
+
+def _functions() -> set[str]:
+    """Return the full names of scikit-learn's functions that a file may refer to."""
+    public = (
+        getattr(importlib.import_module(module), name)
+        for module in _FUNCTIONS
+        for name in importlib.import_module(module).__all__
+    )
+    functions = filter(inspect.isfunction, public)
+    return {f"{function.__module__}.{function.__qualname__}" for function in functions}
 
 
 def _own_types() -> set[str]:
@@ -218,6 +390,51 @@ def _own_types() -> set[str]:
         kinds.extend(kind.__subclasses__())
     ours = (kind for kind in kinds if kind.__module__.startswith("sklearn_ae."))
     return {f"{kind.__module__}.{kind.__qualname__}" for kind in ours} | _OF_KERNELS
+
+
+def _portable(value: Any, known: dict[int, Any]) -> Any:
+    """Return a value as a file may hold it; itself, if it is such a one already.
+
+    Without callbacks and what belongs to a fit that is going on, in all estimators in
+    it, and with trees as the rows that they are built from.
+    """
+    if id(value) in known:
+        return known[id(value)][1]
+    kept = value
+    if is_tree(value):
+        kept = Rebuilt.of(value)
+    elif isinstance(value, list | set | tuple) or _is_of_objects(value):
+        items = [_portable(item, known) for item in value]
+        if any(new is not old for new, old in zip(items, value, strict=True)):
+            kept = _like(value, items)
+    elif isinstance(value, dict):
+        changed = {name: _portable(item, known) for name, item in value.items()}
+        if any(changed[name] is not value[name] for name in value):
+            kept = copy.copy(value)
+            kept.update(changed)
+    elif isinstance(value, BaseEstimator) and not isinstance(value, type):
+        held = dict(vars(value))
+        left_out = {"_skl_callbacks", *_OF_A_FIT} & set(held)
+        parts = {n: _portable(held[n], known) for n in held if n not in left_out}
+        if left_out or any(parts[name] is not held[name] for name in parts):
+            kept = object.__new__(type(value))
+            vars(kept).update(parts)
+    known[id(value)] = value, kept  # held, so that no other object has its number
+    return kept
+
+
+def _is_of_objects(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 1
+
+
+def _like(value: Any, items: list[Any]) -> Any:
+    """Return a list, set, tuple or array of items, of the kind that another is."""
+    if isinstance(value, np.ndarray):
+        array = np.empty(len(items), dtype=object)
+        array[:] = items
+        return array
+    named = hasattr(value, "_fields")
+    return type(value)(*items) if named else type(value)(items)
 
 
 def _skops() -> Any:

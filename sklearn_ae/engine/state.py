@@ -1,18 +1,23 @@
-"""Weights and optimizer moments as numpy arrays, and back; a checksum of both."""
+"""Weights and optimizer moments as numpy arrays, and back; a checksum of anything."""
 
 from __future__ import annotations
 
+import copyreg
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
 from sklearn_ae.engine.bridge import from_tensor, to_tensor
+from sklearn_ae.engine.trees import Rebuilt, is_tree
 
 __all__ = [
+    "UNCHECKED",
     "checksum",
     "load_optimizer_state",
     "load_weights",
@@ -76,31 +81,87 @@ def load_optimizer_state(
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
+# -- a checksum -------------------------------------------------------------------
+
+#: Attributes of objects on which nothing depends that was learned.
+UNCHECKED = ("_checksum", "_sklearn_version", "_skl_callbacks", "callbacks", "device_")
+_PLAIN = (bool, bytes, complex, float, int, str, type(None))
+_NAMED = (BuiltinFunctionType, FunctionType, type)
+
+
 def checksum(value: Any) -> str:
-    """Return a digest of nested dicts, sequences, arrays, plain values and objects."""
+    """Return a digest of nested containers, arrays, plain values and objects.
+
+    Values that differ have other digests. What has a checksum of its own, as a fitted
+    autoencoder in a stack, is left to that.
+
+    Raises
+    ------
+    TypeError
+        For an object that tells nobody what it is made of.
+    """
     digest = hashlib.sha256()
     _feed(digest, value, set())
     return digest.hexdigest()
 
 
 def _feed(digest: Any, value: Any, above: set[int]) -> None:
-    if isinstance(value, str | int | float | bool | type(None) | np.generic | type):
-        digest.update(repr(value).encode())
-        return
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        digest.update(f"{value.dtype}{value.shape}".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
-        return
-    if id(value) in above:  # an object that holds itself
-        return
-    above = above | {id(value)}
-    digest.update(type(value).__qualname__.encode())
+    if is_tree(value):  # as it is built anew, and not how often it was asked
+        value = Rebuilt.of(value)
+    if isinstance(value, _PLAIN):
+        _put(digest, type(value).__name__, repr(value).encode())
+    elif isinstance(value, _NAMED):
+        name = f"{value.__module__}.{value.__qualname__}"
+        _put(digest, "name", name.encode())
+    elif isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
+        mask = np.ma.getmaskarray(value) if np.ma.isMaskedArray(value) else None
+        about = f"{value.dtype}{value.shape}{None if mask is None else mask.tolist()}"
+        content = np.ascontiguousarray(np.ma.getdata(value)).tobytes()
+        _put(digest, about, content)
+    elif id(value) in above:  # an object that holds itself
+        _put(digest, "above", b"")
+    else:
+        parts = _parts(value)
+        _put(digest, type(value).__qualname__, b"")
+        digest.update(f"{len(parts)} parts:".encode())
+        for part in parts:
+            _feed(digest, part, above | {id(value)})
+
+
+def _put(digest: Any, kind: str, content: bytes) -> None:
+    """Feed content, with marks of what it is and where it ends."""
+    digest.update(f"{len(kind)}:{kind}:{len(content)}:".encode())
+    digest.update(content)
+
+
+def _parts(value: Any) -> list[Any]:
+    """Return what a value is made of."""
+    if getattr(value, "_keeps_checksum", False):
+        return []
+    if isinstance(value, torch.Tensor):
+        return [from_tensor(value)]
+    if isinstance(value, np.ndarray | np.generic):  # of objects
+        return [value.shape, *value.ravel().tolist()]
     if isinstance(value, Mapping):
-        for key in sorted(value, key=repr):
-            digest.update(repr(key).encode())
-            _feed(digest, value[key], above)
-    elif isinstance(value, list | tuple | np.ndarray):
-        for item in value:
-            _feed(digest, item, above)
-    elif hasattr(value, "__dict__"):
-        _feed(digest, dict(vars(value)), above)
+        return [part for key in sorted(value, key=repr) for part in (key, value[key])]
+    if isinstance(value, list | tuple):
+        return list(value)
+    if isinstance(value, set | frozenset):
+        return sorted(map(checksum, value))
+    if sp.issparse(value):
+        if value.format in ("csr", "csc", "bsr"):
+            return [value.shape, value.data, value.indices, value.indptr]
+        whole = value.tocoo()
+        return [whole.shape, whole.data, *whole.coords]
+    if isinstance(value, np.random.RandomState):
+        return [value.get_state(legacy=False)]
+    if isinstance(value, np.random.Generator):
+        return [value.bit_generator.state]
+    reduce = copyreg.dispatch_table.get(type(value))
+    reduced: Any = reduce(value) if reduce else value.__reduce_ex__(4)
+    if isinstance(reduced, str):
+        return [reduced]
+    parts = [list(part) if isinstance(part, Iterator) else part for part in reduced]
+    if len(parts) > 2 and isinstance(parts[2], dict):  # its attributes
+        parts[2] = {n: part for n, part in parts[2].items() if n not in UNCHECKED}
+    return parts

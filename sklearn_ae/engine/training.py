@@ -32,6 +32,7 @@ __all__ = [
     "next_seed",
     "rounds",
     "run",
+    "so_far",
     "split",
     "train",
     "try_out",
@@ -193,11 +194,23 @@ def train(
                 "_fitted_dtype": estimator.dtype,
             }
 
+        def meanwhile() -> dict[str, Any]:
+            return {
+                **fitted(),
+                **classes,
+                **so_far(net, X, units, draw, estimator.history_ if resume else {}),
+                "_seen": seen,
+                "_solver": solver,
+                "_standardize": bool(estimator.standardize),
+                "_seed": seed,
+                "_n_trainings": n_trainings,
+            }
+
         earlier = None if begins else estimator._optimizer_state
         if earlier and estimator._solver != solver:
             earlier = None
         hook = [
-            *epoch_hook(estimator, context, X, y, fitted),
+            *epoch_hook(estimator, context, X, y, meanwhile),
             *rounds(estimator._n_rounds, relate_anew),
         ]
         n_bytes = sum(p.nbytes for p in module.parameters())
@@ -429,6 +442,30 @@ def history(
     return {
         name: np.concatenate([earlier.get(name, curve[:0]), curve])
         for name, curve in curves.items()
+    }
+
+
+def so_far(
+    net: AutoencoderNet,
+    X: Any,
+    units: Units,
+    seed: int,
+    earlier: Mapping[str, NDArray[np.float64]],
+) -> dict[str, Any]:
+    """Return what a fit would leave if it ended after this epoch, for callbacks.
+
+    It is without a density of the user's, and without the optimizer's moments.
+    """
+    module: Any = net.module_
+    weight = next(module.parameters())
+    some = X[inputs.some_rows(X.shape[0], seed, GAUSSIAN_ROWS)]
+    where = units, weight.dtype, weight.device, module.width
+    codes = bridge.apply(module.encode, some, *where)
+    return {
+        "history_": history(net, earlier),
+        "_code_moments": density.code_moments(X.shape[0], codes, full=False),
+        "_density": None,
+        "_optimizer_state": None,
     }
 
 

@@ -8,7 +8,7 @@ The stack f has learned from all rows; W, b and f then learn from those with a l
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,8 +26,15 @@ from sklearn.utils.validation import (
 )
 from torch import Tensor
 
-from sklearn_ae.engine import bridge, inputs, persistence, training
+from sklearn_ae.engine import bridge, inputs, training
 from sklearn_ae.engine.codec import Answer
+from sklearn_ae.engine.consistency import (
+    check_classes,
+    check_feature_names,
+    check_history,
+    is_finite,
+    need,
+)
 from sklearn_ae.engine.labels import LabelParameters, Labels, read
 from sklearn_ae.engine.params import (
     Bool,
@@ -37,6 +44,7 @@ from sklearn_ae.engine.params import (
     OneOf,
     positional,
 )
+from sklearn_ae.engine.persistence import Persistent
 from sklearn_ae.meta.fine_tuning import FineTuningParameters, fine_tune
 from sklearn_ae.meta.stacked import (
     StackedAutoencoderPretrainer,
@@ -59,6 +67,7 @@ class _Pretrainer(Constraint):
 
 
 class StackedAutoencoderClassifier(
+    Persistent,
     TakesRowsOfFirstLayer,
     ClassifierMixin,
     CallbackSupportMixin,
@@ -446,15 +455,37 @@ class StackedAutoencoderClassifier(
 
     # -- persistence --------------------------------------------------------------
 
-    def __getstate__(self) -> dict[str, Any]:
-        return persistence.seal(super().__getstate__(), _LEARNED)
+    _learned: ClassVar[tuple[str, ...]] = (
+        "pretrainer_",
+        "_unlabeled",
+        "classes_",
+        "coef_",
+        "history_",
+        "intercept_",
+        "n_features_in_",
+    )
 
-    def __setstate__(self, kept: Any) -> None:
-        super().__setstate__(persistence.unseal(kept, _LEARNED, type(self).__name__))
-
-
-#: What was learned here; what the stack learned, it keeps itself.
-_LEARNED = ("classes_", "coef_", "intercept_")
+    def _check_learned(self, kept: Mapping[str, Any]) -> None:
+        stack, classes = kept["pretrainer_"], kept["classes_"]
+        check_feature_names(kept)
+        check_history(kept["history_"])
+        need(isinstance(stack, StackedAutoencoderPretrainer), "its stack is none")
+        check_is_fitted(stack, "estimators_")
+        need(
+            stack.n_features_in_ == kept["n_features_in_"],
+            "its stack is of other features",
+        )
+        check_classes(classes)
+        dtype = bridge.from_tensor(next(stack.module_.parameters())).dtype
+        for name, shape in (
+            ("coef_", (len(classes), stack.n_components_)),
+            ("intercept_", (len(classes),)),
+        ):
+            array = kept[name]
+            need(
+                is_finite(array, shape) and array.dtype == dtype,
+                f"its {name} is not of {shape} finite numbers",
+            )
 
 
 def _attributes(
@@ -468,4 +499,5 @@ def _attributes(
         "_unlabeled": labels.unlabeled,
         "coef_": weight,
         "intercept_": bias,
+        "history_": {"train_loss": np.zeros(0)},
     }

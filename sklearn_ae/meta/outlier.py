@@ -6,7 +6,7 @@ it leaves (`sklearn_ae.meta.usualness`), or minus the error of the reconstructio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,8 +17,9 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.autoencoders.autoencoder import Autoencoder
-from sklearn_ae.engine import bridge, inputs, persistence, training
+from sklearn_ae.engine import bridge, inputs, training
 from sklearn_ae.engine.codec import Codec
+from sklearn_ae.engine.consistency import check_feature_names, need
 from sklearn_ae.engine.notices import warn_user
 from sklearn_ae.engine.params import (
     Instance,
@@ -29,6 +30,7 @@ from sklearn_ae.engine.params import (
     RandomState,
     positional,
 )
+from sklearn_ae.engine.persistence import Persistent
 from sklearn_ae.meta.stacked import TakesRowsOfFirstLayer
 from sklearn_ae.meta.usualness import Usualness
 
@@ -46,7 +48,12 @@ _AUTOENCODER = Instance(Codec, "an autoencoder")
 
 
 class AutoencoderOutlierDetector(
-    TakesRowsOfFirstLayer, OutlierMixin, CallbackSupportMixin, Params, BaseEstimator
+    Persistent,
+    TakesRowsOfFirstLayer,
+    OutlierMixin,
+    CallbackSupportMixin,
+    Params,
+    BaseEstimator,
 ):
     r"""Outlier and novelty detection by what an autoencoder makes of a row.
 
@@ -418,15 +425,34 @@ class AutoencoderOutlierDetector(
 
     # -- persistence --------------------------------------------------------------
 
-    def __getstate__(self) -> dict[str, Any]:
-        return persistence.seal(super().__getstate__(), _LEARNED)
+    _learned: ClassVar[tuple[str, ...]] = (
+        "estimators_",
+        "_usual",
+        "offset_",
+        "n_features_in_",
+    )
 
-    def __setstate__(self, kept: Any) -> None:
-        super().__setstate__(persistence.unseal(kept, _LEARNED, type(self).__name__))
-
-
-#: What was learned here; what the networks learned, they keep themselves.
-_LEARNED = ("offset_", "_usual")
+    def _check_learned(self, kept: Mapping[str, Any]) -> None:
+        networks, usual, offset = kept["estimators_"], kept["_usual"], kept["offset_"]
+        check_feature_names(kept)
+        need(
+            isinstance(networks, list)
+            and networks
+            and all(isinstance(network, Codec) for network in networks),
+            "its networks are none",
+        )
+        for network in networks:
+            check_is_fitted(network)
+            need(
+                network.n_features_in_ == kept["n_features_in_"],
+                "its networks are of other features",
+            )
+        need(isinstance(usual, list), "its densities are none")
+        need(len(usual) in (0, len(networks)), "its networks have not each a density")
+        for network, density in zip(networks, usual, strict=False):
+            need(isinstance(density, Usualness), "one of its densities is none")
+            density.check(network)
+        need(isinstance(offset, float) and offset == offset, "its threshold is none")
 
 
 def _first(estimator: Any) -> Any:

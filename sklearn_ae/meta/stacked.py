@@ -12,6 +12,7 @@ all of them may be trained together: see `sklearn_ae.meta.fine_tuning`.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -25,6 +26,12 @@ from sklearn_ae.autoencoders.denoising import DenoisingAutoencoder
 from sklearn_ae.engine import bridge, training
 from sklearn_ae.engine.base import BaseAutoencoder
 from sklearn_ae.engine.codec import Codec, TakesRows
+from sklearn_ae.engine.consistency import (
+    check_classes,
+    check_feature_names,
+    check_history,
+    need,
+)
 from sklearn_ae.engine.labels import LabelParameters, Labels
 from sklearn_ae.engine.params import (
     Instance,
@@ -35,6 +42,7 @@ from sklearn_ae.engine.params import (
     named_items,
     positional,
 )
+from sklearn_ae.engine.persistence import Persistent
 from sklearn_ae.meta.fine_tuning import (
     FineTuningParameters,
     StackModule,
@@ -79,6 +87,7 @@ class TakesRowsOfFirstLayer(TakesRows):
 
 
 class StackedAutoencoderPretrainer(
+    Persistent,
     TakesRowsOfFirstLayer,
     Codec,
     CallbackSupportMixin,
@@ -592,6 +601,40 @@ class StackedAutoencoderPretrainer(
 
     def _draw_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
         return self._fitted_layers()[-1]._draw_codes(n, rng)
+
+    # -- persistence --------------------------------------------------------------
+
+    _learned: ClassVar[tuple[str, ...]] = (
+        "estimators_",
+        "_names",
+        "history_",
+        "n_features_in_",
+    )
+
+    def _check_learned(self, kept: Mapping[str, Any]) -> None:
+        layers, names, width = (
+            kept[name] for name in ("estimators_", "_names", "n_features_in_")
+        )
+        check_feature_names(kept)
+        check_history(kept["history_"])
+        need(isinstance(layers, list) and layers, "it has no layers")
+        need(
+            isinstance(names, list)
+            and len(names) == len(layers)
+            and all(isinstance(name, str) for name in names),
+            "its layers have no names",
+        )
+        for layer in layers:
+            need(isinstance(layer, BaseAutoencoder), "one of its layers is none")
+            check_is_fitted(layer, "module_")
+            need(
+                layer.n_features_in_ == width
+                and layer._fitted_dtype == layers[0]._fitted_dtype,
+                "one of its layers does not stand on the one below",
+            )
+            width = layer.n_components_
+        if "classes_" in kept:
+            check_classes(kept["classes_"])
 
 
 def _made_of(layers: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from sklearn_ae.engine import inputs
+from sklearn_ae.engine.consistency import is_finite, need
 from sklearn_ae.engine.density import fitted
 from sklearn_ae.engine.params import Params
 from sklearn_ae.engine.threads import one_blas_thread
@@ -129,6 +130,39 @@ class Usualness(Params):
                 ]
             scores.append(np.where(known, np.mean(levels, axis=0), np.nan))
         return np.concatenate(scores)
+
+    def check(self, model: Any) -> None:
+        """Raise ValueError if this cannot be the density of a fitted autoencoder's."""
+        sizes = (model.n_features_in_,) * 2
+        if self._sparse:
+            sizes = (model.n_components_, 1)
+        fits = (
+            len(self._axes) == len(self._scales) == 2
+            and all(0.0 < scale < np.inf for scale in self._scales)
+            and all(
+                is_finite(axes.mean_, (size,))
+                and is_finite(axes.components_, (len(axes.components_), size))
+                for axes, size in zip(self._axes, sizes, strict=True)
+            )
+        )
+        need(fits, "one of its densities is of other rows")
+        n_views = sum(len(axes.components_) for axes in self._axes)
+        n_views += any(
+            len(axes.components_) < size
+            for axes, size in zip(self._axes, sizes, strict=True)
+        )
+        for mixture, mean, deviation in self._levels:
+            means, factors = mixture.means_, mixture.precisions_cholesky_
+            n = len(mixture.weights_)
+            need(
+                is_finite(mixture.weights_, (n,))
+                and is_finite(means, (n, n_views))
+                and is_finite(factors, (n, n_views, n_views))
+                and np.isfinite(mean)
+                and 0.0 < deviation < np.inf,
+                "one of its densities is none",
+            )
+        need(len(self._levels) == len(NOISE_VARIANCES), "one of its densities is none")
 
     def _halves(self, model: Any, X: Any) -> Iterator[tuple[NDArray[Any], ...]]:
         """Yield what is restored of rows, what is left, and whether any is observed.

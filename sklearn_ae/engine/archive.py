@@ -1,0 +1,211 @@
+"""The bytes of a saved file: that nothing in them is larger than they are.
+
+skops' format is a zip archive: ``schema.json`` is a tree of nodes, each of which names
+a type and how it is made, and the other members are the arrays that some nodes refer
+to. `save` compresses nothing, writes each array once, and each node in full wherever it
+is held. What is otherwise could take any memory, or for ever, from a few bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+__all__ = ["check", "compact", "loaders"]
+
+_SCHEMA = "schema.json"
+#: Sparse arrays come compressed: to at most so many times their size, or so many bytes.
+_EXPANSION, _LEAST = 100, 2**24
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def compact(data: bytes) -> bytes:
+    """Return an archive whose schema is written without spaces."""
+    out = io.BytesIO()
+    contents = _contents(data)
+    with zipfile.ZipFile(out, "w") as kept:
+        for name, content in contents.items():
+            if name != _SCHEMA:
+                kept.writestr(name, content)
+        schema = json.loads(bytes(contents[_SCHEMA]))
+        kept.writestr(_SCHEMA, json.dumps(schema, separators=(",", ":")))
+    del kept  # Python loses an interrupt that comes while it takes an archive away
+    return out.getvalue()
+
+
+def check(data: bytes) -> dict[str, Any]:
+    """Return the schema of an archive that does not grow when it is read.
+
+    Raises
+    ------
+    ValueError
+        If it grows.
+    zipfile.BadZipFile
+        If it is none.
+    """
+    contents = _contents(data)
+    try:
+        schema = json.loads(bytes(contents[_SCHEMA]))
+    except (KeyError, RecursionError) as error:
+        raise ValueError(f"its {_SCHEMA} is missing, or too deep") from error
+    if not isinstance(schema, dict) or not isinstance(schema.get("__loader__"), str):
+        raise ValueError(f"its {_SCHEMA} is none")
+    for name, content in contents.items():
+        if name.endswith(".npy"):
+            _check_array(name, content)
+        elif name.endswith(".npz"):
+            _check_sparse(name, content)
+    _check_references(schema, set(contents))
+    _check_growth(schema)
+    return schema
+
+
+def loaders(schema: dict[str, Any]) -> dict[str, set[str]]:
+    """Return for each type that a schema names how it is to be made."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for node in _nodes(schema):
+        found[f"{node.get('__module__')}.{node.get('__class__')}"].add(
+            node["__loader__"]
+        )
+    return found
+
+
+def _contents(data: bytes) -> dict[str, memoryview]:
+    """Return what the members of an archive are, if they are stored as they are."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = archive.infolist()
+    del archive
+    _check_members(members, len(data))
+    contents, whole = {}, memoryview(data)
+    for member in members:
+        lengths = whole[member.header_offset :][26:30]
+        if len(lengths) < 4:
+            raise ValueError("one of its members is not there")
+        start = member.header_offset + 30 + sum(struct.unpack("<HH", lengths))
+        contents[member.filename] = whole[start : start + member.file_size]
+    return contents
+
+
+def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
+    names = [member.filename for member in members]
+    if len(set(names)) < len(names):
+        raise ValueError("two of its members have the same name")
+    for member in members:
+        stored = member.compress_type == zipfile.ZIP_STORED
+        if not stored or member.file_size != member.compress_size:
+            raise ValueError(f"its member {member.filename!r} is compressed")
+    if sum(member.file_size for member in members) > size:
+        raise ValueError("its members are larger than the file")
+
+
+def _check_array(name: str, content: bytes | memoryview) -> None:
+    """Raise ValueError for an array whose header says more than there is."""
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADERS:  # numpy reads no further than there is
+        return
+    shape, _, dtype = _HEADERS[version](file)
+    claimed = dtype.itemsize
+    for length in shape:
+        claimed *= int(length)
+    if claimed != len(content) - file.tell():
+        raise ValueError(f"its array {name!r} is not of the size that it says")
+
+
+def _check_sparse(name: str, content: memoryview) -> None:
+    """Raise ValueError for a sparse array that grows, or has entries elsewhere."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = archive.infolist()
+        size = sum(member.file_size for member in members)
+        if size > max(_EXPANSION * len(content), _LEAST):
+            raise ValueError(f"its sparse array {name!r} is compressed too well")
+        for member in members:
+            if member.filename.endswith(".npy"):
+                _check_array(member.filename, archive.read(member))
+    whole = sp.load_npz(io.BytesIO(content))
+    if hasattr(whole, "check_format"):
+        whole.check_format(full_check=True)
+
+
+def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    """Yield the nodes of a schema, wherever they are held."""
+    waiting = [schema]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if isinstance(value.get("__loader__"), str):
+                yield value
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+
+
+def _check_references(schema: Any, names: set[str]) -> None:
+    """Raise ValueError where a member is read more than once."""
+    readers: dict[str, set[Any]] = defaultdict(set)
+    for node in _nodes(schema):
+        if isinstance(node.get("file"), str):
+            readers[node["file"]].add(node.get("__id__"))
+    if not set(readers) <= names:
+        raise ValueError("it refers to a member that it does not have")
+    if any(len(nodes) > 1 or not all(nodes) for nodes in readers.values()):
+        raise ValueError("one of its members is read again and again")
+
+
+def _check_growth(schema: Any) -> None:
+    """Raise ValueError where nodes refer to nodes so that there are more than written.
+
+    Nodes of one number are the same one: the first that was read.
+    """
+    n_written = 0
+    sizes: dict[str, int] = {}
+    held: dict[str, list[list[str]]] = defaultdict(list)
+    for place, node in enumerate(_nodes(schema)):
+        n_written += 1
+        number = node.get("__id__") or f"of its own: {place}"
+        node["__key__"] = str(number)
+    for node in _nodes(schema):
+        below = [inner["__key__"] for inner in _directly_below(node)]
+        held[node["__key__"]].append(below)
+    waiting, open_nodes = [schema["__key__"]], set[str]()
+    while waiting:
+        key = waiting[-1]
+        if key in sizes:
+            waiting.pop()
+            continue
+        missing = [k for below in held[key] for k in below if k not in sizes]
+        if missing:
+            if key in open_nodes:
+                raise ValueError("one of its nodes is held by itself")
+            open_nodes.add(key)
+            waiting.extend(missing)
+            continue
+        sizes[key] = 1 + max(sum(sizes[k] for k in below) for below in held[key])
+        waiting.pop()
+    if sizes[schema["__key__"]] > n_written:
+        raise ValueError("there is more in it than is written")
+
+
+def _directly_below(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the nodes that a node holds, but not what these hold."""
+    waiting: list[Any] = list(node.values())
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, dict):
+            if isinstance(value.get("__loader__"), str):
+                yield value
+            else:
+                waiting.extend(value.values())

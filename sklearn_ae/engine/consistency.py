@@ -1,0 +1,288 @@
+"""Whether what a file says of a fit can be: shapes before memory, then values.
+
+A checksum tells damage, but who writes a file writes its checksum too. What is checked
+here is that what was learned fits together, so that it answers or is refused; not that
+it was learned.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch.overrides import TorchFunctionMode
+
+from sklearn_ae.engine import bridge, streams
+
+__all__ = [
+    "check_classes",
+    "check_feature_names",
+    "check_fit",
+    "check_history",
+    "check_module",
+    "is_count",
+    "is_finite",
+    "need",
+]
+
+#: What a number read from a tensor without any is, while shapes are looked at.
+_NOTHING: dict[Any, Any] = {
+    torch.Tensor.__bool__: False,
+    torch.Tensor.__float__: 0.0,
+    torch.Tensor.__int__: 0,
+    torch.Tensor.item: 0.0,
+}
+
+
+def need(condition: object, what: str) -> None:
+    """Raise ValueError unless a condition holds."""
+    if not condition:
+        raise ValueError(what)
+
+
+class _WithoutMemory(TorchFunctionMode):
+    """Make tensors that have a shape and nothing in them, wherever they are to be."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if function in _NOTHING:
+            return _NOTHING[function]
+        kwargs = dict(kwargs or {})
+        if kwargs.get("device") is not None:
+            kwargs["device"] = torch.device("meta")
+        return function(*args, **kwargs)
+
+
+def check_module(build: Callable[[], Any], arrays: Any, config: Any) -> Any:
+    """Return the network that is claimed, with shapes and without numbers.
+
+    That takes no memory, however large the network is.
+
+    Parameters
+    ----------
+    build : callable
+        Builds the network.
+    arrays : dict of ndarray
+        Its parameters and buffers.
+    config : dict
+        What it is built from.
+
+    Raises
+    ------
+    ValueError
+        If the arrays are those of another network, or not finite.
+    """
+    need(isinstance(arrays, dict) and isinstance(config, dict), "it has no weights")
+    need(
+        all(isinstance(array, np.ndarray) for array in arrays.values()),
+        "its weights are no arrays",
+    )
+    n_numbers = sum(array.size for array in arrays.values())
+    n_features = config.get("n_features", 0)
+    need(is_count(n_features, 0) and n_features <= n_numbers, "its weights are too few")
+    with torch.device("meta"), _WithoutMemory():
+        module = build()
+    parameters = {name for name, _ in module.named_parameters()}
+    claimed = module.state_dict()
+    need(set(claimed) == set(arrays), "its weights are those of another network")
+    for name, tensor in claimed.items():
+        array = arrays[name]
+        need(
+            array.shape == tuple(tensor.shape)
+            and f"torch.{array.dtype}" == str(tensor.dtype),
+            f"its {name} is {array.dtype} of shape {array.shape}, where the network "
+            f"has {tensor.dtype} of shape {tuple(tensor.shape)}",
+        )
+        # a bound that there is not may be infinite
+        finite = np.isfinite(array) | ((array == math.inf) & (array.ndim == 0))
+        need(finite.all(), f"its {name} is not finite")
+        need(name not in parameters or is_finite(array), f"its {name} is not finite")
+    return module
+
+
+def check_fit(kept: Mapping[str, Any], module: Any) -> None:
+    """Raise ValueError where what an autoencoder learned does not fit together.
+
+    Parameters
+    ----------
+    kept : mapping
+        The state of a fitted autoencoder.
+    module : Module
+        Built from it, with or without numbers.
+    """
+    n_features, n_components = kept["n_features_in_"], kept["n_components_"]
+    claimed = kept["_config"].get("n_features", n_features)
+    need(
+        is_count(n_features) and n_features == claimed,
+        f"its n_features_in_ is {n_features!r}, where the network has {claimed}",
+    )
+    need(
+        is_count(n_components) and n_components == module.n_components,
+        f"its n_components_ is {n_components!r}, where the network has "
+        f"{module.n_components}",
+    )
+    check_feature_names(kept)
+    _check_units(kept["_units"], n_features)
+    _check_moments(kept["_code_moments"], n_components)
+    check_history(kept["history_"])
+    _check_stream(kept["_seen"], n_features)
+    _check_optimizer(kept["_optimizer_state"], module)
+    density = kept["_density"]
+    width = getattr(density, "n_features_in_", n_components)
+    need(density is None or hasattr(density, "sample"), "its density is none")
+    need(width == n_components, "its density is of other codes")
+    need(isinstance(kept["_solver"], str), "its solver is none")
+    need(isinstance(kept["_standardize"], bool), "its standardize is no bool")
+    for name in ("_seed", "_n_trainings"):
+        need(is_count(kept[name], 0), f"its {name} is no whole number")
+
+
+def check_feature_names(kept: Mapping[str, Any]) -> None:
+    """Raise ValueError for names that are not one for each feature."""
+    names = kept.get("feature_names_in_")
+    need(
+        names is None
+        or (
+            isinstance(names, np.ndarray)
+            and names.shape == (kept["n_features_in_"],)
+            and all(isinstance(name, str) for name in names)
+        ),
+        "its feature_names_in_ are not one for each feature",
+    )
+
+
+def check_classes(classes: Any) -> None:
+    """Raise ValueError for what is not an array of two labels or more."""
+    need(
+        isinstance(classes, np.ndarray) and classes.ndim == 1 and len(classes) > 1,
+        "its classes_ are none",
+    )
+
+
+def check_history(history: Any) -> None:
+    """Raise ValueError for what is not one number per epoch for each term."""
+    need(
+        isinstance(history, dict)
+        and all(
+            isinstance(name, str)
+            and isinstance(curve, np.ndarray)
+            and curve.dtype == np.float64
+            and curve.ndim == 1
+            for name, curve in history.items()
+        ),
+        "its history_ is not one number per epoch for each term",
+    )
+
+
+def is_count(value: object, least: int = 1) -> bool:
+    """Tell whether a value is a whole number of at least so many."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    return whole and int(value) >= least  # type: ignore[call-overload]
+
+
+def is_finite(array: object, shape: tuple[int, ...] | None = None) -> bool:
+    """Tell whether a value is an array of finite numbers, and of a shape."""
+    return (
+        isinstance(array, np.ndarray)
+        and array.dtype.kind in "fiu"
+        and (shape is None or array.shape == shape)
+        and bool(np.isfinite(array).all())
+    )
+
+
+def _is_plain(value: object, *kinds: type) -> bool:
+    """Tell whether it is a dataclass of one of some kinds, with its fields alone."""
+    if type(value) not in kinds:
+        return False
+    fields = {field.name for field in dataclasses.fields(value)}  # type: ignore[arg-type]
+    return set(vars(value)) == fields
+
+
+def _check_units(units: Any, n_features: int) -> None:
+    kinds: list[type] = [bridge.Units, *bridge.Units.__subclasses__()]
+    need(_is_plain(units, *kinds), "its units are none")
+    scale, top = units.scale, getattr(units, "top", 1.0)
+    need(
+        units.shift is None or is_finite(units.shift, (n_features,)),
+        f"the shift of its units is not one number for each of {n_features} features",
+    )
+    for number in (scale, top):
+        need(
+            isinstance(number, Real) and 0.0 < float(number) < math.inf,
+            f"the scale of its units is {number!r}",
+        )
+    need(
+        units.rows_dtype in ("float32", "float64") and isinstance(units.is_far, bool),
+        "its units are those of no rows",
+    )
+
+
+def _check_moments(moments: Any, n_components: int) -> None:
+    need(isinstance(moments, tuple) and len(moments) == 3, "its codes have no moments")
+    n_rows, mean, covariance = moments
+    k = n_components
+    need(
+        is_count(n_rows)
+        and is_finite(mean, (k,))
+        and (is_finite(covariance, (k,)) or is_finite(covariance, (k, k))),
+        f"the moments of its codes are not those of {k} components",
+    )
+    variance = covariance if covariance.ndim == 1 else np.diag(covariance)
+    need((variance > 0.0).all(), "its codes have no variance")
+
+
+def _check_stream(seen: Any, n_features: int) -> None:
+    if seen is None:
+        return
+    need(_is_plain(seen, streams.Stream), "what it knows of its stream is nothing")
+    reach, rows, labels = seen.reach, seen.rows, seen.labels
+    need(
+        all(is_count(n, 0) for n in (seen.least, seen.n_within, seen.n_beyond))
+        and isinstance(seen.loss, str)
+        and isinstance(seen.by_fit, bool),
+        "its stream is not counted",
+    )
+    if reach is not None:
+        need(_is_plain(reach, streams.Reach), "the reach of its stream is none")
+        need(
+            (reach.centre is None or is_finite(reach.centre, (n_features,)))
+            and is_finite(reach.size, (n_features,))
+            and isinstance(reach.usual, Real),
+            f"the reach of its stream is not that of {n_features} features",
+        )
+    if rows is not None:
+        need(
+            (isinstance(rows, np.ndarray) or sp.issparse(rows))
+            and rows.ndim == 2
+            and rows.shape[1] == n_features
+            and rows.dtype.kind in "fiu",
+            f"the rows of its stream have not {n_features} features",
+        )
+        if sp.issparse(rows):
+            need(rows.format == "csr", "the rows of its stream are not in CSR")
+            rows.check_format(full_check=True)
+    need(
+        labels is None or (rows is not None and is_finite(labels, (rows.shape[0],))),
+        "the labels of its stream are not one for each row",
+    )
+
+
+def _check_optimizer(moments: Any, module: Any) -> None:
+    if moments is None:
+        return
+    shapes = {(), *(tuple(weight.shape) for weight in module.parameters())}
+    need(
+        isinstance(moments, dict)
+        and all(
+            isinstance(name, str) and is_finite(array) and array.shape in shapes
+            for name, array in moments.items()
+        ),
+        "its optimiser's moments are those of other weights",
+    )
