@@ -162,7 +162,7 @@ class VariationalModule(AutoencoderModule):
     def draw(self, n: int, mean: Tensor, generator: torch.Generator | None) -> Tensor:
         """Return ε of shape (n, batch, n_components), always the same without one."""
         if generator is None:
-            generator = torch.Generator().manual_seed(0)
+            generator = make_generator(0, torch.device("cpu"))
         like = {"dtype": mean.dtype, "device": generator.device}
         noise = torch.randn((n, *mean.shape), generator=generator, **like)
         return noise.to(mean.device)

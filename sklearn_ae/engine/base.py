@@ -19,6 +19,7 @@ from sklearn_ae.engine.codec import Codec
 from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.parameters import SharedParameters
 from sklearn_ae.engine.streams import Stream
+from sklearn_ae.engine.surroundings import plain_torch
 
 __all__ = ["BaseAutoencoder"]
 
@@ -306,19 +307,20 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
         """The skorch net around `module_`; after loading it is made anew."""
         check_is_fitted(self, "module_")
         if "_net" not in vars(self):
-            self._net = making.make_net(
-                self,
-                self.module_,
-                torch.device(self.device_),
-                kind=self._net_class,
-                n_rows=1,
-                n_seen=1,
-                n_features=self.n_features_in_,
-                linear_path=bool(self._config.get("linear_path")),
-                streaming=True,
-                streams=[0, 0],
-                mixed=self._fitted_dtype == "bfloat16",
-            ).initialize()
+            with plain_torch():
+                self._net = making.make_net(
+                    self,
+                    self.module_,
+                    torch.device(self.device_),
+                    kind=self._net_class,
+                    n_rows=1,
+                    n_seen=1,
+                    n_features=self.n_features_in_,
+                    linear_path=bool(self._config.get("linear_path")),
+                    streaming=True,
+                    streams=[0, 0],
+                    mixed=self._fitted_dtype == "bfloat16",
+                ).initialize()
         return self._net
 
     @property

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sklearn_ae.engine.inputs import is_sparse, row_chunks
+from sklearn_ae.engine.surroundings import plain_torch
 
 __all__ = [
     "CACHE_BYTES",
@@ -47,9 +48,7 @@ FAR_SPACING = 1e-4
 # use of them; the announcement must not reach users (or turn into their error).
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    torch.sparse_csr_tensor(
-        torch.tensor([0, 1]), torch.tensor([0]), torch.ones(1), (1, 1)
-    )
+    torch.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1), device="cpu")
 
 
 class Pairs(NamedTuple):
@@ -145,9 +144,9 @@ def make_generator(seed: int, device: torch.device) -> torch.Generator:
     return torch.Generator(device).manual_seed(seed)
 
 
-def to_tensor(array: NDArray[Any], dtype: torch.dtype | None = None) -> Tensor:
+def to_tensor(array: NDArray[Any] | float, dtype: torch.dtype | None = None) -> Tensor:
     """Return a tensor that shares no memory with `array`, on the CPU."""
-    return torch.tensor(array, dtype=dtype)
+    return torch.tensor(array, dtype=dtype, device="cpu")
 
 
 def from_tensor(tensor: Tensor) -> NDArray[Any]:
@@ -364,7 +363,7 @@ class Rows:
 
     def everything(self) -> Batch:
         """Return all rows as one batch."""
-        order = torch.arange(self.n_rows)
+        order = torch.arange(self.n_rows, device="cpu")
         if self.cached is not None:
             return self._as_batch(self.cached, order)
         return self.batch(order)
@@ -446,7 +445,7 @@ class _Reader:
         if shift is None:
             return torch.mul(rows, 1.0 / scale, out=out)
         if rows.dtype not in self.origin:
-            self.origin[rows.dtype] = torch.tensor(-shift / scale, dtype=rows.dtype)
+            self.origin[rows.dtype] = to_tensor(-shift / scale, rows.dtype)
         # one pass over the rows, where a difference and a quotient would be two
         return torch.add(self.origin[rows.dtype], rows, alpha=1.0 / scale, out=out)
 
@@ -458,6 +457,7 @@ class _Reader:
             torch.from_numpy(X.indices.astype(index)),
             values.to(self.dtype),
             X.shape,
+            device="cpu",
             check_invariants=False,
         )
 
@@ -474,7 +474,8 @@ def stream(
     read = _Reader(units, dtype, device, reuse=True)
     width = max(width, 0 if is_sparse(X) else X.shape[1])
     for start, stop in row_chunks(X.shape[0], width):
-        with torch.inference_mode():  # and not while others work on what is yielded
+        # and not while others work on what is yielded
+        with plain_torch(), torch.inference_mode():
             part = function(read(X[start:stop])).cpu().numpy()
         yield part
 

@@ -27,6 +27,7 @@ from sklearn_ae.engine import persistence
 from sklearn_ae.engine.bridge import to_tensor
 from sklearn_ae.engine.codec import Answer
 from sklearn_ae.engine.params import InvalidParameterError, OneOf
+from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.threads import one_at_a_time
 
 __all__ = ["OPSET", "Function", "to_onnx"]
@@ -116,7 +117,7 @@ def to_onnx(
             f"top of one. Got {estimator!r}."
         )
     check_is_fitted(estimator)
-    with torch.inference_mode(False), torch.no_grad():
+    with plain_torch(), torch.inference_mode(False), torch.no_grad():
         # a copy: tracing puts other tensors in the place of the weights for a while
         network = copy.deepcopy(estimator._network).cpu().eval()
         answers = estimator._answers(network)

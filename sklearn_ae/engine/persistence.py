@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from sklearn_ae.engine import bridge, state, streams, training
 from sklearn_ae.engine.params import Params
+from sklearn_ae.engine.surroundings import plain_torch
 
 __all__ = ["load", "pack", "restore", "save", "seal", "unpack", "unseal", "write"]
 
@@ -99,7 +100,7 @@ def unseal(
 def restore(estimator: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     """Return the module of an unpacked estimator."""
     dtype = training.compute_dtype(estimator._fitted_dtype)
-    with torch.inference_mode(False):
+    with plain_torch(), torch.inference_mode(False):
         module = training.build_module(
             estimator._module_class, estimator._config, dtype, seed=0
         )

@@ -21,6 +21,7 @@ from sklearn_ae.engine.making import make_net
 from sklearn_ae.engine.net import AutoencoderNet, EpochHook
 from sklearn_ae.engine.start import linear_start
 from sklearn_ae.engine.streams import Stream
+from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.threads import suited_threads
 
 __all__ = [
@@ -57,7 +58,8 @@ def build_module(
 ) -> Any:
     """Return a new module, with initial weights drawn from `seed`."""
     generator = bridge.make_generator(seed, torch.device("cpu"))
-    return kind(**config, generator=generator, dtype=dtype)
+    with plain_torch():
+        return kind(**config, generator=generator, dtype=dtype)
 
 
 def train(
@@ -107,7 +109,8 @@ def train(
     if has_missing and not resume:
         inputs.check_every_feature_observed(X, train_rows)
 
-    with torch.inference_mode(False), torch.enable_grad():  # whatever the caller is in
+    # whatever the caller is in
+    with plain_torch(), torch.inference_mode(False), torch.enable_grad():
         labels, classes, of_classes = None, {}, {}
         if steps:
             labels, classes, of_classes = estimator._labels(X, y, resume)

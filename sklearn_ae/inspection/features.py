@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sklearn_ae.engine import bridge
 from sklearn_ae.engine.params import Interval, InvalidParameterError, SequenceOf
+from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.inspection import _drawing
 from sklearn_ae.inspection._drawing import Fitted
 from sklearn_ae.parts.convolution import ConvolutionalEncoder
@@ -150,10 +151,12 @@ class FeatureDisplay:
         if kind == "inputs":
             chosen = _chosen(units, np.arange(codec.n_components_))
             rows = None if X is None else fitted.rows(X)
-            with torch.inference_mode(False):  # in which nothing has a gradient
+            # in inference mode nothing has a gradient
+            with plain_torch(), torch.inference_mode(False):
                 features = _inputs(codec, chosen, rows)
         else:
-            weights, kernel_shape = _weights(codec)
+            with plain_torch():
+                weights, kernel_shape = _weights(codec)
             if kernel_shape is not None:
                 shape, names = kernel_shape, None
             norms = np.linalg.norm(weights, axis=1)

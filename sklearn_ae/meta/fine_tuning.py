@@ -27,6 +27,7 @@ from sklearn_ae.engine.bridge import Batch, Rows, Units
 from sklearn_ae.engine.labels import Labels
 from sklearn_ae.engine.parameters import TrainingParameters
 from sklearn_ae.engine.params import Instance, Interval, Nothing
+from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.parts.activations import dropout
 from sklearn_ae.parts.corruptions import Corruption
 from sklearn_ae.parts.networks import Dense, weight_decay
@@ -268,8 +269,9 @@ class SoftmaxModule(nn.Module):
 
     def affine(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return W and b for codes as they are, not standardised."""
-        weight = self.head.weight / self.scale
-        bias = self.head.bias - weight @ self.origin
+        with plain_torch():
+            weight = self.head.weight / self.scale
+            bias = self.head.bias - weight @ self.origin
         return bridge.from_tensor(weight), bridge.from_tensor(bias)
 
 
@@ -332,7 +334,7 @@ def fine_tune(
         return Rows(X, first._units, kind, device, has_missing=has_missing, **part)
 
     parts = _parts(estimator, X.shape[0], seed, labels)
-    with torch.inference_mode(False), torch.enable_grad():
+    with plain_torch(), torch.inference_mode(False), torch.enable_grad():
         noise = None if estimator.corruption is None else clone(estimator.corruption)
         module: Any = StackModule(
             layers, float(estimator.alpha), float(estimator.dropout), noise
