@@ -259,10 +259,10 @@ class _InFloat64(TorchFunctionMode):
             )
         if function is torch.add and "alpha" in kwargs:
             rows, others = args
-            return rows + others * torch.tensor(kwargs["alpha"], dtype=torch.float64)
+            return rows + others * to_tensor(kwargs["alpha"], torch.float64)
         if function.__name__ in ("add", "mul"):
             args = [
-                torch.tensor(number, dtype=torch.float64)
+                to_tensor(number, torch.float64)
                 if isinstance(number, float)
                 else number
                 for number in args

@@ -321,7 +321,8 @@ def most_exciting(
     """
     norm = math.sqrt(n_features)
     generator = bridge.make_generator(0, torch.device("cpu"))
-    starts = torch.randn(N_STARTS, n_features, generator=generator, dtype=torch.float32)
+    like_cpu = {"dtype": torch.float32, "device": "cpu"}
+    starts = torch.randn(N_STARTS, n_features, generator=generator, **like_cpu)
     starts *= norm / starts.norm(dim=1, keepdim=True)
     starts[0] = 0.0
     x = starts.to(like.device, like.dtype).repeat(len(units), 1)
@@ -339,6 +340,8 @@ def most_exciting(
             moved |= moves
         excited = encode(x).gather(1, unit).masked_fill(~moved, -math.inf)
     best = excited.view(len(units), N_STARTS).argmax(dim=1)
-    x = x.view(len(units), N_STARTS, -1)[torch.arange(len(units)), best]
+    x = x.view(len(units), N_STARTS, -1)[
+        torch.arange(len(units), device=x.device), best
+    ]
     alive = moved.view(len(units), N_STARTS).any(dim=1, keepdim=True)
     return bridge.from_tensor(x.masked_fill(~alive, math.nan))
