@@ -226,17 +226,20 @@ class BaseAutoencoder(Codec, CallbackSupportMixin, SharedParameters, BaseEstimat
     def _train(
         self, X: Any, y: Any, *, resume: bool, context: Any, steps: bool = True
     ) -> None:
-        with self._input_kept():
-            X = self._validate(X, reset=not resume, like=None if resume else self)
-            self._check_values(X, self.loss)
-            self._check_size(X)
-            young = context is None and self._seen is not None and self._seen.is_young
-            if resume and not young:
-                self._units.check_rows(X)
-            fitted = training.train(
-                self, X, y, resume=resume, context=context, steps=steps
-            )
-        self.__dict__.update(fitted)
+        known: dict[str, Any] = {}
+        if resume:
+            X = self._validate(X, reset=False)
+        else:
+            X, known = self._taken_in(X, like=self)
+        self._check_values(X, self.loss)
+        self._check_size(X)
+        young = context is None and self._seen is not None and self._seen.is_young
+        if resume and not young:
+            self._units.check_rows(X)
+        fitted = training.train(
+            self, X, y, resume=resume, context=context, steps=steps, known=known
+        )
+        self._become(fitted)
 
     def _check_size(self, X: Any) -> None:
         """Raise ValueError for rows whose squares, as the network sees them, overflow.

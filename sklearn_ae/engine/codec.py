@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,18 +112,26 @@ class TakesRows:
         """Tell whether the fit takes sparse rows, whatever was set since."""
         return self._accept_sparse
 
-    @contextmanager
-    def _input_kept(self) -> Iterator[None]:
-        """Bring back what an earlier fit knew of its X, if this one fails."""
-        mine = self.__dict__
-        seen = {name: mine[name] for name in _INPUT if name in mine}
-        try:
-            yield
-        except BaseException:  # an interrupt too: the earlier fit stays whole
-            for name in _INPUT:
-                mine.pop(name, None)
-            mine.update(seen)
-            raise
+    def _taken_in(self, X: Any, like: Any) -> tuple[Any, dict[str, Any]]:
+        """Return X as rows to learn from, and what is known of its features.
+
+        We stay as we are while we are fitted, and the earlier fit answers: what is
+        validated is a double of us.
+        """
+        double = object.__new__(type(self))
+        vars(double).update(vars(self))
+        X = double._validate(X, reset=True, like=like)
+        return X, {name: vars(double)[name] for name in _INPUT if name in vars(double)}
+
+    def _become(self, fitted: Mapping[str, Any], without: Iterable[str] = ()) -> None:
+        """Take on all that a fit has found, at once.
+
+        So that whoever asks meanwhile, in another thread, gets no mixture of two fits.
+        """
+        if "n_features_in_" in fitted:
+            without = (*without, *_INPUT)
+        kept = {name: it for name, it in vars(self).items() if name not in without}
+        self.__dict__ = {**kept, **fitted}
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()  # type: ignore[misc]

@@ -70,6 +70,7 @@ def train(
     resume: bool,
     context: Any,
     steps: bool = True,
+    known: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train for `max_iter` epochs, or make one pass where there is no `context`.
 
@@ -86,6 +87,8 @@ def train(
     context : sklearn.callback.CallbackContext or None
     steps : bool
         Whether to train at all, or to leave the weights as they are to begin with.
+    known : mapping, default=None
+        What validation found of the features of X, fitted attributes too.
 
     Returns
     -------
@@ -188,6 +191,7 @@ def train(
 
         def fitted() -> dict[str, Any]:
             return {
+                **(known or {}),
                 "module_": net.module_,
                 "n_components_": module.n_components,
                 "device_": str(device),
