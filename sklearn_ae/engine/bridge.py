@@ -345,6 +345,8 @@ class Rows:
             self.cached = torch.empty(
                 (self.n_rows, X.shape[1]), dtype=dtype, device=self.device
             )
+            # read once: numbers are the same in whatever dtype they come
+            self.read.in_float64 = True
             for start, stop in row_chunks(*self.cached.shape):
                 self.cached[start:stop] = self._convert(np.arange(start, stop))
 
@@ -401,6 +403,11 @@ class _Reader:
         Of what is returned.
     reuse : bool
         Whether each result may be overwritten by the next, to save allocations.
+
+    Attributes
+    ----------
+    in_float64 : bool
+        Whether the units are taken off in float64, whatever dtype rows come in.
     """
 
     def __init__(
@@ -411,6 +418,7 @@ class _Reader:
         reuse: bool = False,
     ) -> None:
         self.units, self.dtype, self.device, self.reuse = units, dtype, device, reuse
+        self.in_float64 = dtype == torch.float64
         self.origin: dict[torch.dtype, Tensor] = {}
         self.buffer: Tensor | None = None
 
@@ -425,8 +433,8 @@ class _Reader:
         elif not X.flags.writeable:  # torch warns of memory it must not write to
             X = X.copy()
         rows = torch.from_numpy(X)
-        if self.dtype == torch.float64:
-            rows = rows.to(self.dtype)
+        if self.in_float64:
+            rows = rows.double()
         return self._to_network(rows).to(device=self.device, dtype=self.dtype)
 
     def _to_network(self, rows: Tensor) -> Tensor:

@@ -297,7 +297,7 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             )
         if self._fitted_dtype != "float64":
             inputs.check_float32_range(codes)
-        return codes
+        return inputs.canonical(codes)
 
     def reconstruct(self, X: Any) -> NDArray[Any]:
         """Encode and decode: X̂ in the units of X.
