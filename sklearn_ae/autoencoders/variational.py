@@ -537,7 +537,7 @@ class VariationalAutoencoder(ImageAutoencoder):
                 x, (to_tensor(draws(n)).to(module.spread) for n in sizes)
             )
 
-        return self._apply(bounds, X, module=module)
+        return self._apply(bounds, X, module=module, may_overflow=True)
 
     def _prior_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
         return rng.standard_normal((n, self.n_components_))

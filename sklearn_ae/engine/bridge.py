@@ -40,6 +40,8 @@ __all__ = [
 
 #: Data up to this size is held once more, as tensors; larger data only by the batch.
 CACHE_BYTES = 2**28
+#: Of a smaller unit float32 does not hold one over it, nor of a larger one.
+LEAST_SCALE = 1e-37
 #: A column is far from zero where float32 numbers there are farther apart than this
 #: share of the column's standard deviation.
 FAR_SPACING = 1e-4
@@ -477,9 +479,11 @@ def stream(
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
     width: int = 0,
+    in_float64: bool = False,
 ) -> Iterator[NDArray[Any]]:
     """Yield ``function`` of the rows of X by chunks; see `apply`."""
     read = _Reader(units, dtype, device, reuse=True)
+    read.in_float64 |= in_float64 or not LEAST_SCALE < units.scale < 1 / LEAST_SCALE
     width = max(width, 0 if is_sparse(X) else X.shape[1])
     for start, stop in row_chunks(X.shape[0], width):
         # and not while others work on what is yielded
@@ -495,6 +499,7 @@ def apply(
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
     width: int = 0,
+    in_float64: bool = False,
 ) -> NDArray[Any]:
     """Return ``function`` of the rows of X, computed in chunks.
 
@@ -509,6 +514,9 @@ def apply(
         What the network computes in and on.
     width : int
         Of the widest intermediate result, by which the chunk is sized.
+    in_float64 : bool
+        Whether units are taken off in float64, so that numbers are the same in whatever
+        dtype they come; it takes longer.
 
     Returns
     -------
@@ -516,7 +524,7 @@ def apply(
     """
     out: NDArray[Any] | None = None
     done = 0
-    for part in stream(function, X, units, dtype, device, width):
+    for part in stream(function, X, units, dtype, device, width, in_float64):
         if out is None:
             out = np.empty((X.shape[0], *part.shape[1:]), part.dtype)
         out[done : done + len(part)] = part

@@ -19,6 +19,7 @@ from sklearn_ae.engine import bridge, density, inputs, state
 from sklearn_ae.engine.bridge import Batch, Rows, Units
 from sklearn_ae.engine.making import make_net
 from sklearn_ae.engine.net import AutoencoderNet, EpochHook
+from sklearn_ae.engine.notices import diverged
 from sklearn_ae.engine.start import linear_start
 from sklearn_ae.engine.streams import Stream
 from sklearn_ae.engine.surroundings import plain_torch
@@ -184,7 +185,10 @@ def train(
 
         def relate_anew() -> None:
             encode, width = net.module_.encode, net.module_.width
-            relate(bridge.apply(encode, X, units, dtype, device, width))
+            codes = bridge.apply(encode, X, units, dtype, device, width)
+            if not _are_sound(codes):
+                raise diverged(net.lr)
+            relate(codes)
 
         if steps:
             relate()
@@ -225,6 +229,8 @@ def train(
             some = X[inputs.some_rows(X.shape[0], draw, DENSITY_ROWS)]
             width = net.module_.width
             codes = bridge.apply(net.module_.encode, some, units, dtype, device, width)
+            if not _are_sound(codes):
+                raise diverged(net.lr)
         drawn_from = density.fitted(estimator.density, codes, draw)
 
     def over(function: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[Any]:
@@ -470,9 +476,12 @@ def try_out(
         lost = bridge.apply(errors, probe, units, dtype, device, width)
         if inputs.has_missing(probe):  # of a row without any value nothing is lost
             lost = lost[~np.isnan(probe).all(axis=1)]
-    if np.isfinite(codes).all() and np.isfinite(lost).all():
+    if _are_sound(codes) and np.isfinite(lost).all():
         return codes
-    raise ValueError(
-        "The last step made codes or reconstructions non-finite: training diverged. "
-        f"Lower the learning rate (learning_rate_init={rate:g})."
-    )
+    raise diverged(rate)
+
+
+def _are_sound(codes: NDArray[Any]) -> bool:
+    """Tell whether codes are numbers that have a covariance."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.square(codes, dtype=np.float64)).all())

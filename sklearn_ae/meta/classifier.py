@@ -322,8 +322,7 @@ class StackedAutoencoderClassifier(
         check_is_fitted(self, "pretrainer_")
         X = self._validate(X, reset=False)
         logits = self._logits(self._network)
-        likely = self.pretrainer_._apply(lambda x: logits(x).argmax(1), X)
-        return self.classes_[likely]
+        return self.classes_[self.pretrainer_._apply(logits, X).argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each class for each row.

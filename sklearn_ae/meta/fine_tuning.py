@@ -25,6 +25,7 @@ from sklearn_ae.engine import bridge, density, inputs, making, training
 from sklearn_ae.engine.base import BaseAutoencoder
 from sklearn_ae.engine.bridge import Batch, Rows, Units
 from sklearn_ae.engine.labels import Labels
+from sklearn_ae.engine.notices import diverged
 from sklearn_ae.engine.parameters import TrainingParameters
 from sklearn_ae.engine.params import Instance, Interval, Nothing
 from sklearn_ae.engine.surroundings import plain_torch
@@ -427,6 +428,12 @@ def codes_of(
     width = layer.n_components_
     if held is None:
         held = X.shape[0] * width * dtype.itemsize <= bridge.CACHE_BYTES
-    if held:
-        return layer._encoded(X)
-    return inputs.LazyRows(layer._encoded, X, width, dtype)
+
+    def encoded(rows: Any) -> NDArray[Any]:
+        encode = layer.module_.encode
+        codes = layer._apply(encode, rows, in_float64=True, may_overflow=True)
+        if not np.isfinite(codes).all():
+            raise diverged(layer.learning_rate_init)
+        return codes
+
+    return encoded(X) if held else inputs.LazyRows(encoded, X, width, dtype)

@@ -36,6 +36,7 @@ from torch import Tensor
 
 from sklearn_ae.engine import inputs
 from sklearn_ae.engine.density import fitted
+from sklearn_ae.engine.notices import diverged
 from sklearn_ae.engine.params import Params
 from sklearn_ae.engine.threads import one_blas_thread
 
@@ -90,6 +91,8 @@ class Usualness(Params):
             np.concatenate, zip(*self._halves(model, X), strict=True)
         )
         halves = (first[known], second[known]) if known.any() else (first, second)
+        if not all(np.isfinite(half).all() for half in halves):
+            raise diverged()
         with one_blas_thread(), config_context(array_api_dispatch=False):
             # dense halves add up to the rows, and their unit is that of these
             one = None if self._sparse else _spread(halves[0] + halves[1])
@@ -185,7 +188,8 @@ def _dense_halves(model: Any, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray
         return torch.cat([restored, x - restored], dim=1)
 
     n_features = rows.shape[1]
-    both = model._apply(halves, rows, width=max(module.width, 2 * n_features))
+    width = max(module.width, 2 * n_features)
+    both = model._apply(halves, rows, width=width, may_overflow=True)
     with np.errstate(over="ignore"):
         both = both.astype(np.float64) * units.scale
     return both[:, :n_features], both[:, n_features:]
