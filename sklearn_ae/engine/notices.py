@@ -35,7 +35,8 @@ def diverged(rate: float | str | None = None) -> ValueError:
     """Return the error for weights whose codes or reconstructions are not finite."""
     number = f"{rate:g}" if isinstance(rate, float) else rate
     return ValueError(
-        "The last step made codes or reconstructions non-finite: training diverged. "
+        "The last steps made codes or reconstructions non-finite or enormous: training "
+        "diverged. "
         "Lower the learning rate (learning_rate_init"
         + (")." if number is None else f"={number}).")
     )

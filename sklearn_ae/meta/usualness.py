@@ -110,7 +110,11 @@ class Usualness(Params):
         self._levels = []
         for noise in NOISE_VARIANCES:
             mixture = GaussianMixture(self.n_gaussians, reg_covar=noise, max_iter=300)
-            mixture = fitted(mixture, views, seed)
+            try:
+                mixture = fitted(mixture, views, seed)
+            except ValueError as error:
+                # with noise on them it fails where views are of wild sizes alone
+                raise diverged() from error
             del mixture.covariances_, mixture.precisions_  # a score needs their factors
             with one_blas_thread(), config_context(array_api_dispatch=False):
                 likelihoods = mixture.score_samples(views)
