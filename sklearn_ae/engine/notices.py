@@ -32,11 +32,10 @@ def _level_of_user() -> int:
 
 
 def diverged(rate: float | str | None = None) -> ValueError:
-    """Return the error for weights whose codes or reconstructions are not finite."""
+    """Return the error for weights whose codes or reconstructions are of no use."""
     number = f"{rate:g}" if isinstance(rate, float) else rate
     return ValueError(
-        "The last steps made codes or reconstructions non-finite or enormous: training "
-        "diverged. "
+        "The last step made codes or reconstructions non-finite: training diverged. "
         "Lower the learning rate (learning_rate_init"
         + (")." if number is None else f"={number}).")
     )
