@@ -3,20 +3,25 @@
 Tests are named after the rows of the list of faults that they are about.
 """
 
+import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 from estimators import FAST, answer, counts, fit, is_codec, labels, table
 from sklearn.base import clone
+from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_ae import L1, Autoencoder, AutoencoderOutlierDetector, Masking
+from sklearn_ae.engine.threads import one_at_a_time, one_blas_thread
 
 # So few epochs are not meant to converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -225,3 +230,82 @@ def test_69_ctrl_c_from_outside():
             print("interrupted")
     """
     assert run_script(code).strip() == "started interrupted"
+
+
+# -- nothing waits ----------------------------------------------------------------
+
+
+def threads_of_blas():
+    libraries = threadpoolctl.threadpool_info()
+    return [one["num_threads"] for one in libraries if one["user_api"] == "blas"]
+
+
+def test_a_density_may_be_one_of_our_own_estimators():
+    model = Autoencoder(2, max_iter=1, density=Autoencoder(1, max_iter=1))
+    model.set_params(random_state=0).fit(table())
+    assert model.sample(3, random_state=0).shape == (3, 5)
+
+
+class Slow(GaussianMixture):
+    """A user's density, which goes on only once others have been fitted."""
+
+    def fit(self, X, y=None):
+        begun.set()
+        assert others.wait(timeout=60)
+        return super().fit(X)
+
+
+begun, others = threading.Event(), threading.Event()
+
+
+def test_other_threads_are_fitted_while_a_density_is():
+    before = threads_of_blas()
+    slow = Autoencoder(2, max_iter=1, density=Slow())
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(slow.fit, table())
+        assert begun.wait(timeout=60)
+        Autoencoder(2, max_iter=1).fit(table())
+        others.set()
+        done.result(timeout=60)
+    assert threads_of_blas() == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
+def test_a_signals_handler_may_fit_while_it_interrupts_a_fit():
+    before, handled = threads_of_blas(), []
+
+    def handler(*args):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        model = Autoencoder(2, max_iter=1, random_state=0).fit(table())
+        handled.append(model.transform(table()))
+        signal.setitimer(signal.ITIMER_REAL, 0.003)
+
+    earlier = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.003)
+        while len(handled) < 5:
+            Autoencoder(2, max_iter=1, random_state=0).fit(table())
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, earlier)
+    for one in handled:
+        np.testing.assert_array_equal(one, handled[0])
+    assert threads_of_blas() == before
+
+
+def test_one_blas_thread_holds_until_the_last_is_out():
+    first, second = one_blas_thread(), one_blas_thread()
+    before = threads_of_blas()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert set(threads_of_blas()) == {1}
+    second.__exit__(None, None, None)
+    assert threads_of_blas() == before
+
+
+def test_what_cannot_be_interrupted_by_itself_says_so():
+    with one_at_a_time(), pytest.raises(RuntimeError, match="signal's handler"):
+        one_at_a_time().__enter__()
+    with one_at_a_time():
+        pass

@@ -389,5 +389,7 @@ class AdversarialAutoencoder(LabelParameters, ImageAutoencoder):
         self, n: int, rng: np.random.RandomState, part: int = -1
     ) -> NDArray[Any]:
         generator = make_generator(int(rng.randint(2**31)), torch.device("cpu"))
-        drawn = self.module_.prior.draw(n, generator, torch.full((n,), part))
+        drawn = self.module_.prior.draw(
+            n, generator, torch.full((n,), part, device="cpu")
+        )
         return from_tensor(drawn)

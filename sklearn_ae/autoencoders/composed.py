@@ -12,6 +12,7 @@ from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.engine.base import BaseAutoencoder
 from sklearn_ae.engine.inputs import has_missing, range_outside
 from sklearn_ae.engine.params import Interval, Nothing, OneOf, SequenceOf
+from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.parts.corruptions import Corruption
 from sklearn_ae.parts.penalties import L1, L2, Penalty
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
@@ -139,7 +140,8 @@ class ComposedAutoencoder(BaseAutoencoder):
                 "fitted one without hidden layers, and with the identity at the "
                 "output, is an affine map."
             )
-        weight, bias = self.module_.decoder.readout()
+        with plain_torch():
+            weight, bias = self.module_.decoder.readout()
         return weight.detach().cpu().numpy(), bias.detach().cpu().numpy()
 
     def jacobian_norm(self, X: Any) -> NDArray[Any]:

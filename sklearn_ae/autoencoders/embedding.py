@@ -33,7 +33,7 @@ from torch import Tensor
 from sklearn_ae.autoencoders import relations
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
-from sklearn_ae.engine.bridge import Batch, Relations, Rows
+from sklearn_ae.engine.bridge import Batch, Relations, Rows, to_tensor
 from sklearn_ae.engine.params import Interval, OneOf
 from sklearn_ae.engine.related import Neighbours
 from sklearn_ae.parts.penalties import KLSparsity, Penalty
@@ -74,7 +74,7 @@ class EmbeddingModule(AutoencoderModule):
             ("reconstruction_weight", reconstruction_weight),
             ("margin", margin),
         ):
-            self.hyper.register_buffer(name, torch.tensor(number, dtype=dtype))
+            self.hyper.register_buffer(name, to_tensor(number, dtype))
 
     @property
     def leaves_pca(self) -> bool:

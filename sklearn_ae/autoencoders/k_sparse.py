@@ -62,7 +62,7 @@ class KSparseModule(AutoencoderModule):
         super().__init__(**rest)
         self.k, self.transform_k, self.first_k = k, transform_k, first_k
         self.annealed_k, self.revive_dead, self.n_dead = k, revive_dead, 0
-        everything = torch.ones(self.n_components, dtype=torch.bool)
+        everything = torch.ones(self.n_components, dtype=torch.bool, device="cpu")
         self.register_buffer("active", everything)  # in this epoch, so far
         self.register_buffer("dead", ~everything)  # not active in the epoch before
 

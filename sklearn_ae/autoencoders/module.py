@@ -116,9 +116,9 @@ class AutoencoderModule(nn.Module):
             penalty.check_code(code_activation)
         self.penalties, self.corruption, self.alpha = penalties, corruption, alpha
         # root mean square of the rows in the network's units, in which noise is given
-        self.register_buffer("spread", torch.ones((), dtype=dtype))
+        self.register_buffer("spread", to_tensor(1.0, dtype))
         # what nats beside those of the reconstruction are of: see `TYPICAL_SPREAD`
-        self.register_buffer("unit", torch.ones((), dtype=dtype))
+        self.register_buffer("unit", to_tensor(1.0, dtype))
         self.hyper = nn.Module()
         values = {"alpha": {"": alpha}}
         values |= {name: penalty.hyperparameters() for name, penalty in penalties}
@@ -126,9 +126,7 @@ class AutoencoderModule(nn.Module):
         self._hyper_names = {name: tuple(numbers) for name, numbers in values.items()}
         for name, numbers in values.items():
             for field, value in numbers.items():
-                self.hyper.register_buffer(
-                    f"{name}_{field}", torch.tensor(value, dtype=dtype)
-                )
+                self.hyper.register_buffer(f"{name}_{field}", to_tensor(value, dtype))
 
     def build(
         self,

@@ -126,7 +126,9 @@ class SplitBrainModule(AutoencoderModule):
         if isinstance(self.likelihood, Bins):
             n_features = len(self.likelihood.centres)
             n = min(len(rows), max(1000, BIN_NUMBERS // n_features))
-            some = torch.linspace(0, len(rows) - 1, n, dtype=torch.float64).long()
+            some = torch.linspace(
+                0, len(rows) - 1, n, dtype=torch.float64, device="cpu"
+            ).long()
             self.likelihood.learn(rows.batch(some).x.to("cpu"))
 
     def _speak(self, gain: Tensor, constant: Tensor) -> None:

@@ -205,7 +205,7 @@ class VariationalModule(AutoencoderModule):
     def draw(self, n: int, mean: Tensor, generator: torch.Generator | None) -> Tensor:
         """Return ε of shape (n, batch, n_components), always the same without one."""
         if generator is None:
-            generator = torch.Generator().manual_seed(0)
+            generator = make_generator(0, torch.device("cpu"))
         like = {"dtype": mean.dtype, "device": generator.device}
         noise = torch.randn((n, *mean.shape), generator=generator, **like)
         return noise.to(mean.device)
@@ -580,7 +580,7 @@ class VariationalAutoencoder(ImageAutoencoder):
                 x, (to_tensor(draws(n)).to(module.spread) for n in sizes)
             )
 
-        return self._apply(bounds, X, module=module)
+        return self._apply(bounds, X, module=module, may_overflow=True)
 
     def _prior_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
         return rng.standard_normal((n, self.n_components_))

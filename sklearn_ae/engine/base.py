@@ -19,6 +19,7 @@ from sklearn_ae.engine.codec import Codec
 from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.parameters import SharedParameters
 from sklearn_ae.engine.streams import Stream
+from sklearn_ae.engine.surroundings import plain_torch
 
 __all__ = ["BaseAutoencoder"]
 
@@ -251,17 +252,20 @@ class BaseAutoencoder(
     def _train(
         self, X: Any, y: Any, *, resume: bool, context: Any, steps: bool = True
     ) -> None:
-        with self._input_kept():
-            X = self._validate(X, reset=not resume, like=None if resume else self)
-            self._check_values(X, self.loss)
-            self._check_size(X)
-            young = context is None and self._seen is not None and self._seen.is_young
-            if resume and not young:
-                self._units.check_rows(X)
-            fitted = training.train(
-                self, X, y, resume=resume, context=context, steps=steps
-            )
-        self.__dict__.update(fitted)
+        known: dict[str, Any] = {}
+        if resume:
+            X = self._validate(X, reset=False)
+        else:
+            X, known = self._taken_in(X, like=self)
+        self._check_values(X, self.loss)
+        self._check_size(X)
+        young = context is None and self._seen is not None and self._seen.is_young
+        if resume and not young:
+            self._units.check_rows(X)
+        fitted = training.train(
+            self, X, y, resume=resume, context=context, steps=steps, known=known
+        )
+        self._become(fitted)
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -344,19 +348,20 @@ class BaseAutoencoder(
         """The skorch net around `module_`; after loading it is made anew."""
         check_is_fitted(self, "module_")
         if "_net" not in vars(self):
-            self._net = making.make_net(
-                self,
-                self.module_,
-                torch.device(self.device_),
-                kind=self._net_class,
-                n_rows=1,
-                n_seen=1,
-                n_features=self.n_features_in_,
-                linear_path=bool(self._config.get("linear_path")),
-                streaming=True,
-                streams=[0, 0],
-                mixed=self._fitted_dtype == "bfloat16",
-            ).initialize()
+            with plain_torch():
+                self._net = making.make_net(
+                    self,
+                    self.module_,
+                    torch.device(self.device_),
+                    kind=self._net_class,
+                    n_rows=1,
+                    n_seen=1,
+                    n_features=self.n_features_in_,
+                    linear_path=bool(self._config.get("linear_path")),
+                    streaming=True,
+                    streams=[0, 0],
+                    mixed=self._fitted_dtype == "bfloat16",
+                ).initialize()
         return self._net
 
     @property

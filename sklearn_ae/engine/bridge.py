@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sklearn_ae.engine.inputs import is_sparse, row_chunks
+from sklearn_ae.engine.surroundings import plain_torch
 
 __all__ = [
     "CACHE_BYTES",
@@ -39,6 +40,8 @@ __all__ = [
 
 #: Data up to this size is held once more, as tensors; larger data only by the batch.
 CACHE_BYTES = 2**28
+#: Of a smaller unit float32 does not hold one over it, nor of a larger one.
+LEAST_SCALE = 1e-37
 #: A column is far from zero where float32 numbers there are farther apart than this
 #: share of the column's standard deviation.
 FAR_SPACING = 1e-4
@@ -47,9 +50,7 @@ FAR_SPACING = 1e-4
 # use of them; the announcement must not reach users (or turn into their error).
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    torch.sparse_csr_tensor(
-        torch.tensor([0, 1]), torch.tensor([0]), torch.ones(1), (1, 1)
-    )
+    torch.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1), device="cpu")
 
 
 class Pairs(NamedTuple):
@@ -145,9 +146,9 @@ def make_generator(seed: int, device: torch.device) -> torch.Generator:
     return torch.Generator(device).manual_seed(seed)
 
 
-def to_tensor(array: NDArray[Any], dtype: torch.dtype | None = None) -> Tensor:
+def to_tensor(array: NDArray[Any] | float, dtype: torch.dtype | None = None) -> Tensor:
     """Return a tensor that shares no memory with `array`, on the CPU."""
-    return torch.tensor(array, dtype=dtype)
+    return torch.tensor(array, dtype=dtype, device="cpu")
 
 
 def from_tensor(tensor: Tensor) -> NDArray[Any]:
@@ -346,6 +347,8 @@ class Rows:
             self.cached = torch.empty(
                 (self.n_rows, X.shape[1]), dtype=dtype, device=self.device
             )
+            # read once: numbers are the same in whatever dtype they come
+            self.read.in_float64 = True
             for start, stop in row_chunks(*self.cached.shape):
                 self.cached[start:stop] = self._convert(np.arange(start, stop))
 
@@ -364,7 +367,7 @@ class Rows:
 
     def everything(self) -> Batch:
         """Return all rows as one batch."""
-        order = torch.arange(self.n_rows)
+        order = torch.arange(self.n_rows, device="cpu")
         if self.cached is not None:
             return self._as_batch(self.cached, order)
         return self.batch(order)
@@ -402,6 +405,11 @@ class _Reader:
         Of what is returned.
     reuse : bool
         Whether each result may be overwritten by the next, to save allocations.
+
+    Attributes
+    ----------
+    in_float64 : bool
+        Whether the units are taken off in float64, whatever dtype rows come in.
     """
 
     def __init__(
@@ -412,6 +420,7 @@ class _Reader:
         reuse: bool = False,
     ) -> None:
         self.units, self.dtype, self.device, self.reuse = units, dtype, device, reuse
+        self.in_float64 = dtype == torch.float64
         self.origin: dict[torch.dtype, Tensor] = {}
         self.buffer: Tensor | None = None
 
@@ -426,8 +435,8 @@ class _Reader:
         elif not X.flags.writeable:  # torch warns of memory it must not write to
             X = X.copy()
         rows = torch.from_numpy(X)
-        if self.dtype == torch.float64:
-            rows = rows.to(self.dtype)
+        if self.in_float64:
+            rows = rows.double()
         return self._to_network(rows).to(device=self.device, dtype=self.dtype)
 
     def _to_network(self, rows: Tensor) -> Tensor:
@@ -446,7 +455,7 @@ class _Reader:
         if shift is None:
             return torch.mul(rows, 1.0 / scale, out=out)
         if rows.dtype not in self.origin:
-            self.origin[rows.dtype] = torch.tensor(-shift / scale, dtype=rows.dtype)
+            self.origin[rows.dtype] = to_tensor(-shift / scale, rows.dtype)
         # one pass over the rows, where a difference and a quotient would be two
         return torch.add(self.origin[rows.dtype], rows, alpha=1.0 / scale, out=out)
 
@@ -458,6 +467,7 @@ class _Reader:
             torch.from_numpy(X.indices.astype(index)),
             values.to(self.dtype),
             X.shape,
+            device="cpu",
             check_invariants=False,
         )
 
@@ -469,12 +479,15 @@ def stream(
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
     width: int = 0,
+    in_float64: bool = False,
 ) -> Iterator[NDArray[Any]]:
     """Yield ``function`` of the rows of X by chunks; see `apply`."""
     read = _Reader(units, dtype, device, reuse=True)
+    read.in_float64 |= in_float64 or not LEAST_SCALE < units.scale < 1 / LEAST_SCALE
     width = max(width, 0 if is_sparse(X) else X.shape[1])
     for start, stop in row_chunks(X.shape[0], width):
-        with torch.inference_mode():  # and not while others work on what is yielded
+        # and not while others work on what is yielded
+        with plain_torch(), torch.inference_mode():
             part = function(read(X[start:stop])).cpu().numpy()
         yield part
 
@@ -486,6 +499,7 @@ def apply(
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
     width: int = 0,
+    in_float64: bool = False,
 ) -> NDArray[Any]:
     """Return ``function`` of the rows of X, computed in chunks.
 
@@ -500,6 +514,9 @@ def apply(
         What the network computes in and on.
     width : int
         Of the widest intermediate result, by which the chunk is sized.
+    in_float64 : bool
+        Whether units are taken off in float64, so that numbers are the same in whatever
+        dtype they come; it takes longer.
 
     Returns
     -------
@@ -507,7 +524,7 @@ def apply(
     """
     out: NDArray[Any] | None = None
     done = 0
-    for part in stream(function, X, units, dtype, device, width):
+    for part in stream(function, X, units, dtype, device, width, in_float64):
         if out is None:
             out = np.empty((X.shape[0], *part.shape[1:]), part.dtype)
         out[done : done + len(part)] = part

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,18 +112,26 @@ class TakesRows:
         """Tell whether the fit takes sparse rows, whatever was set since."""
         return self._accept_sparse
 
-    @contextmanager
-    def _input_kept(self) -> Iterator[None]:
-        """Bring back what an earlier fit knew of its X, if this one fails."""
-        mine = self.__dict__
-        seen = {name: mine[name] for name in _INPUT if name in mine}
-        try:
-            yield
-        except BaseException:  # an interrupt too: the earlier fit stays whole
-            for name in _INPUT:
-                mine.pop(name, None)
-            mine.update(seen)
-            raise
+    def _taken_in(self, X: Any, like: Any) -> tuple[Any, dict[str, Any]]:
+        """Return X as rows to learn from, and what is known of its features.
+
+        We stay as we are while we are fitted, and the earlier fit answers: what is
+        validated is a double of us.
+        """
+        double = object.__new__(type(self))
+        vars(double).update(vars(self))
+        X = double._validate(X, reset=True, like=like)
+        return X, {name: vars(double)[name] for name in _INPUT if name in vars(double)}
+
+    def _become(self, fitted: Mapping[str, Any], without: Iterable[str] = ()) -> None:
+        """Take on all that a fit has found, at once.
+
+        So that whoever asks meanwhile, in another thread, gets no mixture of two fits.
+        """
+        if "n_features_in_" in fitted:
+            without = (*without, *_INPUT)
+        kept = {name: it for name, it in vars(self).items() if name not in without}
+        self.__dict__ = {**kept, **fitted}
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()  # type: ignore[misc]
@@ -174,13 +181,21 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         units: Units | None = None,
         width: int | None = None,
         module: Any = None,
+        in_float64: bool = False,
+        may_overflow: bool = False,
     ) -> NDArray[Any]:
         """Return `function` of X by chunks; `width` is of what it holds for a row.
 
-        It computes with `module`, ours by default.
+        It computes with `module`, ours by default. `in_float64` is what the bridge
+        knows by that name. `may_overflow` says that infinity is seen to.
         """
         units, dtype, device, widest = self._where(units, module)
-        return bridge.apply(function, X, units, dtype, device, width or widest)
+        found = bridge.apply(
+            function, X, units, dtype, device, width or widest, in_float64
+        )
+        if not may_overflow:
+            _check_finite(found, X, dtype)
+        return found
 
     def _finite(
         self, compute: Callable[[Any, Any], NDArray[Any]], X: Any, tiny: bool = False
@@ -249,6 +264,7 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             return self._encoded(X)
         chunks = self._stream(self.module_.encode, X)
         codes = sp.vstack([sp.csr_array(chunk) for chunk in chunks], format="csr")
+        _check_finite(codes.data, X, self._where(None)[1])
         matrices = get_config().get("sparse_interface") == "spmatrix"
         return sp.csr_matrix(codes) if matrices else codes
 
@@ -290,7 +306,7 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             )
         if self._fitted_dtype != "float64":
             inputs.check_float32_range(codes)
-        return codes
+        return inputs.canonical(codes)
 
     def reconstruct(self, X: Any) -> NDArray[Any]:
         """Encode and decode: X̂ in the units of X.
@@ -383,7 +399,7 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                     return error
                 return error + (dense(beyond) if per_feature else row_means(beyond))
 
-            return self._apply(of_rows, X, module=module)
+            return self._apply(of_rows, X, module=module, may_overflow=True)
 
         return self._finite(errors, X, tiny=units.scale < LEAST_SCALE)
 
@@ -580,6 +596,20 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
 #: What `validate_data` sets on an estimator.
 _INPUT = ("n_features_in_", "feature_names_in_")
+
+
+def _check_finite(found: NDArray[Any], X: Any, dtype: Any) -> None:
+    """Raise ValueError for an answer beyond what `dtype`, of a tensor, holds."""
+    if np.isfinite(found).all() or inputs.has_missing(X):
+        return
+    ways = ["Use values in the units of the fit"]
+    if dtype.itemsize < 8:
+        ways.append("fit with dtype='float64'")
+    raise ValueError(
+        f"X has values as large as {inputs.largest_size(X):.3g}, so far from those of "
+        f"the fit that {str(dtype).removeprefix('torch.')} does not hold what the "
+        f"network makes of them. {', or '.join(ways)}."
+    )
 
 
 def check_count(name: str, method: str, value: Any, least: int) -> None:

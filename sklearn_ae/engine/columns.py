@@ -51,12 +51,12 @@ class Columns:
     def of(cls, rows: Rows, look: Callable[[Tensor], Tensor] | None = None) -> Columns:
         """Go through the rows once, or through what `look` makes of them."""
         width = rows.X.shape[1]
-        n = torch.zeros(width, dtype=torch.float64)
+        n = torch.zeros(width, dtype=torch.float64, device="cpu")
         mean, squares, lowest, highest = n.clone(), n.clone(), n + torch.inf, n.clone()
         highest -= torch.inf
         sparse = False
         for start, stop in row_chunks(len(rows), width):
-            x = rows.tensor(torch.arange(start, stop)).to("cpu")
+            x = rows.tensor(torch.arange(start, stop, device="cpu")).to("cpu")
             x = x if look is None else look(x)
             sparse = x.layout == torch.sparse_csr
             part = _of_csr(x) if sparse else _of_dense(x, rows.has_missing)
@@ -98,7 +98,7 @@ def _of_dense(x: Tensor, has_missing: bool) -> tuple[Tensor, ...]:
 def _of_csr(x: Tensor) -> tuple[Tensor, ...]:
     """Return the same of CSR rows, with sums of squares about zero."""
     index, values = x.col_indices().long(), x.values().double()
-    zeros = torch.zeros(x.shape[1], dtype=torch.float64)
+    zeros = torch.zeros(x.shape[1], dtype=torch.float64, device="cpu")
     mean = column_sums(x) / x.shape[0]
     squares = zeros.index_add(0, index, values.square())
     low = zeros.scatter_reduce(0, index, values, "amin")
@@ -109,7 +109,7 @@ def _of_csr(x: Tensor) -> tuple[Tensor, ...]:
 def medians(rows: Rows) -> Tensor:
     """Return the median of each column, missing values left out."""
     some = torch.linspace(
-        0, len(rows) - 1, min(len(rows), MEDIAN_ROWS), dtype=torch.float64
+        0, len(rows) - 1, min(len(rows), MEDIAN_ROWS), dtype=torch.float64, device="cpu"
     ).long()
     x = rows.tensor(some).to("cpu")
     if x.layout != torch.sparse_csr:

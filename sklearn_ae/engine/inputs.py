@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -45,12 +46,16 @@ def as_array(X: Any) -> Any:
     Raises
     ------
     ValueError
-        For a masked array: its mask would be ignored.
+        For a masked array: its mask would be ignored. For a sparse matrix whose indices
+        are out of range: scipy would read and write beyond its arrays.
     TypeError
-        For dates and times: they would be counted in some unit.
+        For dates and times: they would be counted in some unit. For a tensor that is
+        no array of numbers.
     """
     if isinstance(X, Tensor):
-        return X.detach().cpu().numpy()
+        return _of_tensor(X)
+    if is_sparse(X):
+        _check_indices(X)
     if isinstance(X, np.ma.MaskedArray):
         raise ValueError(
             "Masked arrays are not supported: the mask would be ignored. Use "
@@ -65,6 +70,49 @@ def as_array(X: Any) -> Any:
                 "first."
             )
     return X
+
+
+def _of_tensor(X: Tensor) -> NDArray[Any]:
+    """Return a tensor's numbers, without its history and lazy signs."""
+    X = X.float() if X.dtype == torch.bfloat16 else X
+    try:
+        return X.numpy(force=True)
+    except (RuntimeError, TypeError) as error:  # meta, nested, sparse, quantized
+        what = f"{X.dtype} on {X.device}, layout {X.layout}"
+        raise TypeError(
+            f"This torch tensor ({what}) cannot be read as an array: {error} Give a "
+            "dense tensor that holds its numbers."
+        ) from error
+
+
+def _check_indices(X: Any) -> None:
+    """Raise ValueError for a sparse matrix with an index that is out of range."""
+    if X.format == "coo":
+        ranges = zip(X.coords, X.shape)
+    elif X.format in ("csr", "csc", "bsr") and X.ndim == 2:
+        starts, n_stored = X.indptr, len(X.indices)
+        blocks = X.blocksize if X.format == "bsr" else (1, 1)
+        rows, columns = (size // block for size, block in zip(X.shape, blocks))
+        n_lines, width = (columns, rows) if X.format == "csc" else (rows, columns)
+        if (
+            len(starts) != n_lines + 1
+            or starts[0] != 0
+            or starts[-1] > min(n_stored, len(X.data))
+            or (starts[1:] < starts[:-1]).any()
+        ):
+            raise ValueError(
+                "Input X is a damaged sparse matrix: indptr must rise from 0 to at "
+                f"most the number of entries, {n_stored}, in {n_lines + 1} steps."
+            )
+        ranges = zip([X.indices[: starts[-1]]], [width])
+    else:
+        return
+    for index, size in ranges:
+        if len(index) and not 0 <= index.min() <= index.max() < size:
+            raise ValueError(
+                "Input X is a damaged sparse matrix: its indices must be in the range "
+                f"[0, {size}). Got some in [{index.min()}, {index.max()}]."
+            )
 
 
 def is_sparse(X: Any) -> bool:
@@ -89,10 +137,29 @@ def is_narrow(X: Any) -> bool:
 
 
 def canonical(X: Any) -> Any:
-    """Return CSR with summed duplicates and sorted indices; the user's stays as is."""
-    if is_sparse(X) and not X.has_canonical_format:
+    """Return CSR of which there is one for the same rows; the user's stays as is.
+
+    That is without duplicates and explicit zeros, and nothing beyond its entries; with
+    sorted indices, all of one dtype, and each array in one piece.
+    """
+    if not is_sparse(X):
+        return X
+    n_stored, index = int(X.indptr[-1]), np.result_type(X.indptr, X.indices)
+    data, indices, indptr = X.data, X.indices, X.indptr
+    if not (
+        len(data) == len(indices) == n_stored
+        and indices.dtype == indptr.dtype
+        and all(one.flags.c_contiguous for one in (data, indices, indptr))
+    ):
+        data = np.ascontiguousarray(data[:n_stored])
+        indices, indptr = indices[:n_stored].astype(index), indptr.astype(index)
+        X = type(X)((data, indices, indptr), shape=X.shape)
+    if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
+    if not X.data.all():
+        X = X.copy()
+        X.eliminate_zeros()
     return X
 
 

@@ -91,9 +91,9 @@ class BatchIterator:
             if self.batch_size >= n_rows:
                 yield self.rows.everything()
                 return
-            order = torch.arange(n_rows)
+            order = torch.arange(n_rows, device="cpu")
         else:
-            order = torch.randperm(n_rows, generator=self.generator)
+            order = torch.randperm(n_rows, generator=self.generator, device="cpu")
         for index in order.split(self.batch_size):
             yield self.rows.batch(index)
 

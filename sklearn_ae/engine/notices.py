@@ -8,7 +8,7 @@ import warnings
 
 import sklearn
 
-__all__ = ["warn_user"]
+__all__ = ["diverged", "warn_user"]
 
 _LIBRARIES = tuple(
     os.path.join(os.path.dirname(file), "")
@@ -29,3 +29,13 @@ def _level_of_user() -> int:
             return 1
         frame, level = frame.f_back, level + 1
     return level
+
+
+def diverged(rate: float | str | None = None) -> ValueError:
+    """Return the error for weights whose codes or reconstructions are of no use."""
+    number = f"{rate:g}" if isinstance(rate, float) else rate
+    return ValueError(
+        "The last step made codes or reconstructions non-finite: training diverged. "
+        "Lower the learning rate (learning_rate_init"
+        + (")." if number is None else f"={number}).")
+    )

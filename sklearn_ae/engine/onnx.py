@@ -27,6 +27,7 @@ from sklearn_ae.engine import files
 from sklearn_ae.engine.bridge import to_tensor
 from sklearn_ae.engine.codec import Answer
 from sklearn_ae.engine.params import InvalidParameterError, OneOf
+from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.threads import one_at_a_time
 
 __all__ = ["OPSET", "Function", "to_onnx"]
@@ -116,7 +117,7 @@ def to_onnx(
             f"top of one. Got {estimator!r}."
         )
     check_is_fitted(estimator)
-    with torch.inference_mode(False), torch.no_grad():
+    with plain_torch(), torch.inference_mode(False), torch.no_grad():
         # a copy: tracing puts other tensors in the place of the weights for a while
         network = copy.deepcopy(estimator._network).cpu().eval()
         answers = estimator._answers(network)
@@ -258,10 +259,10 @@ class _InFloat64(TorchFunctionMode):
             )
         if function is torch.add and "alpha" in kwargs:
             rows, others = args
-            return rows + others * torch.tensor(kwargs["alpha"], dtype=torch.float64)
+            return rows + others * to_tensor(kwargs["alpha"], torch.float64)
         if function.__name__ in ("add", "mul"):
             args = [
-                torch.tensor(number, dtype=torch.float64)
+                to_tensor(number, torch.float64)
                 if isinstance(number, float)
                 else number
                 for number in args

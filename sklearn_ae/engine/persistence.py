@@ -32,6 +32,7 @@ from sklearn_ae.engine import (
     training,
 )
 from sklearn_ae.engine.params import Params
+from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.trees import Rebuilt, is_tree
 
 __all__ = [
@@ -165,7 +166,7 @@ def unpack(estimator: Any, kept: dict[str, Any]) -> dict[str, Any]:
             stacklevel=4,
         )
         kept["device_"] = "cpu"
-    with torch.inference_mode(False):
+    with plain_torch(), torch.inference_mode(False):
         module = _built(estimator, kept)
         state.load_weights(module, arrays)
         kept["module_"] = module.to(torch.device(kept["device_"]))
@@ -180,9 +181,10 @@ def check_autoencoder(estimator: Any, kept: Mapping[str, Any]) -> None:
     dtypes = ("bfloat16", "float32", "float64")
     consistency.need(kept["_fitted_dtype"] in dtypes, "its dtype is none")
     consistency.need(isinstance(kept["device_"], str), "its device is none")
-    module = consistency.check_module(
-        lambda: _built(estimator, kept), kept["_weights"], kept["_config"]
-    )
+    with plain_torch():
+        module = consistency.check_module(
+            lambda: _built(estimator, kept), kept["_weights"], kept["_config"]
+        )
     consistency.check_fit(kept, module)
 
 

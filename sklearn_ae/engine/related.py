@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sklearn_ae.engine.bridge import Batch, Pairs, Rows
+from sklearn_ae.engine.bridge import Batch, Pairs, Rows, to_tensor
 from sklearn_ae.engine.inputs import is_sparse, row_chunks
 
 __all__ = ["Neighbours", "Relation", "Targets"]
@@ -120,11 +120,11 @@ class Neighbours:
         self.rows, self.indices = rows, indices
         self.starts, self.sizes = starts[:-1], np.diff(starts)
         mean = weights.mean() or 1.0
-        self.weights = torch.tensor(weights / mean, dtype=rows.dtype)
+        self.weights = to_tensor(weights / mean, rows.dtype)
         self.stands_for = None
         if np.ptp(self.sizes) > 0:  # one neighbour of a row stands for all of them
             stands_for = self.sizes / self.sizes.mean()
-            self.stands_for = torch.tensor(stands_for, dtype=rows.dtype)
+            self.stands_for = to_tensor(stands_for, rows.dtype)
         self.tells_near = tells_near
         self.rng = None if seed is None else np.random.default_rng(seed)
 
@@ -141,23 +141,23 @@ class Neighbours:
             second = place[self.indices[listed]]
         if self.tells_near:
             inside = np.flatnonzero(second >= 0)
-            near = torch.eye(n, dtype=torch.bool)
+            near = torch.eye(n, dtype=torch.bool, device="cpu")
             near[first[inside], second[inside]] = True
             near = (near | near.T).to(self.rows.device)
         x = batch.x
         if n == n_rows:
-            weight = self.weights[torch.tensor(listed)]
+            weight = self.weights[to_tensor(listed)]
         else:
             listed = starts if self.rng is None else starts + self.rng.integers(sizes)
             first, second = np.arange(n), np.arange(n, 2 * n)
-            weight = self.weights[torch.tensor(listed)]
+            weight = self.weights[to_tensor(listed)]
             if self.stands_for is not None:
                 weight = weight * self.stands_for[index]
-            neighbour = torch.tensor(self.indices[listed], dtype=index.dtype)
+            neighbour = to_tensor(self.indices[listed], index.dtype)
             x = self.rows.tensor(torch.cat([index, neighbour]))
         i, j, w = (
             part.to(self.rows.device)
-            for part in (torch.tensor(first), torch.tensor(second), weight)
+            for part in (to_tensor(first), to_tensor(second), weight)
         )
         return batch._replace(x=x, pairs=Pairs(i, j, w, near))
 

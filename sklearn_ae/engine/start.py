@@ -185,6 +185,8 @@ def principal(
             if rank < 1:
                 return components, variance, 1.0
             unit = _held_unit(np.sqrt(total / n_features))
+            if X.nnz <= PRECISE_NUMBERS:
+                X = X.astype(np.float64)
             X = X if unit == 1.0 else X / unit
             fitted = TruncatedSVD(rank, random_state=seed).fit(X)
         else:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import LibController, ThreadpoolController
 
 __all__ = ["one_at_a_time", "one_blas_thread", "suited_threads"]
 
@@ -17,14 +17,13 @@ __all__ = ["one_at_a_time", "one_blas_thread", "suited_threads"]
 #: work takes longer, and on a busy machine the threads wait for each other.
 SMALL_STEP = 2**24
 
-_lock = threading.Lock()
-_alone = threading.Lock()
+_alone, _busy = threading.RLock(), False
 
 
 def _after_fork() -> None:
     """Make a forked child usable: it has one thread, and no lock held by others."""
-    global _lock, _alone
-    _lock, _alone = threading.Lock(), threading.Lock()
+    global _alone, _busy, _blas
+    _alone, _busy, _blas = threading.RLock(), False, _OneBlasThread()
     torch.set_num_threads(1)
 
 
@@ -33,8 +32,42 @@ if hasattr(os, "register_at_fork"):
 
 
 @functools.cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
+def _libraries() -> tuple[list[LibController], ...]:
+    """Return OpenMP's; BLAS limited for each thread; and for the whole process."""
+    every = ThreadpoolController().lib_controllers
+    openmp = [one for one in every if one.user_api == "openmp"]
+    blas = [one for one in every if one.user_api == "blas"]
+    of_thread = [one for one in blas if _layer(one) == "openmp"]
+    of_process = [one for one in blas if _layer(one) != "openmp"]
+    return openmp, of_thread, of_process
+
+
+def _layer(library: LibController) -> str | None:
+    return getattr(library, "threading_layer", None)
+
+
+def _set_threads(library: LibController, number: int) -> None:
+    """Set a library's number of threads.
+
+    threadpoolctl does so, from its version 3.8 on, under a lock, for which a signal's
+    handler that interrupts this would wait for ever, and only in the thread that was
+    the first. We have a lock of our own.
+    """
+    set_it = getattr(library, "_real_set_num_threads", library.set_num_threads)
+    set_it(number)
+
+
+@contextmanager
+def _one_thread(libraries: list[LibController]) -> Iterator[None]:
+    """Limit those whose number is a thread's own."""
+    before = [(one, one.get_num_threads()) for one in libraries]
+    try:
+        for one in libraries:
+            _set_threads(one, 1)
+        yield
+    finally:
+        for one, number in before:
+            _set_threads(one, number)
 
 
 @contextmanager
@@ -51,8 +84,60 @@ def suited_threads(multiplications: int) -> Iterator[None]:
     if multiplications >= SMALL_STEP:
         yield
         return
-    with _controller().limit(limits=1, user_api="openmp"):
+    openmp, _, _ = _libraries()
+    with _one_thread(openmp):
         yield
+
+
+class _OneBlasThread:
+    """The limit of those whose number is the process's, while anybody is within it.
+
+    The first to come sets it and the last to leave takes it away. The lock is held
+    while that is done and not between: what is computed within the limit may be
+    anybody's code, may take long, and may come here again. So may a signal's handler,
+    at any point; one that comes while the limit is changed leaves that alone.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.changing = threading.RLock(), False
+        self.within: set[object] = set()
+        self.before: list[tuple[LibController, int]] = []
+
+    def enter(self, who: object) -> None:
+        with self._change() as may:
+            if not may:
+                return
+            libraries = _libraries()[2]
+            # they are there if an interrupt kept the last one from bringing them back
+            self.before = self.before or [(o, o.get_num_threads()) for o in libraries]
+            self.within.add(who)
+            for one in libraries:
+                _set_threads(one, 1)
+
+    def leave(self, who: object) -> None:
+        with self._change() as may:
+            if not may:
+                return
+            self.within.discard(who)
+            if not self.within:
+                for one, number in self.before:
+                    _set_threads(one, number)
+                self.before = []
+
+    @contextmanager
+    def _change(self) -> Iterator[bool]:
+        with self.lock:
+            if self.changing:
+                yield False
+                return
+            self.changing = True
+            try:
+                yield True
+            finally:
+                self.changing = False
+
+
+_blas = _OneBlasThread()
 
 
 @contextmanager
@@ -60,15 +145,39 @@ def one_blas_thread() -> Iterator[None]:
     """Run numpy's and scipy's linear algebra on one thread.
 
     A BLAS splits its sums among its threads, so their number shows in the last bits.
-    One thread gives the same bits in a worker process as at home. The limit holds for
-    the whole process, hence the lock.
+    One thread gives the same bits in a worker process as at home. Other threads do not
+    wait: where the limit holds for the whole process, it does while any needs it.
     """
-    with _lock, _controller().limit(limits=1, user_api="blas"):
-        yield
+    _, of_thread, _ = _libraries()
+    blas, me = _blas, object()
+    with _one_thread(of_thread):
+        try:
+            blas.enter(me)
+            yield
+        finally:
+            blas.leave(me)
 
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Keep other threads out of what is done here, where it is not made for threads."""
+    """Keep other threads out of what is done here, where it is not made for threads.
+
+    Nobody else's code runs in it, but that of a signal's handler.
+
+    Raises
+    ------
+    RuntimeError
+        For a handler that comes here while this is done.
+    """
+    global _busy
     with _alone:
-        yield
+        if _busy:
+            raise RuntimeError(
+                "This was called by a signal's handler that interrupts the same. Call "
+                "it once that is done."
+            )
+        _busy = True
+        try:
+            yield
+        finally:
+            _busy = False

@@ -19,8 +19,10 @@ from sklearn_ae.engine import bridge, density, inputs, state
 from sklearn_ae.engine.bridge import Batch, Rows, Units
 from sklearn_ae.engine.making import make_net
 from sklearn_ae.engine.net import AutoencoderNet, EpochHook
+from sklearn_ae.engine.notices import diverged
 from sklearn_ae.engine.start import linear_start
 from sklearn_ae.engine.streams import Stream
+from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.threads import suited_threads
 
 __all__ = [
@@ -58,7 +60,8 @@ def build_module(
 ) -> Any:
     """Return a new module, with initial weights drawn from `seed`."""
     generator = bridge.make_generator(seed, torch.device("cpu"))
-    return kind(**config, generator=generator, dtype=dtype)
+    with plain_torch():
+        return kind(**config, generator=generator, dtype=dtype)
 
 
 def train(
@@ -69,6 +72,7 @@ def train(
     resume: bool,
     context: Any,
     steps: bool = True,
+    known: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train for `max_iter` epochs, or make one pass where there is no `context`.
 
@@ -85,6 +89,8 @@ def train(
     context : sklearn.callback.CallbackContext or None
     steps : bool
         Whether to train at all, or to leave the weights as they are to begin with.
+    known : mapping, default=None
+        What validation found of the features of X, fitted attributes too.
 
     Returns
     -------
@@ -108,7 +114,8 @@ def train(
     if has_missing and not resume:
         inputs.check_every_feature_observed(X, train_rows)
 
-    with torch.inference_mode(False), torch.enable_grad():  # whatever the caller is in
+    # whatever the caller is in
+    with plain_torch(), torch.inference_mode(False), torch.enable_grad():
         labels, classes, of_classes = None, {}, {}
         if steps:
             labels, classes, of_classes = estimator._labels(X, y, resume)
@@ -179,13 +186,17 @@ def train(
 
         def relate_anew() -> None:
             encode, width = net.module_.encode, net.module_.width
-            relate(bridge.apply(encode, X, units, dtype, device, width))
+            codes = bridge.apply(encode, X, units, dtype, device, width)
+            if not _are_sound(codes):
+                raise diverged(net.lr)
+            relate(codes)
 
         if steps:
             relate()
 
         def fitted() -> dict[str, Any]:
             return {
+                **(known or {}),
                 "module_": net.module_,
                 "n_components_": module.n_components,
                 "device_": str(device),
@@ -231,6 +242,8 @@ def train(
             some = X[inputs.some_rows(X.shape[0], draw, DENSITY_ROWS)]
             width = net.module_.width
             codes = bridge.apply(net.module_.encode, some, units, dtype, device, width)
+            if not _are_sound(codes):
+                raise diverged(net.lr)
         drawn_from = density.fitted(estimator.density, codes, draw)
 
     def over(function: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[Any]:
@@ -500,9 +513,12 @@ def try_out(
         lost = bridge.apply(errors, probe, units, dtype, device, width)
         if inputs.has_missing(probe):  # of a row without any value nothing is lost
             lost = lost[~np.isnan(probe).all(axis=1)]
-    if np.isfinite(codes).all() and np.isfinite(lost).all():
+    if _are_sound(codes) and np.isfinite(lost).all():
         return codes
-    raise ValueError(
-        "The last step made codes or reconstructions non-finite: training diverged. "
-        f"Lower the learning rate (learning_rate_init={rate:g})."
-    )
+    raise diverged(rate)
+
+
+def _are_sound(codes: NDArray[Any]) -> bool:
+    """Tell whether codes are numbers that have a covariance."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.square(codes, dtype=np.float64)).all())

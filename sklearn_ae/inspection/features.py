@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sklearn_ae.engine import bridge
 from sklearn_ae.engine.params import Interval, InvalidParameterError, SequenceOf
+from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.inspection import _drawing
 from sklearn_ae.inspection._drawing import Fitted
 from sklearn_ae.parts.convolution import ConvolutionalEncoder
@@ -150,10 +151,12 @@ class FeatureDisplay:
         if kind == "inputs":
             chosen = _chosen(units, np.arange(codec.n_components_))
             rows = None if X is None else fitted.rows(X)
-            with torch.inference_mode(False):  # in which nothing has a gradient
+            # in inference mode nothing has a gradient
+            with plain_torch(), torch.inference_mode(False):
                 features = _inputs(codec, chosen, rows)
         else:
-            weights, kernel_shape = _weights(codec)
+            with plain_torch():
+                weights, kernel_shape = _weights(codec)
             if kernel_shape is not None:
                 shape, names = kernel_shape, None
             norms = np.linalg.norm(weights, axis=1)
@@ -318,7 +321,8 @@ def most_exciting(
     """
     norm = math.sqrt(n_features)
     generator = bridge.make_generator(0, torch.device("cpu"))
-    starts = torch.randn(N_STARTS, n_features, generator=generator, dtype=torch.float32)
+    like_cpu = {"dtype": torch.float32, "device": "cpu"}
+    starts = torch.randn(N_STARTS, n_features, generator=generator, **like_cpu)
     starts *= norm / starts.norm(dim=1, keepdim=True)
     starts[0] = 0.0
     x = starts.to(like.device, like.dtype).repeat(len(units), 1)
@@ -336,6 +340,8 @@ def most_exciting(
             moved |= moves
         excited = encode(x).gather(1, unit).masked_fill(~moved, -math.inf)
     best = excited.view(len(units), N_STARTS).argmax(dim=1)
-    x = x.view(len(units), N_STARTS, -1)[torch.arange(len(units)), best]
+    x = x.view(len(units), N_STARTS, -1)[
+        torch.arange(len(units), device=x.device), best
+    ]
     alive = moved.view(len(units), N_STARTS).any(dim=1, keepdim=True)
     return bridge.from_tensor(x.masked_fill(~alive, math.nan))

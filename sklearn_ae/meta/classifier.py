@@ -49,6 +49,7 @@ from sklearn_ae.meta.fine_tuning import FineTuningParameters, fine_tune
 from sklearn_ae.meta.stacked import (
     StackedAutoencoderPretrainer,
     TakesRowsOfFirstLayer,
+    pass_names,
 )
 
 __all__ = ["StackedAutoencoderClassifier"]
@@ -245,23 +246,21 @@ class StackedAutoencoderClassifier(
         """
         self._check_params()
         stack = self._stack()
-        with self._input_kept():
-            given = X
-            X = self._validate(X, reset=True, like=stack._first_layer())
-            if isinstance(self.pretrainer, FrozenEstimator):  # names, and their number
-                validate_data(stack, given, reset=False, skip_check_array=True)
-            if sample_weight is not None:
-                sample_weight = _check_sample_weight(
-                    sample_weight, X, ensure_non_negative=True
-                )
-            labels = Labels.of(y, X, self, sample_weight, self.class_weight)
-            if sample_weight is not None and not sample_weight.all():
-                kept = np.flatnonzero(sample_weight)
-                y, labels = _safe_indexing(y, kept), labels.within(kept)
-                X = inputs.rows_of(X, kept, bridge.CACHE_BYTES)
-            labels.check_split(self)
-            fitted = self._train(stack, X, y, labels)
-        self.__dict__.update(fitted)
+        given = X
+        X, known = self._taken_in(X, like=stack._first_layer())
+        if isinstance(self.pretrainer, FrozenEstimator):  # names, and their number
+            validate_data(stack, given, reset=False, skip_check_array=True)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, X, ensure_non_negative=True
+            )
+        labels = Labels.of(y, X, self, sample_weight, self.class_weight)
+        if sample_weight is not None and not sample_weight.all():
+            kept = np.flatnonzero(sample_weight)
+            y, labels = _safe_indexing(y, kept), labels.within(kept)
+            X = inputs.rows_of(X, kept, bridge.CACHE_BYTES)
+        labels.check_split(self)
+        self._become(self._train(stack, X, y, labels, known))
         return self
 
     def _train(
@@ -270,8 +269,9 @@ class StackedAutoencoderClassifier(
         X: Any,
         y: Any,
         labels: Labels,
+        known: dict[str, Any],
     ) -> dict[str, Any]:
-        """Return the fitted attributes."""
+        """Return the fitted attributes; `known` are those of the features of X."""
         frozen = isinstance(self.pretrainer, FrozenEstimator)
         pretrains = bool(self.pretrain) and not frozen
         seed, _ = training.next_seed(self, resume=False)
@@ -289,9 +289,7 @@ class StackedAutoencoderClassifier(
                 task.call_on_fit_task_end(estimator=self, X=X)
         elif not frozen:
             stack._begin(X)
-        if hasattr(self, "feature_names_in_"):
-            stack.feature_names_in_ = self.feature_names_in_
-            stack._pass_names(stack.estimators_[0])
+        pass_names(known, stack, stack.estimators_[0])
         module, history = fine_tune(
             self,
             stack.estimators_,
@@ -299,10 +297,14 @@ class StackedAutoencoderClassifier(
             y,
             seed=seed,
             context=context,
-            fitted=lambda module: _attributes(stack, module, labels),
+            fitted=lambda module: {**known, **_attributes(stack, module, labels)},
             labels=labels,
         )
-        fitted = {**_attributes(stack, module, labels), "history_": history}
+        fitted = {
+            **known,
+            **_attributes(stack, module, labels),
+            "history_": history,
+        }
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return fitted
 
@@ -329,8 +331,7 @@ class StackedAutoencoderClassifier(
         check_is_fitted(self, "pretrainer_")
         X = self._validate(X, reset=False)
         logits = self._logits(self._network)
-        likely = self.pretrainer_._apply(lambda x: logits(x).argmax(1), X)
-        return self.classes_[likely]
+        return self.classes_[self.pretrainer_._apply(logits, X).argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each class for each row.

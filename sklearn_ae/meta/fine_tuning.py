@@ -25,8 +25,10 @@ from sklearn_ae.engine import bridge, density, inputs, making, training
 from sklearn_ae.engine.base import BaseAutoencoder
 from sklearn_ae.engine.bridge import Batch, Rows, Units
 from sklearn_ae.engine.labels import Labels
+from sklearn_ae.engine.notices import diverged
 from sklearn_ae.engine.parameters import TrainingParameters
 from sklearn_ae.engine.params import Instance, Interval, Nothing
+from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.parts.activations import dropout
 from sklearn_ae.parts.corruptions import Corruption
 from sklearn_ae.parts.networks import Dense, weight_decay
@@ -268,8 +270,9 @@ class SoftmaxModule(nn.Module):
 
     def affine(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return W and b for codes as they are, not standardised."""
-        weight = self.head.weight / self.scale
-        bias = self.head.bias - weight @ self.origin
+        with plain_torch():
+            weight = self.head.weight / self.scale
+            bias = self.head.bias - weight @ self.origin
         return bridge.from_tensor(weight), bridge.from_tensor(bias)
 
 
@@ -332,7 +335,7 @@ def fine_tune(
         return Rows(X, first._units, kind, device, has_missing=has_missing, **part)
 
     parts = _parts(estimator, X.shape[0], seed, labels)
-    with torch.inference_mode(False), torch.enable_grad():
+    with plain_torch(), torch.inference_mode(False), torch.enable_grad():
         noise = None if estimator.corruption is None else clone(estimator.corruption)
         module: Any = StackModule(
             layers, float(estimator.alpha), float(estimator.dropout), noise
@@ -425,6 +428,12 @@ def codes_of(
     width = layer.n_components_
     if held is None:
         held = X.shape[0] * width * dtype.itemsize <= bridge.CACHE_BYTES
-    if held:
-        return layer._encoded(X)
-    return inputs.LazyRows(layer._encoded, X, width, dtype)
+
+    def encoded(rows: Any) -> NDArray[Any]:
+        encode = layer.module_.encode
+        codes = layer._apply(encode, rows, in_float64=True, may_overflow=True)
+        if not np.isfinite(codes).all():
+            raise diverged(layer.learning_rate_init)
+        return codes
+
+    return encoded(X) if held else inputs.LazyRows(encoded, X, width, dtype)

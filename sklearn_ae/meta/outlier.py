@@ -244,10 +244,8 @@ class AutoencoderOutlierDetector(
                 f"{type(self).__name__} learns from X alone, and estimator="
                 f"{self.estimator!r} needs y."
             )
-        with self._input_kept():
-            X = self._validate(X, reset=True, like=_first(self.estimator))
-            fitted = self._train(X)
-        self.__dict__.update(fitted)
+        X, known = self._taken_in(X, like=_first(self.estimator))
+        self._become({**known, **self._train(X)})
         return self
 
     def _train(self, X: Any) -> dict[str, Any]:

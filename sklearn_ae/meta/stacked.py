@@ -52,7 +52,7 @@ from sklearn_ae.meta.fine_tuning import (
 from sklearn_ae.parts.activations import CODOMAINS
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 
-__all__ = ["StackedAutoencoderPretrainer", "TakesRowsOfFirstLayer"]
+__all__ = ["StackedAutoencoderPretrainer", "TakesRowsOfFirstLayer", "pass_names"]
 
 _AUTOENCODER = Instance(BaseAutoencoder, "an autoencoder")
 _AUTOENCODERS = SequenceOf(
@@ -348,26 +348,29 @@ class StackedAutoencoderPretrainer(
         self._check_params()
         layers = self._declared()
         first = layers[0][1]
-        with self._input_kept():
-            X = self._validate(X, reset=True, like=first)
-            labels, unlabeled = None, self.unlabeled
-            if self.fine_tune == "class":
-                labels = Labels.of(y, X, self)
-                labels.check_split(self)
-                unlabeled = labels.unlabeled
-            elif self.fine_tune is not None:
-                training.split(self, X.shape[0], seed=0, streaming=False)
-            self._check_layers(layers, X, y, unlabeled=unlabeled)
-            first._check_values(X, first.loss)
-            fitted = self._fit_layers(layers, X, y, labels)
-        vars(self).pop("classes_", None)
-        self.__dict__.update(fitted)
+        X, known = self._taken_in(X, like=first)
+        labels, unlabeled = None, self.unlabeled
+        if self.fine_tune == "class":
+            labels = Labels.of(y, X, self)
+            labels.check_split(self)
+            unlabeled = labels.unlabeled
+        elif self.fine_tune is not None:
+            training.split(self, X.shape[0], seed=0, streaming=False)
+        self._check_layers(layers, X, y, unlabeled=unlabeled)
+        first._check_values(X, first.loss)
+        fitted = self._fit_layers(layers, X, y, labels, known)
+        self._become(fitted, without=("classes_",))
         return self
 
     def _fit_layers(
-        self, layers: list[tuple[str, Any]], X: Any, y: Any, labels: Labels | None
+        self,
+        layers: list[tuple[str, Any]],
+        X: Any,
+        y: Any,
+        labels: Labels | None,
+        known: dict[str, Any],
     ) -> dict[str, Any]:
-        """Return the fitted attributes."""
+        """Return the fitted attributes; `known` are those of the features of X."""
         seed, n_layers = self._seed(layers), len(layers)
         n_stages = n_layers + (self.fine_tune is not None)
         context = self._init_callback_context(max_subtasks=n_stages)
@@ -387,8 +390,8 @@ class StackedAutoencoderPretrainer(
                     f"[{type(self).__name__}] {stage}, {layer.n_components_} units: "
                     f"{layer.n_iter_} epochs, loss {layer.loss_:.6g}"
                 )
-        self._pass_names(layers[0][1])
-        fitted = _made_of(layers)
+        pass_names(known, layers[0][1])
+        fitted = {**known, **_made_of(layers)}
         if self.fine_tune is not None:
             _, fitted["history_"] = fine_tune(
                 self,
@@ -414,11 +417,6 @@ class StackedAutoencoderPretrainer(
             for (_, layer), draw in zip(layers, draws, strict=True):
                 layer.set_params(random_state=draw)
         return last
-
-    def _pass_names(self, first: Any) -> None:
-        """Let the layer that meets X know the names of its features."""
-        if hasattr(self, "feature_names_in_"):
-            first.feature_names_in_ = self.feature_names_in_
 
     def _begin(self, X: Any) -> Self:
         """Take on initial weights in all layers, and leave it at that."""
@@ -635,6 +633,13 @@ class StackedAutoencoderPretrainer(
             width = layer.n_components_
         if "classes_" in kept:
             check_classes(kept["classes_"])
+
+
+def pass_names(known: dict[str, Any], *whom: Any) -> None:
+    """Let those know the names of features who were given rows without."""
+    for one in whom:
+        if "feature_names_in_" in known:
+            one.feature_names_in_ = known["feature_names_in_"]
 
 
 def _made_of(layers: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from torch import Tensor
 from sklearn_ae.engine import inputs
 from sklearn_ae.engine.consistency import is_finite, need
 from sklearn_ae.engine.density import fitted
+from sklearn_ae.engine.notices import diverged
 from sklearn_ae.engine.params import Params
 from sklearn_ae.engine.threads import one_blas_thread
 
@@ -91,6 +92,8 @@ class Usualness(Params):
             np.concatenate, zip(*self._halves(model, X), strict=True)
         )
         halves = (first[known], second[known]) if known.any() else (first, second)
+        if not all(np.isfinite(half).all() for half in halves):
+            raise diverged()
         with one_blas_thread(), config_context(array_api_dispatch=False):
             # dense halves add up to the rows, and their unit is that of these
             one = None if self._sparse else _spread(halves[0] + halves[1])
@@ -108,7 +111,11 @@ class Usualness(Params):
         self._levels = []
         for noise in NOISE_VARIANCES:
             mixture = GaussianMixture(self.n_gaussians, reg_covar=noise, max_iter=300)
-            mixture = fitted(mixture, views, seed)
+            try:
+                mixture = fitted(mixture, views, seed)
+            except ValueError as error:
+                # with noise on them it fails where views are of wild sizes alone
+                raise diverged() from error
             del mixture.covariances_, mixture.precisions_  # a score needs their factors
             with one_blas_thread(), config_context(array_api_dispatch=False):
                 likelihoods = mixture.score_samples(views)
@@ -219,7 +226,8 @@ def _dense_halves(model: Any, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray
         return torch.cat([restored, x - restored], dim=1)
 
     n_features = rows.shape[1]
-    both = model._apply(halves, rows, width=max(module.width, 2 * n_features))
+    width = max(module.width, 2 * n_features)
+    both = model._apply(halves, rows, width=width, may_overflow=True)
     with np.errstate(over="ignore"):
         both = both.astype(np.float64) * units.scale
     return both[:, :n_features], both[:, n_features:]

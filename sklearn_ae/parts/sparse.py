@@ -48,7 +48,12 @@ def transposed(x: Tensor) -> Tensor:
 def with_values(x: Tensor, values: Tensor) -> Tensor:
     """Return CSR rows with other values, one for each entry that `x` has."""
     return torch.sparse_csr_tensor(
-        x.crow_indices(), x.col_indices(), values, x.shape, check_invariants=False
+        x.crow_indices(),
+        x.col_indices(),
+        values,
+        x.shape,
+        device=x.device,
+        check_invariants=False,
     )
 
 
