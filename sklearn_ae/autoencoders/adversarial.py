@@ -160,6 +160,11 @@ class AdversarialNet(AutoencoderNet):
             if not name.startswith("discriminator."):
                 yield name, parameter
 
+    @staticmethod
+    def names_in(module: torch.nn.Module) -> list[str]:
+        names = AutoencoderNet.names_in(module)
+        return [name for name in names if not name.startswith("discriminator.")]
+
     def further_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         rate = self.lr if isinstance(self.optimizer_, torch.optim.AdamW) else 1e-3
         rates = {"discriminator": rate, "encoder": self.module_.adversarial_rate * rate}
@@ -184,9 +189,13 @@ class AdversarialNet(AutoencoderNet):
             with self.precision():
                 loss = minimised(batch, self.noise_generator)
             weights = self.rival(part)
+            if not weights:  # all of it is frozen
+                continue
             gradients = torch.autograd.grad(loss, weights)
             for weight, gradient in zip(weights, gradients, strict=True):
                 weight.grad = gradient
+            of_part = getattr(module, part).named_parameters(part)
+            self._tell_gradients(of_part, batch)
             self._further[part].step()
             step["terms"][minimised.__name__] = loss.detach()
         return step

@@ -5,13 +5,13 @@ What "auto" means for batches, epochs, learning rate and decay is said here.
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
 import torch
 
 from sklearn_ae.engine import bridge
+from sklearn_ae.engine.callbacks import has_policy, has_printer, own_copies
 from sklearn_ae.engine.net import AutoencoderNet, BestWeights
 
 __all__ = ["make_net"]
@@ -42,6 +42,7 @@ def make_net(
     full_batch = estimator.solver == "lbfgs"
     one_cycle = not streaming and not full_batch
     one_cycle = one_cycle and estimator.learning_rate == "one_cycle"
+    one_cycle = one_cycle and not has_policy(estimator.callbacks)
     shuffle, noise = streams
     optimizer: dict[str, Any] = {
         "adam": {"optimizer": torch.optim.AdamW, "optimizer__fused": True},
@@ -94,8 +95,8 @@ def make_net(
         ),
         noise_generator=bridge.make_generator(noise, device),
         autocast=torch.bfloat16 if mixed else None,
-        callbacks=[*copy.deepcopy(estimator.callbacks or []), *stopping],
-        verbose=int(estimator.verbose),
+        callbacks=[*own_copies(estimator.callbacks), *stopping],
+        verbose=max(int(estimator.verbose), has_printer(estimator.callbacks)),
         device=str(device),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sklearn_ae.engine.net import is_callback
+from sklearn_ae.engine.callbacks import is_callback
 from sklearn_ae.engine.params import (
     Bool,
     Constraint,
@@ -94,7 +94,10 @@ class TrainingParameters(Params):
         Drives initial weights, order, noise and dropout. Global random states are
         neither read nor changed.
     callbacks : list of skorch callbacks or None, default=None
-        Copied before use. scikit-learn's own callbacks go to `set_callbacks`.
+        Copied before use; what they were made with, as a file or a function, is not.
+        With an `LRScheduler` the learning rate follows its policy, from
+        `learning_rate_init` on, in place of `learning_rate`. scikit-learn's own
+        callbacks go to `set_callbacks`.
     verbose : int, default=0
         1 prints a line per epoch.
     """

@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_ae.engine import bridge, density, inputs, state
 from sklearn_ae.engine.bridge import Batch, Rows, Units
+from sklearn_ae.engine.callbacks import check_callbacks, check_patterns, records
 from sklearn_ae.engine.making import make_net
 from sklearn_ae.engine.net import AutoencoderNet, EpochHook
 from sklearn_ae.engine.start import linear_start
@@ -103,6 +104,12 @@ def train(
     draw, *streams = seeds_of(seed, n_trainings)
     train_rows, valid_rows = split(estimator, X.shape[0], seed, streaming)
     _check_device(device, estimator.dtype, X)
+    check_callbacks(
+        estimator.callbacks,
+        held_out=valid_rows is not None,
+        streaming=streaming,
+        solver=solver,
+    )
     has_missing = estimator._accept_nan and inputs.has_missing(X)
     if has_missing and not resume:
         inputs.check_every_feature_observed(X, train_rows)
@@ -268,6 +275,7 @@ def run(
     net.rows_valid = rows_valid
     net.callbacks = [*net.callbacks, *hook]
     net.initialize()
+    check_patterns(net.callbacks, net.names_in(net.module_))
     if moments:
         net.load_optimizer_moments(moments)
     with suited_threads(net.batch_size * net.module_.n_products):
@@ -354,9 +362,8 @@ def _difference(config: Mapping[str, Any], earlier: Any) -> str:
 
 
 def _warn_unless_converged(net: AutoencoderNet) -> None:
-    stopping = dict(net.callbacks_).get("stopping")
     cut_short = len(net.history) < net.max_epochs
-    if stopping is None or cut_short or net.schedule == "one_cycle":
+    if net.stopping is None or cut_short or net.schedule == "one_cycle":
         return
     warnings.warn(
         f"Maximum number of epochs (max_iter={net.max_epochs}) reached before training "
@@ -407,9 +414,8 @@ def rounds(
         if due > done:
             done = due
             relate_anew()
-            stopping = dict(net.callbacks_).get("stopping")
-            if stopping is not None:
-                stopping.on_train_begin(net)
+            if net.stopping is not None:
+                net.stopping.on_train_begin(net)
 
     return [("rounds", EpochHook(begin, lambda net: False))]
 
@@ -417,14 +423,19 @@ def rounds(
 def history(
     net: AutoencoderNet, earlier: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return each term of the objective by epoch, after those of earlier trainings."""
+    """Return each term of the objective by epoch, after those of earlier trainings.
+
+    With them comes what scoring callbacks recorded.
+    """
     if not net.history:
         return {"train_loss": np.zeros(0)}
+    scores = [records(callback) for _, callback in net.callbacks_]
     names = [
         name
         for name in net.history[-1]
-        if name.startswith(("train_", "valid_")) and not name.endswith("_count")
+        if name.startswith(("train_", "valid_")) or name in scores
     ]
+    names = [name for name in names if not name.endswith(("_count", "_best"))]
     curves = {name: np.array(net.history[:, name], dtype=np.float64) for name in names}
     return {
         name: np.concatenate([earlier.get(name, curve[:0]), curve])

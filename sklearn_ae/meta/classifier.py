@@ -235,6 +235,7 @@ class StackedAutoencoderClassifier(
             stays as it was.
         """
         self._check_params()
+        self._check_callbacks(fine_tunes=True)
         stack = self._stack()
         with self._input_kept():
             given = X

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from sklearn_ae.engine import bridge, density, inputs, making, training
 from sklearn_ae.engine.base import BaseAutoencoder
 from sklearn_ae.engine.bridge import Batch, Rows, Units
+from sklearn_ae.engine.callbacks import check_callbacks
 from sklearn_ae.engine.labels import Labels
 from sklearn_ae.engine.parameters import TrainingParameters
 from sklearn_ae.engine.params import Instance, Interval, Nothing
@@ -74,6 +75,20 @@ class FineTuningParameters(TrainingParameters):
         "dropout": [Interval(float, 0, 1)],
         "corruption": [Instance(Corruption, "a Corruption"), Nothing()],
     }
+
+    def _check_callbacks(self, fine_tunes: bool) -> None:
+        """Raise ValueError for callbacks that fine-tuning can do nothing with."""
+        if not fine_tunes and self.callbacks:
+            raise ValueError(
+                "callbacks= of a stack are those of fine-tuning, and fine_tune=None. "
+                "Give them to the layers, as estimator__callbacks."
+            )
+        check_callbacks(
+            self.callbacks,
+            held_out=bool(self.early_stopping),
+            streaming=False,
+            solver=self.solver,
+        )
 
 
 class StackModule(nn.Module):
@@ -265,6 +280,20 @@ class SoftmaxModule(nn.Module):
         """Return the share of rows whose most likely class is another than theirs."""
         wrong = self.logits(batch, None).argmax(1) != batch.label
         return _mean(wrong.to(self.origin.dtype), batch.weight)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return int(self.head.weight.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Of the widest layer."""
+        return int(self.stack.width)
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Return softmax(W z + b), of shape (batch, n_classes)."""
+        return F.softmax(self.logits(Batch(x, x), None), dim=1)
 
     def affine(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return W and b for codes as they are, not standardised."""

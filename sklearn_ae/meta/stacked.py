@@ -24,6 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ae.autoencoders.denoising import DenoisingAutoencoder
 from sklearn_ae.engine import bridge, training
 from sklearn_ae.engine.base import BaseAutoencoder
+from sklearn_ae.engine.callbacks import check_callbacks, check_patterns
 from sklearn_ae.engine.codec import Codec, TakesRows
 from sklearn_ae.engine.labels import LabelParameters, Labels
 from sklearn_ae.engine.params import (
@@ -286,8 +287,16 @@ class StackedAutoencoderPretrainer(
             try:
                 config = layer._module_config(n_features)
                 dtype = training.compute_dtype(layer.dtype)
-                training.build_module(layer._module_class, config, dtype, seed=0)
+                kind = layer._module_class
+                module = training.build_module(kind, config, dtype, seed=0)
                 training.split(layer, n_rows, seed=0, streaming=False)
+                check_callbacks(
+                    layer.callbacks,
+                    held_out=bool(layer.early_stopping),
+                    streaming=False,
+                    solver=layer.solver,
+                )
+                check_patterns(layer.callbacks, layer._net_class.names_in(module))
                 if trains and isinstance(layer, LabelParameters):
                     told = layer.unlabeled != "auto"
                     layer._read_like(unlabeled)
@@ -348,6 +357,7 @@ class StackedAutoencoderPretrainer(
                 unlabeled = labels.unlabeled
             elif self.fine_tune is not None:
                 training.split(self, X.shape[0], seed=0, streaming=False)
+            self._check_callbacks(fine_tunes=self.fine_tune is not None)
             self._check_layers(layers, X, y, unlabeled=unlabeled)
             first._check_values(X, first.loss)
             fitted = self._fit_layers(layers, X, y, labels)
