@@ -226,10 +226,11 @@ def test_booleans_have_no_unlabelled(X):
 
 
 def test_class_weights_are_sample_weights(X):
+    """Of rows with a label, that is: for the stack those of all rows count."""
     y = np.where(np.arange(60) % 5 == 0, 1, 0)
     y[::7] = -1
     balanced = {c: np.sum(y != -1) / (2 * np.sum(y == c)) for c in (0, 1)}
-    settings = {"max_iter": 30, "learning_rate_init": 0.03}
+    settings = {"max_iter": 30, "learning_rate_init": 0.03, "pretrainer": frozen(X)}
     plain = make(**settings).fit(X, y).predict_proba(X)
     for class_weight, of_class in (({0: 1.0, 1: 3.0}, None), ("balanced", balanced)):
         model = make(class_weight=class_weight, **settings).fit(X, y)
@@ -242,8 +243,9 @@ def test_class_weights_are_sample_weights(X):
 
 def test_weights_multiply(X):
     y, w = np.arange(60) % 2, np.linspace(1, 2, 60)
-    both = make(class_weight={0: 1.0, 1: 3.0}).fit(X, y, sample_weight=w)
-    product = make().fit(X, y, sample_weight=w * np.where(y == 1, 3.0, 1.0))
+    stack = frozen(X)
+    both = make(stack, class_weight={0: 1.0, 1: 3.0}).fit(X, y, sample_weight=w)
+    product = make(stack).fit(X, y, sample_weight=w * np.where(y == 1, 3.0, 1.0))
     np.testing.assert_allclose(
         both.predict_proba(X), product.predict_proba(X), rtol=1e-9
     )
@@ -309,7 +311,7 @@ def test_early_stopping_keeps_the_best_weights(monkeypatch):
 
     monkeypatch.setattr(training, "run", recorded)
     model = make(early_stopping=True, validation_fraction=0.25, n_iter_no_change=10)
-    model.set_params(max_iter=60, learning_rate_init=0.5).fit(X, y)
+    model.set_params(max_iter=60, learning_rate_init=0.5, scoring="accuracy").fit(X, y)
     ((train, valid),) = parts
     assert not set(train) & set(valid)
     equal(np.sort(np.r_[train, valid]), np.flatnonzero(y != -1))
@@ -323,7 +325,8 @@ def test_early_stopping_keeps_the_best_weights(monkeypatch):
 
 def test_fewer_rows_than_the_share_are_held_out_of_no_class(X):
     """A tenth of 30 rows is less than one of each of 10 classes."""
-    model = make(early_stopping=True).fit(X[:30], np.arange(30) % 10)
+    model = make(early_stopping=True, scoring="accuracy")
+    model.fit(X[:30], np.arange(30) % 10)
     shares = np.array(model.validation_scores_) * 10
     np.testing.assert_allclose(shares, np.round(shares), atol=1e-12)
 

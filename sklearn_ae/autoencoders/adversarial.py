@@ -38,6 +38,7 @@ from sklearn_ae.engine.params import (
     Nothing,
     OneOf,
 )
+from sklearn_ae.parts.averages import mean
 from sklearn_ae.parts.networks import MLPEncoder
 from sklearn_ae.parts.priors import PRIORS, Prior
 
@@ -141,15 +142,16 @@ class AdversarialModule(AutoencoderModule):
         with torch.no_grad():
             codes = self.encode(batch.x, generator)
         drawn = self.prior.draw(len(codes), generator, label).to(codes)
-        return (
-            F.softplus(-self.logit(drawn, label)).mean()
-            + F.softplus(self.logit(codes, label)).mean()
-        )
+        # draws count by the rows in whose place they are: their labels are these rows'
+        of_draws, of_codes = self.logit(drawn, label), self.logit(codes, label)
+        nats = F.softplus(-of_draws) + F.softplus(of_codes)
+        return mean(nats[:, 0], batch.weight)
 
     def deception(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Return what the encoder minimises: −log D(f(x))."""
         codes = self.encode(batch.x, generator)
-        return F.softplus(-self.logit(codes, self.label(batch))).mean()
+        nats = F.softplus(-self.logit(codes, self.label(batch)))
+        return mean(nats[:, 0], batch.weight)
 
 
 class AdversarialNet(AutoencoderNet):

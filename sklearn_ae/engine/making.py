@@ -6,6 +6,7 @@ What "auto" means for batches, epochs, learning rate and decay is said here.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -37,8 +38,12 @@ def make_net(
     streaming: bool,
     streams: list[int],
     mixed: bool,
+    score: Callable[[], float] | None = None,
 ) -> AutoencoderNet:
-    """Return the skorch net that trains `module` as the estimator's parameters say."""
+    """Return the skorch net that trains `module` as the estimator's parameters say.
+
+    Where there is a `score` of held-out rows, weights are chosen by it.
+    """
     full_batch = estimator.solver == "lbfgs"
     one_cycle = not streaming and not full_batch
     one_cycle = one_cycle and estimator.learning_rate == "one_cycle"
@@ -76,7 +81,7 @@ def make_net(
         if estimator.solver == "adam":
             groups += [(name, {"lr": FAST * rate}) for name in fast]
         optimizer["optimizer__param_groups"] = groups
-    stopping = [] if streaming else _stopping_rule(estimator)
+    stopping = [] if streaming else _stopping_rule(estimator, score)
     return kind(
         module,
         **optimizer,
@@ -160,7 +165,9 @@ def _resolve_weight_decay(
     return min(10.0, 20.0 * (n_features + 20) / n_rows)
 
 
-def _stopping_rule(estimator: Any) -> list[tuple[str, BestWeights]]:
+def _stopping_rule(
+    estimator: Any, score: Callable[[], float] | None = None
+) -> list[tuple[str, BestWeights]]:
     """Return what ends training before `max_iter`, where anything does.
 
     A one-cycle schedule is made for its number of epochs: only held-out rows may cut
@@ -177,5 +184,6 @@ def _stopping_rule(estimator: Any) -> list[tuple[str, BestWeights]]:
         estimator.tol,
         estimator.n_iter_no_change,
         restore=bool(estimator.early_stopping),
+        score=score,
     )
     return [("stopping", rule)]

@@ -180,8 +180,7 @@ class AutoencoderNet(NeuralNet):
         minimised; without a generator it draws no noise. Before each epoch
         ``module.begin_epoch(progress)`` is called, and ``module.settled`` tells whether
         the objective stays what it is. ``module.as_learned(batch, generator)`` puts the
-        noise of training on held-out rows. Where ``module.watched`` is not "loss",
-        ``module.judge(batch)`` returns that, the less the better, of held-out rows.
+        noise of training on held-out rows.
     rows_valid : Rows or None
         Held-out rows, whose loss is recorded after each epoch.
     shuffle_generator : torch.Generator or None
@@ -357,7 +356,6 @@ class AutoencoderNet(NeuralNet):
         sizes: list[int] = []
         losses: list[Any] = []
         terms: list[dict[str, Any]] = []
-        judged: list[Any] = []
         # On the CPU numbers are kept: small tensors among the batches' large ones would
         # fragment the heap, by some 100 kB a step. On an accelerator tensors are, since
         # reading each would wait for it.
@@ -375,8 +373,6 @@ class AutoencoderNet(NeuralNet):
             sizes.append(batch.target.shape[0])
             losses.append(keep(step["loss"]))
             terms.append({name: keep(term) for name, term in step["terms"].items()})
-            if "judged" in step:
-                judged.append(keep(step["judged"]))
             if self._recorded:
                 self.history.record_batch(prefix + "_loss", step["loss"].item())
                 self.history.record_batch(prefix + "_batch_size", sizes[-1])
@@ -409,8 +405,6 @@ class AutoencoderNet(NeuralNet):
         self._best[prefix] = min(loss, self._best[prefix])
         for name in terms[0]:
             self.history.record(f"{prefix}_{name}", mean([t[name] for t in terms]))
-        if not training and self.module_.watched != "loss":
-            self.history.record(f"{prefix}_{self.module_.watched}", mean(judged))
 
     def _told(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Return what callbacks are told of a batch: x and y, as skorch has it."""
@@ -480,12 +474,10 @@ class AutoencoderNet(NeuralNet):
             )
 
     def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
-        """Return the loss of held-out rows, without dropout, and what is watched."""
+        """Return the loss of held-out rows, without dropout."""
         with torch.no_grad():
             loss, terms = self._loss(batch, None)
-            watched = self.module_.watched
-            judged = loss if watched == "loss" else self.module_.judge(batch)
-        return {"loss": loss, "terms": terms, "judged": judged}
+        return {"loss": loss, "terms": terms}
 
     def precision(self) -> AbstractContextManager[Any]:
         """Return the context in which the module computes what it minimises."""
@@ -613,8 +605,7 @@ def _join_groups(optimizer: torch.optim.Optimizer) -> None:
 class BestWeights(Callback):
     """Stop when the loss no longer falls; with a validation set, keep the best weights.
 
-    On held-out rows it is what the module has ``watched``, in place of the loss. The
-    weights before the first step are among the candidates.
+    The weights before the first step are among the candidates.
 
     Parameters
     ----------
@@ -625,31 +616,43 @@ class BestWeights(Callback):
         The epochs without such an improvement after which training stops.
     restore : bool
         Whether to go back to the weights with the lowest loss.
+    score : callable or None, default=None
+        Returns a score of held-out rows, in place of their loss: the more the better.
     """
 
     def __init__(
-        self, monitor: str, tol: float, n_iter_no_change: int, restore: bool
+        self,
+        monitor: str,
+        tol: float,
+        n_iter_no_change: int,
+        restore: bool,
+        score: Callable[[], float] | None = None,
     ) -> None:
         self.monitor, self.tol, self.restore = monitor, tol, restore
-        self.n_iter_no_change = n_iter_no_change
+        self.n_iter_no_change, self.score = n_iter_no_change, score
 
     def on_train_begin(self, net: AutoencoderNet, **kwargs: Any) -> None:
         self.best_, self.reference_ = math.inf, math.inf
         self.weights_, self.epochs_without_, self.converged_ = None, 0, False
         rows = net.rows_valid
-        if self.monitor == "valid" and rows is not None:
+        if self.score is not None:
+            self._consider(net, -self.score())
+        elif self.monitor == "valid" and rows is not None:
             steps = [
-                (batch.target.shape[0], net.validation_step(batch)["judged"])
+                (batch.target.shape[0], net.validation_step(batch)["loss"])
                 for batch in net.get_iterator(rows)
             ]
-            total = sum(size * float(judged) for size, judged in steps)
+            total = sum(size * float(loss) for size, loss in steps)
             self._consider(net, total / len(rows))
 
     def on_epoch_end(self, net: AutoencoderNet, **kwargs: Any) -> None:
         if self.monitor == "train" and not net.module_.settled:
             return  # the objective is another in every epoch
-        watched = net.module_.watched if self.monitor == "valid" else "loss"
-        self._consider(net, net.history[-1, f"{self.monitor}_{watched}"])
+        if self.score is None:
+            self._consider(net, net.history[-1, f"{self.monitor}_loss"])
+        else:
+            net.history.record("valid_score", self.score())
+            self._consider(net, -net.history[-1, "valid_score"])
         if not net.module_.settled:
             self.epochs_without_ = 0  # what is minimised is not yet the objective
         if self.epochs_without_ >= self.n_iter_no_change:
