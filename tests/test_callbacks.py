@@ -78,7 +78,7 @@ class Tree(dict):
     append = property(lambda self: self.series.append)
 
 
-# -- every name that skorch has ---------------------------------------------------
+# -- every name that skorch has --------------------------------------------------------
 
 
 def scored(callback, **params):
@@ -302,7 +302,7 @@ def test_skorchs_callback(name, tmp_path):
     EVERY[name](tmp_path)
 
 
-# -- every estimator ----------------------------------------------------------------
+# -- every estimator -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", SINGLE)

@@ -119,8 +119,8 @@ class KSparseModule(AutoencoderModule):
         dead = a.masked_fill(~self.dead, -torch.inf)
         values, places = dead.topk(min(self.n_dead, self.k), dim=1, sorted=False)
         revived = torch.zeros_like(a).scatter(1, places, values)
-        weight, bias = self.decoder.readout()
-        restored = F.linear(revived, weight, bias.detach())
+        readout, bias = self.decoder.readout()
+        restored = F.linear(revived, readout, bias.detach())
         nats = self.likelihood.mean_nats(restored, dense(target), None, weight)
         return REVIVAL_WEIGHT * nats
 

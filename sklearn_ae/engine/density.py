@@ -88,7 +88,8 @@ def fitted(
 ) -> Any:
     """Return a copy of an estimator of densities, fitted to codes; None for None.
 
-    One that takes no weights is given codes as often as they count.
+    One that takes no weights is given codes as often as they count. Weights of whole
+    numbers are how often.
     """
     if density is None:
         return None
@@ -98,7 +99,7 @@ def fitted(
     # what it gets is numpy's, whatever X was
     weights = {}
     if weight is not None and has_fit_parameter(density, "sample_weight"):
-        weights["sample_weight"] = weight
+        weights["sample_weight"] = weight / weight.max()
     elif weight is not None:
         codes = codes[copies(weight)]
     try:

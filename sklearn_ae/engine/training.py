@@ -150,9 +150,11 @@ def train(
         n_counted, n_learned = (
             _n_counted(X.shape[0], weight, subset) for subset in (None, train_rows)
         )
-        if weight is not None:  # up to a factor, that sums of it are finite
-            alike = (weight == weight[0]).all()
-            weight = None if alike else weight / weight.max()
+        if weight is not None and (weight == weight[0]).all():
+            weight = None  # up to a factor
+        counted = weight
+        if weight is not None:
+            weight = weight / weight.max()  # whose sums are finite
         if not begins:
             units = estimator._units
         elif config.get("linear_path"):
@@ -252,6 +254,7 @@ def train(
     full = 8 * codes.shape[1] ** 2 <= n_bytes
     of_codes = _of_some(weight, X.shape[0], draw, GAUSSIAN_ROWS)
     moments = density.code_moments(n_counted, codes, full, of_codes)
+    of_codes = _of_some(counted, X.shape[0], draw, GAUSSIAN_ROWS)
     if continued:
         moments = density.merged_moments(estimator._code_moments, moments)
     if continued and estimator._density is not None:
@@ -261,7 +264,7 @@ def train(
             some = X[inputs.some_rows(X.shape[0], draw, DENSITY_ROWS)]
             width = net.module_.width
             codes = bridge.apply(net.module_.encode, some, units, dtype, device, width)
-            of_codes = _of_some(weight, X.shape[0], draw, DENSITY_ROWS)
+            of_codes = _of_some(counted, X.shape[0], draw, DENSITY_ROWS)
         drawn_from = density.fitted(estimator.density, codes, draw, of_codes)
 
     def over(function: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[Any]:

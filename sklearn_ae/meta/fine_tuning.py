@@ -351,9 +351,9 @@ def fine_tune(
     """
     first, dtype = layers[0], layers[0]._fitted_dtype
     device, width = torch.device(first.device_), X.shape[1]
-    n_counted = X.shape[0]
-    if weight is not None:  # from here on up to a factor, that sums of it are finite
-        n_counted, weight = effective_rows(weight), weight / weight.max()
+    counted = weight
+    if weight is not None:
+        weight = weight / weight.max()  # whose sums are finite
     draw, *streams = map(int, np.random.SeedSequence(seed).generate_state(3))
 
     kind = training.compute_dtype(dtype)
@@ -405,7 +405,7 @@ def fine_tune(
         task.call_on_fit_task_end(estimator=estimator, X=X, y=y)
     stack, decodes = StackModule(layers), labels is None
     training.try_out(stack, X, first._units, kind, device, draw, net.lr, decodes)
-    _describe_anew(layers, X, draw, n_counted, weight)
+    _describe_anew(layers, X, draw, counted)
     return module, training.history(net, {})
 
 
@@ -509,13 +509,15 @@ def _describe_anew(
     layers: Sequence[BaseAutoencoder],
     X: Any,
     seed: int,
-    n_counted: int,
-    weight: NDArray[np.float64] | None,
+    counted: NDArray[np.float64] | None,
 ) -> None:
     """Bring up to date what layers say of themselves, beside their weights."""
     chosen = inputs.some_rows(X.shape[0], seed, training.GAUSSIAN_ROWS)
-    below, some = X, X[chosen]
-    of_some = None if weight is None else weight[chosen]
+    below, some, n_rows = X, X[chosen], X.shape[0]
+    weight = of_some = None
+    if counted is not None:
+        n_rows, of_some = effective_rows(counted), counted[chosen]
+        weight = counted / counted.max()
     for layer in layers:
 
         def over(function: Any, layer: Any = layer, below: Any = below) -> Any:
@@ -526,7 +528,9 @@ def _describe_anew(
         some = codes_of(layer, some, held=True)
         layer._optimizer_state = None  # of steps from other weights
         full = layer._code_moments[2].ndim == 2
-        layer._code_moments = density.code_moments(n_counted, some, full, of_some)
+        layer._code_moments = density.code_moments(
+            n_rows, some, full, None if weight is None else weight[chosen]
+        )
         layer._density = density.fitted(layer.density, some, seed, of_some)
         if layer._density is None:  # nothing holds codes to a prior any more
             layer._density = density.gaussian(layer._code_moments)
