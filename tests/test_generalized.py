@@ -400,14 +400,14 @@ def test_held_out_rows_have_their_own_targets(case, fitted_with_rows):
     assert len(seen) == 36 and len(held) == 12
     few, _ = fitted_with_rows(one_of(case, **given), X[seen.subset], y[seen.subset])
     wanted = few.everything()
-    for part, x, target, weight in (
-        (seen, wanted.x, wanted.target, wanted.weight),
-        (held, *(whole[i][torch.tensor(held.subset)] for i in (0, 1, 3))),
+    for part, x, target, total in (
+        (seen, wanted.x, wanted.target, wanted.total),
+        (held, *(whole[i][torch.tensor(held.subset)] for i in (0, 1, 6))),
     ):
         batch = part.everything()
         torch.testing.assert_close(batch.x, x)
         torch.testing.assert_close(batch.target, target)
-        torch.testing.assert_close(batch.total, weight)
+        torch.testing.assert_close(batch.total, total)
     assert len(model.validation_loss_curve_) == model.n_iter_
 
 

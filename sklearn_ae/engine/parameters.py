@@ -84,10 +84,11 @@ class TrainingParameters(Params):
         is constant or `early_stopping` is set.
     early_stopping : bool, default=False
         Whether to hold out rows, stop when their loss no longer falls, and keep the
-        weights with the lowest (those before the first step among them). Where rows
-        are restored from noisy ones, held-out rows are noisy too, by one fixed draw.
+        weights with the lowest (those before the first step among them). `X_val` in
+        `fit` says which rows, in place of some that are drawn. Where rows are restored
+        from noisy ones, held-out rows are noisy too, by one fixed draw.
     validation_fraction : float, default=0.1
-        Share of rows to hold out, drawn at random.
+        Share of rows to hold out, drawn at random; not used with `X_val`.
     shuffle : bool, default=True
         Whether to draw a new order of rows in each epoch.
     random_state : int, RandomState or None, default=None

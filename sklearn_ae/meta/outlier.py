@@ -101,6 +101,7 @@ class AutoencoderOutlierDetector(
     validation_fraction : float, default=0.1
         Share of rows held out for ``contamination="auto"``, in (0, 1). Where that is
         fewer than 50 rows, all rows are learned from and scored in 5 folds instead.
+        Not used with `X_val`.
     random_state : int, RandomState or None, default=None
         Where it is not None, or there are several networks, it also sets the
         `random_state` of each. Global random states are neither read nor changed.
