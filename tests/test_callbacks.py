@@ -167,13 +167,23 @@ def check_epoch_timer(tmp_path):
 def check_freezer(tmp_path):
     differs(skorchs.Freezer("encoder*"))
     frozen = model(skorchs.Freezer("encoder*")).fit(table())
-    assert all(p.requires_grad for p in frozen.module_.parameters())  # as before
+    plain = model().fit(table())  # frozen for the training alone
+    flags = [[p.requires_grad for p in m.module_.parameters()] for m in (frozen, plain)]
+    assert flags[0] == flags[1] and any(flags[0])
 
 
 def check_unfreezer(tmp_path):
     frozen = [skorchs.Freezer("encoder*"), skorchs.Unfreezer("encoder*", at=2)]
     curves = [model(*frozen[:n]).fit(table()).loss_curve_ for n in (0, 1, 2)]
     assert curves[0] != curves[1] != curves[2] != curves[0]
+
+    free = model(skorchs.Unfreezer("*")).fit(table())
+    plain = model().fit(table())
+    assert free.loss_curve_ == plain.loss_curve_  # PCA's own maps stay what they are
+    for ours, theirs in zip(
+        free.module_.parameters(), plain.module_.parameters(), strict=True
+    ):
+        assert ours.requires_grad == theirs.requires_grad
 
 
 def check_initializer(tmp_path):

@@ -36,6 +36,7 @@ from torch import Tensor
 
 from sklearn_ae.engine import callbacks as skorchs
 from sklearn_ae.engine.bridge import (
+    CACHE_BYTES,
     Batch,
     Rows,
     from_tensor,
@@ -162,12 +163,18 @@ class Served(Dataset):
         return rows.X if rows.subset is None else rows.X[rows.subset]
 
     @property
-    def y(self) -> NDArray[Any]:
-        """Number of each row's class; what is to be restored, where there is none."""
+    def y(self) -> NDArray[Any] | None:
+        """Number of each row's class; what is to be restored, where there is none.
+
+        None where that is sparse, and too large to be made dense.
+        """
         if self.rows.labels is not None:
             return from_tensor(self.rows.labels)
         X = self.X
-        return X.toarray() if self.rows.is_sparse else X[:]
+        if not self.rows.is_sparse:
+            return X[:]
+        size = X.shape[0] * X.shape[1] * X.dtype.itemsize
+        return X.toarray() if size <= CACHE_BYTES else None
 
 
 class AutoencoderNet(NeuralNet):
@@ -210,6 +217,7 @@ class AutoencoderNet(NeuralNet):
         self.noise_generator = noise_generator
         self.schedule = schedule
         self.autocast = autocast
+        self._fixed: set[int] = set()
         # what scoring callbacks predict they predict by the weights of their epoch,
         # without noise: nothing of a step is kept for them
         super().__init__(
@@ -292,7 +300,13 @@ class AutoencoderNet(NeuralNet):
     @staticmethod
     def names_in(module: torch.nn.Module) -> list[str]:
         """Return the names of what is learned, as callbacks know it."""
-        return [name for name, _ in module.named_parameters()]
+        return [name for name, p in module.named_parameters() if p.requires_grad]
+
+    def get_all_learnable_params(self) -> Iterator[tuple[str, Any]]:
+        """Yield what is learned by name, but nothing that is fixed, as PCA's maps."""
+        for name, parameter in super().get_all_learnable_params():
+            if id(parameter) not in self._fixed:
+                yield name, parameter
 
     # -- the loop
 
@@ -326,6 +340,7 @@ class AutoencoderNet(NeuralNet):
             "y_pred" in inspect.signature(one.on_batch_end).parameters
             for one in self._listeners("on_batch_end")
         )
+        self._fixed = {id(p) for p in self.module_.parameters() if not p.requires_grad}
         self._parameters = [
             p for _, p in self.get_all_learnable_params() if p.requires_grad
         ]
@@ -335,7 +350,7 @@ class AutoencoderNet(NeuralNet):
         except StopTraining:
             pass
         self.notify("on_train_end", X=X, y=y)
-        for parameter in self.module_.parameters():
+        for parameter in self._parameters:
             parameter.requires_grad_(True)  # frozen for this training
         return self
 
