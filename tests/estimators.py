@@ -314,6 +314,7 @@ BAD_VALUES = {
     "contamination": [0, 0.0, 0.7, 1, -0.1, "none", None, float("nan"), True],
     "n_estimators": BAD_COUNT,
     "criterion": [*BAD_NAME, "reconstruction"],
+    "scoring": [*BAD_NAME, "acuracy"],
     "class_weight": [3, "balance", [1.0, 2.0], True],
     "density": ["gaussian", 3, True, GaussianMixture, LinearRegression(), Autoencoder],
     "code_penalty": ["nonsense", 3, True, L2(), "L2"],

@@ -23,11 +23,11 @@ from torch.optim.lr_scheduler import StepLR
 from sklearn_ae import Autoencoder, GaussianNoise
 from sklearn_ae.engine import training
 from sklearn_ae.engine.bridge import Rows, Units
+from sklearn_ae.engine.callbacks import is_callback
 from sklearn_ae.engine.net import (
     BatchIterator,
     BestWeights,
     StopTraining,
-    is_callback,
     schedule_factor,
 )
 from sklearn_ae.parts.corruptions import Corruption
@@ -339,7 +339,9 @@ def test_skorchs_other_callbacks():
     ).fit(table())
     curve = clipped.loss_curve_
     assert curve[-1] == pytest.approx(curve[0], rel=1e-6)
-    scored = model(callbacks=[PassthroughScoring("train_reconstruction")])
+    scored = model(
+        callbacks=[PassthroughScoring("train_reconstruction", on_train=True)]
+    )
     assert scored.fit(table()).n_iter_ == 4
 
 

@@ -246,7 +246,7 @@ def test_target_is_the_mean_of_the_class(fitted_with_rows):
     target = model._units.to_data(batch.target).numpy()
     for place, row in enumerate([4, 0, 11]):
         np.testing.assert_allclose(target[place], X[y == y[row]].mean(axis=0))
-    np.testing.assert_array_equal(batch.weight, 1.0)
+    np.testing.assert_array_equal(batch.total, 1.0)
 
 
 @pytest.mark.parametrize("relation", ["class", "mfa"])
@@ -260,10 +260,10 @@ def test_unlabelled_rows_are_related_to_themselves(relation, fitted_with_rows):
     torch.testing.assert_close(batch.target[own], batch.x[own])
     assert not torch.isclose(batch.target[~own], batch.x[~own]).any(1).all()
     # and count as much as others do on average, whose weights have a sum of 1 there
-    torch.testing.assert_close(batch.weight[own], torch.ones(12, dtype=torch.float64))
+    torch.testing.assert_close(batch.total[own], torch.ones(12, dtype=torch.float64))
     expected = 1.0 if relation == "class" else 1 / 5  # (3 − 2) / (3 + 2)
     torch.testing.assert_close(
-        batch.weight[~own], torch.full((36,), expected, dtype=torch.float64)
+        batch.total[~own], torch.full((36,), expected, dtype=torch.float64)
     )
     others = small(relation, n_neighbors=3)
     fitted_with_rows(others, X[~own], y[~own])  # nor to any row with a label
@@ -400,14 +400,14 @@ def test_held_out_rows_have_their_own_targets(case, fitted_with_rows):
     assert len(seen) == 36 and len(held) == 12
     few, _ = fitted_with_rows(one_of(case, **given), X[seen.subset], y[seen.subset])
     wanted = few.everything()
-    for part, x, target, weight in (
-        (seen, wanted.x, wanted.target, wanted.weight),
-        (held, *(whole[i][torch.tensor(held.subset)] for i in (0, 1, 3))),
+    for part, x, target, total in (
+        (seen, wanted.x, wanted.target, wanted.total),
+        (held, *(whole[i][torch.tensor(held.subset)] for i in (0, 1, 6))),
     ):
         batch = part.everything()
         torch.testing.assert_close(batch.x, x)
         torch.testing.assert_close(batch.target, target)
-        torch.testing.assert_close(batch.weight, weight)
+        torch.testing.assert_close(batch.total, total)
     assert len(model.validation_loss_curve_) == model.n_iter_
 
 
@@ -421,7 +421,7 @@ def test_any_batch_has_the_targets_of_its_rows(case, batch_size, fitted_with_row
     for some in index.split(batch_size):
         batch = seen.batch(some)
         torch.testing.assert_close(batch.target, whole.target[some])
-        torch.testing.assert_close(batch.weight, whole.weight[some])
+        torch.testing.assert_close(batch.total, whole.total[some])
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sp.csr_array])
@@ -446,7 +446,7 @@ def test_targets_are_weights_times_sources(held, kind, monkeypatch):
     shift = 0.0 if shift is None else shift
     expected = weights[chosen] @ sources + own[chosen, None] * X[chosen]
     np.testing.assert_allclose(dense(batch.target), (expected - shift) / 2.0)
-    np.testing.assert_array_equal(batch.weight, chosen)
+    np.testing.assert_array_equal(batch.total, chosen)
     np.testing.assert_allclose(dense(batch.x), (X[chosen] - shift) / 2.0)
 
 

@@ -441,15 +441,16 @@ def test_training_of_a_stack():
 
 
 def test_training_of_a_classifier():
-    """Without the share of rows classified wrongly, which is on another scale."""
+    """Without the scores of held-out rows, which are on another scale."""
     model = StackedAutoencoderClassifier(
         STACK, pretrain=False, max_iter=2, early_stopping=True, random_state=0
     )
+    model.set_params(scoring="accuracy")
     model.fit(table(), np.arange(24) % 2)
     display = TrainingDisplay.from_estimator(model)
     assert set(display.lines_["fine-tuning"]) == {"train_loss", "valid_loss"}
-    display.plot(terms=["error_rate"])
-    assert set(display.lines_["fine-tuning"]) == {"valid_error_rate"}
+    display.plot(terms=["score"])
+    assert set(display.lines_["fine-tuning"]) == {"valid_score"}
 
 
 def test_terms_that_are_not_there(wide):

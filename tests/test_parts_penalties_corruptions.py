@@ -14,6 +14,7 @@ from sklearn_ae.parts.corruptions import (
     Masking,
     SaltAndPepper,
 )
+from sklearn_ae.parts.jacobian import Encoding
 from sklearn_ae.parts.penalties import L1, L2, Contraction, KLSparsity, Penalty
 
 settings.register_profile("deterministic", derandomize=True, deadline=None)
@@ -23,6 +24,8 @@ PENALTIES = {
     L1: lambda z: np.abs(z).sum(axis=1).mean(),
     L2: lambda z: 0.5 * (z**2).sum(axis=1).mean(),
 }
+#: An encoder, of which only the means over rows that count alike are asked for.
+ALIKE = Encoding(None, None, None)
 CORRUPTIONS = [GaussianNoise, Masking, SaltAndPepper]
 corruptions = pytest.mark.parametrize("kind", CORRUPTIONS)
 
@@ -54,7 +57,8 @@ def test_every_part_is_tested():
 def test_penalty(kind, weight, n, seed):
     """Summed over units, averaged over rows, so that published weights hold."""
     z = np.random.default_rng(seed).normal(size=(n, 3))
-    term = kind.term(torch.zeros(n, 2), torch.tensor(z), None, **numbers(weight=weight))
+    x = torch.zeros(n, 2)
+    term = kind.term(x, torch.tensor(z), ALIKE, **numbers(weight=weight))
     assert term.shape == ()
     assert float(term) == pytest.approx(weight * PENALTIES[kind](z), rel=1e-12)
 
@@ -64,7 +68,7 @@ def test_gradient_of_penalty(kind):
     z = torch.tensor(np.random.default_rng(0).normal(size=(4, 3)), requires_grad=True)
     weight = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
-        lambda z, weight: kind.term(None, z, None, weight=weight), (z, weight)
+        lambda z, weight: kind.term(None, z, ALIKE, weight=weight), (z, weight)
     )
 
 

@@ -8,13 +8,16 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, train_test_split
 
 from sklearn_ae import Autoencoder, KLSparsity, SparseAutoencoder
+from sklearn_ae.parts.jacobian import Encoding
 
 RHO = torch.tensor(0.1, dtype=torch.float64)
 BETA = torch.tensor(3.0, dtype=torch.float64)
 
 
 def kl(z, rho=RHO, beta=BETA):
-    return KLSparsity.term(None, z, None, sparsity=rho, weight=beta)
+    return KLSparsity.term(
+        None, z, Encoding(None, None, None), sparsity=rho, weight=beta
+    )
 
 
 def codes(n=50, k=4, seed=0):

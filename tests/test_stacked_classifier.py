@@ -231,10 +231,11 @@ def test_booleans_have_no_unlabelled(X):
 
 
 def test_class_weights_are_sample_weights(X):
+    """Of rows with a label, that is: for the stack those of all rows count."""
     y = np.where(np.arange(60) % 5 == 0, 1, 0)
     y[::7] = -1
     balanced = {c: np.sum(y != -1) / (2 * np.sum(y == c)) for c in (0, 1)}
-    settings = {"max_iter": 30, "learning_rate_init": 0.03}
+    settings = {"max_iter": 30, "learning_rate_init": 0.03, "pretrainer": frozen(X)}
     plain = make(**settings).fit(X, y).predict_proba(X)
     for class_weight, of_class in (({0: 1.0, 1: 3.0}, None), ("balanced", balanced)):
         model = make(class_weight=class_weight, **settings).fit(X, y)
@@ -247,8 +248,9 @@ def test_class_weights_are_sample_weights(X):
 
 def test_weights_multiply(X):
     y, w = np.arange(60) % 2, np.linspace(1, 2, 60)
-    both = make(class_weight={0: 1.0, 1: 3.0}).fit(X, y, sample_weight=w)
-    product = make().fit(X, y, sample_weight=w * np.where(y == 1, 3.0, 1.0))
+    stack = frozen(X)
+    both = make(stack, class_weight={0: 1.0, 1: 3.0}).fit(X, y, sample_weight=w)
+    product = make(stack).fit(X, y, sample_weight=w * np.where(y == 1, 3.0, 1.0))
     np.testing.assert_allclose(
         both.predict_proba(X), product.predict_proba(X), rtol=1e-9
     )
@@ -363,7 +365,7 @@ def test_weights_count_in_held_out_rows(weight):
     """Weights that stay as they are say class 0 of each row: right is its share."""
     X, y = np.random.default_rng(0).normal(size=(90, 6)), np.arange(90) % 3
     model = make(early_stopping=True, validation_fraction=0.2, max_iter=1)
-    model.set_params(solver="sgd", learning_rate_init=1e-300)
+    model.set_params(solver="sgd", learning_rate_init=1e-300, scoring="accuracy")
     model.fit(X, y, sample_weight=np.where(y == 0, weight, 1.0))
     assert (model.predict(X) == 0).all()
     assert model.validation_scores_[-1] == pytest.approx(weight / (weight + 2.0))
@@ -383,7 +385,8 @@ def test_held_out_rows_are_judged_by_their_own_weights(monkeypatch):
 
     monkeypatch.setattr(training, "run", recorded)
     model = make(early_stopping=True, validation_fraction=0.3, max_iter=1)
-    model.set_params(learning_rate_init=0.05).fit(X, y, sample_weight=weight)
+    model.set_params(scoring="accuracy", learning_rate_init=0.05)
+    model.fit(X, y, sample_weight=weight)
     (valid,) = parts
     given = {"sample_weight": weight[valid]}
     nats = log_loss(y[valid], model.predict_proba(X[valid]), **given)
@@ -406,7 +409,7 @@ def test_early_stopping_keeps_the_best_weights(monkeypatch):
 
     monkeypatch.setattr(training, "run", recorded)
     model = make(early_stopping=True, validation_fraction=0.25, n_iter_no_change=10)
-    model.set_params(max_iter=60, learning_rate_init=0.5).fit(X, y)
+    model.set_params(max_iter=60, learning_rate_init=0.5, scoring="accuracy").fit(X, y)
     ((train, valid),) = parts
     assert not set(train) & set(valid)
     equal(np.sort(np.r_[train, valid]), np.flatnonzero(y != -1))
@@ -441,7 +444,8 @@ def test_the_share_of_each_class_is_held_out(share, monkeypatch):
 
 def test_fewer_rows_than_the_share_are_held_out_of_no_class(X):
     """A tenth of 30 rows is less than one of each of 10 classes."""
-    model = make(early_stopping=True).fit(X[:30], np.arange(30) % 10)
+    model = make(early_stopping=True, scoring="accuracy")
+    model.fit(X[:30], np.arange(30) % 10)
     shares = np.array(model.validation_scores_) * 10
     np.testing.assert_allclose(shares, np.round(shares), atol=1e-12)
 

@@ -168,7 +168,9 @@ def test_a_stream_with_a_large_first_chunk_is_what_it_was(name, monkeypatch):
 
     found = learned()
     monkeypatch.setattr(
-        Stream, "take", lambda self, X, labels, seed: Chunk(X, labels, False, self)
+        Stream,
+        "take",
+        lambda self, X, labels, seed, weight: Chunk(X, labels, weight, False, self),
     )
     expected = learned()
     equal([*found.values()], [*expected.values()])

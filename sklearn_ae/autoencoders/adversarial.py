@@ -38,6 +38,7 @@ from sklearn_ae.engine.params import (
     Nothing,
     OneOf,
 )
+from sklearn_ae.parts.averages import mean
 from sklearn_ae.parts.networks import MLPEncoder
 from sklearn_ae.parts.priors import PRIORS, Prior
 
@@ -141,15 +142,16 @@ class AdversarialModule(AutoencoderModule):
         with torch.no_grad():
             codes = self.encode(batch.x, generator)
         drawn = self.prior.draw(len(codes), generator, label).to(codes)
-        return (
-            F.softplus(-self.logit(drawn, label)).mean()
-            + F.softplus(self.logit(codes, label)).mean()
-        )
+        # draws count by the rows in whose place they are: their labels are these rows'
+        of_draws, of_codes = self.logit(drawn, label), self.logit(codes, label)
+        nats = F.softplus(-of_draws) + F.softplus(of_codes)
+        return mean(nats[:, 0], batch.weight)
 
     def deception(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Return what the encoder minimises: −log D(f(x))."""
         codes = self.encode(batch.x, generator)
-        return F.softplus(-self.logit(codes, self.label(batch))).mean()
+        nats = F.softplus(-self.logit(codes, self.label(batch)))
+        return mean(nats[:, 0], batch.weight)
 
 
 class AdversarialNet(AutoencoderNet):
@@ -159,6 +161,11 @@ class AdversarialNet(AutoencoderNet):
         for name, parameter in super().get_all_learnable_params():
             if not name.startswith("discriminator."):
                 yield name, parameter
+
+    @staticmethod
+    def names_in(module: torch.nn.Module) -> list[str]:
+        names = AutoencoderNet.names_in(module)
+        return [name for name in names if not name.startswith("discriminator.")]
 
     def further_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         rate = self.lr if isinstance(self.optimizer_, torch.optim.AdamW) else 1e-3
@@ -184,9 +191,13 @@ class AdversarialNet(AutoencoderNet):
             with self.precision():
                 loss = minimised(batch, self.noise_generator)
             weights = self.rival(part)
+            if not weights:  # all of it is frozen
+                continue
             gradients = torch.autograd.grad(loss, weights)
             for weight, gradient in zip(weights, gradients, strict=True):
                 weight.grad = gradient
+            of_part = getattr(module, part).named_parameters(part)
+            self._tell_gradients(of_part, batch)
             self._further[part].step()
             step["terms"][minimised.__name__] = loss.detach()
         return step

@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
+import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.engine.base import BaseAutoencoder
-from sklearn_ae.engine.inputs import has_missing, range_outside
+from sklearn_ae.engine.inputs import (
+    as_array,
+    has_missing,
+    is_sparse,
+    range_outside,
+)
 from sklearn_ae.engine.params import Interval, Nothing, OneOf, SequenceOf
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.parts.corruptions import Corruption
@@ -68,6 +75,23 @@ class ComposedAutoencoder(BaseAutoencoder):
     def _corruption(self) -> Corruption | None:
         """Return the corruption, a copy."""
         return None
+
+    def _check_weights(self, weight: NDArray[np.float64]) -> None:
+        super()._check_weights(weight)
+        for _, penalty in self._penalties():
+            if not penalty.weighs_rows:
+                name = type(penalty).__name__
+                raise ValueError(
+                    f"sample_weight is not supported with the penalty {name}. Take its "
+                    "mean over the rows by encoder.mean, and set weighs_rows = True."
+                )
+
+    def _labels(
+        self, X: Any, y: Any, resume: bool
+    ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:
+        if self._corruption() is not None:
+            _check_no_rows(X, y)
+        return super()._labels(X, y, resume)
 
     def _module_config(self, n_features: int) -> dict[str, Any]:
         return {
@@ -170,6 +194,25 @@ class ComposedAutoencoder(BaseAutoencoder):
             width=self.n_components_ * self.module_.width,
         )
         return norms / self._units.scale
+
+
+def _check_no_rows(X: Any, y: Any) -> None:
+    """Raise ValueError where y is rows like those of X, but others."""
+    shape = getattr(y, "shape", None)
+    if shape is None and isinstance(y, list | tuple):
+        shape = np.shape(y)
+    if shape is None or tuple(shape) != tuple(X.shape) or X.shape[1] == 1:
+        return
+    if is_sparse(X) or is_sparse(y):
+        alike = abs(sp.csr_array(X) - sp.csr_array(y)).max() == 0
+    else:
+        alike = np.array_equal(X[:], np.asarray(as_array(y)), equal_nan=True)
+    if not alike:
+        raise ValueError(
+            "y has the shape of X, and rows that are not those of X: pairs of noisy "
+            "and clean rows are not learned from. Fit to the clean rows alone, "
+            "fit(X_clean): noise is put on them, by noise= or corruption=."
+        )
 
 
 class ImageAutoencoder(ComposedAutoencoder):

@@ -46,8 +46,9 @@ class ConvolutionalModule(AutoencoderModule):
     ) -> dict[str, Tensor]:
         x = self.corrupted(batch.x, generator)
         before, a = self.restore(x, generator)
-        reconstruction = self.likelihood.mean_nats(a, batch.target)
-        rest = self.regularisers(x, self.code(before), generator, before)
+        weight, z = batch.weight, self.code(before)
+        reconstruction = self.likelihood.mean_nats(a, batch.target, None, weight)
+        rest = self.regularisers(x, z, generator, before, weight)
         return {"reconstruction": reconstruction, **rest}
 
     def errors(

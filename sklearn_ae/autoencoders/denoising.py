@@ -86,10 +86,10 @@ class DenoisingModule(AutoencoderModule):
                 weight = emphasised if weight is None else weight * emphasised
         before = self.before_code(noisy, generator)
         z = self.code(before)
-        reconstruction = self.reconstruction(z, target, generator, weight)
+        of_row = batch.weight
         return {
-            "reconstruction": reconstruction,
-            **self.regularisers(noisy, z, generator, before),
+            "reconstruction": self.reconstruction(z, target, generator, weight, of_row),
+            **self.regularisers(noisy, z, generator, before, of_row),
         }
 
     def weight_of(self, x: Tensor, noisy: Tensor) -> Tensor:

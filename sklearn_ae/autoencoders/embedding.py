@@ -87,13 +87,15 @@ class EmbeddingModule(AutoencoderModule):
         n_rows = batch.target.shape[0]
         own, terms = z[:n_rows], {}
         if self.reconstructs:
-            nats = self.reconstruction(own, batch.target, generator)
+            target, weight = batch.target, batch.weight
+            nats = self.reconstruction(own, target, generator, None, weight)
             terms["reconstruction"] = self.hyper.reconstruction_weight * nats
         if self.embeds:
             apart = self.embedding == "mds" or batch.pairs is not None
             pairs = getattr(self, self.embedding)(z, batch) if apart else 0.0 * z.sum()
             terms["embedding"] = self.hyper.embedding_weight * pairs
-        return {**terms, **self.regularisers(batch.target, own, generator)}
+        rest = self.regularisers(batch.target, own, generator, None, batch.weight)
+        return {**terms, **rest}
 
     def laplacian(self, z: Tensor, batch: Batch) -> Tensor:
         """Return the mean of φ_ij ‖z_i − z_j‖² over pairs of neighbours."""
@@ -262,6 +264,10 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
         }
 
     @property
+    def _repeats_rows(self) -> str | None:
+        return f"embedding={self.embedding!r}" if self.embedding_weight > 0 else None
+
+    @property
     def _counts_neighbors(self) -> bool:
         """Whether `n_neighbors` has an effect where rows have neighbours at all."""
         return self.neighbors == "knn" or isinstance(self.radius, str)
@@ -291,6 +297,7 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
         labels: NDArray[np.intp] | None,
         codes: NDArray[Any] | None,
         seed: int,
+        weight: NDArray[np.float64] | None = None,
     ) -> Callable[[Rows, bool], Relations | None] | None:
         if self.embedding == "mds" or self.embedding_weight == 0:
             return None

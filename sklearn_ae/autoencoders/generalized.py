@@ -39,6 +39,7 @@ from sklearn_ae.engine.inputs import range_outside, rows_of
 from sklearn_ae.engine.labels import LabelParameters, Labels, Reading
 from sklearn_ae.engine.params import Interval, OneOf
 from sklearn_ae.engine.related import Relation, Targets
+from sklearn_ae.parts.averages import mean
 from sklearn_ae.parts.sparse import dense
 
 __all__ = ["GeneralizedAutoencoder", "GeneralizedModule"]
@@ -71,12 +72,12 @@ class GeneralizedModule(AutoencoderModule):
     def loss(
         self, batch: Batch, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
-        if batch.weight is None:  # a row is related to itself
+        if batch.total is None:  # a row is related to itself
             return super().loss(batch, generator)
         z = self.encode(batch.x, generator)
-        relatives = self.relatives(z, batch.target, batch.weight, generator)
-        rest = self.regularisers(batch.x, z, generator)
-        return {"reconstruction": relatives.mean(), **rest}
+        relatives = self.relatives(z, batch.target, batch.total, generator)
+        rest = self.regularisers(batch.x, z, generator, None, batch.weight)
+        return {"reconstruction": mean(relatives, batch.weight), **rest}
 
     def relatives(
         self,
@@ -278,11 +279,25 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
             )
 
     def _units_for(
-        self, X: Any, subset: NDArray[np.intp] | None, config: Mapping[str, Any]
+        self,
+        X: Any,
+        subset: NDArray[np.intp] | None,
+        config: Mapping[str, Any],
+        weight: NDArray[np.float64] | None = None,
     ) -> Units:
         if not self._attracts:
             return Units()
-        return super()._units_for(X, subset, config)
+        return super()._units_for(X, subset, config, weight)
+
+    @property
+    def _repeats_rows(self) -> str | None:
+        if self.relation in ("identity", "class"):
+            return None
+        return f"relation={self.relation!r}"
+
+    @property
+    def _judges_by_labels(self) -> bool:
+        return self.relation in SUPERVISED
 
     @property
     def _restores_rows(self) -> bool:
@@ -337,18 +352,22 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
         labels: NDArray[np.intp] | None,
         codes: NDArray[Any] | None,
         seed: int,
+        weight: NDArray[np.float64] | None = None,
     ) -> Callable[[Rows, bool], Relations | None] | None:
         if self.relation == "identity":
             return None
 
         def targets(rows: Rows, held_out: bool) -> Relations | None:
             if rows.subset is None or held_out:
-                relation = self._relation(X, labels, codes, seed)
+                relation = self._relation(X, labels, codes, seed, weight)
                 return None if relation is None else Targets(rows, relation)
             # what is held out has no part in what others are to restore
             own = rows_of(X, rows.subset, CACHE_BYTES)
-            of_rows = (None if a is None else a[rows.subset] for a in (labels, codes))
-            relation = self._relation(own, *of_rows, seed)
+            known, coded, counts = (
+                None if of_all is None else of_all[rows.subset]
+                for of_all in (labels, codes, weight)
+            )
+            relation = self._relation(own, known, coded, seed, counts)
             return None if relation is None else Targets(rows, relation)
 
         return targets
@@ -359,13 +378,14 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
         labels: NDArray[np.intp] | None,
         codes: NDArray[Any] | None,
         seed: int,
+        weight: NDArray[np.float64] | None = None,
     ) -> Relation | None:
         """Return what the rows of X are to restore; None is each row itself."""
         self._check_enough(X.shape[0], labels)
         alone = np.zeros(X.shape[0], bool) if labels is None else labels < 0
         if alone.all():
             return None
-        weights, sources = self._weights(X, labels, codes, seed)
+        weights, sources = self._weights(X, labels, codes, seed, weight)
         weights = weights / (abs(weights).sum() / (~alone).sum() or 1.0)
         own = self._own + alone
         total = weights.sum(axis=1) + own
@@ -380,6 +400,7 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
         labels: NDArray[np.intp] | None,
         codes: NDArray[Any] | None,
         seed: int,
+        weight: NDArray[np.float64] | None,
     ) -> tuple[Any, Any]:
         """Return s, of shape (n_rows, n_sources), and the sources.
 
@@ -389,7 +410,7 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
         F = X if codes is None else codes
         if self.relation == "class":
             member = relations.members(labels)
-            return member, relations.class_means(X, member)
+            return member, relations.class_means(X, member, weight)
         if self.relation == "lle":
             return relations.lle_weights(F, k), X
         if self.relation == "mfa":

@@ -102,22 +102,27 @@ class KSparseModule(AutoencoderModule):
         training = generator is not None
         a = super().encode(batch.x, generator)
         z = top_k(a, self.annealed_k if training else self.k)
-        terms = {"reconstruction": self.reconstruction(z, batch.target, generator)}
+        target, weight = batch.target, batch.weight
+        nats = self.reconstruction(z, target, generator, None, weight)
+        terms = {"reconstruction": nats}
         if self.revive_dead and training:
             self.active |= (z.detach() != 0).any(0)
-            terms["revival"] = self.revival(a, batch.target)
-        return {**terms, **self.regularisers(batch.x, z, generator)}
+            terms["revival"] = self.revival(a, target, weight)
+        return {**terms, **self.regularisers(batch.x, z, generator, None, weight)}
 
-    def revival(self, a: Tensor, target: Tensor) -> Tensor:
+    def revival(
+        self, a: Tensor, target: Tensor, weight: Tensor | None = None
+    ) -> Tensor:
         """Return the auxiliary loss, whose gradient reaches dead units alone."""
         if self.n_dead == 0:
             return a.new_zeros(())
         dead = a.masked_fill(~self.dead, -torch.inf)
         values, places = dead.topk(min(self.n_dead, self.k), dim=1, sorted=False)
         revived = torch.zeros_like(a).scatter(1, places, values)
-        weight, bias = self.decoder.readout()
-        restored = F.linear(revived, weight, bias.detach())
-        return REVIVAL_WEIGHT * self.likelihood.mean_nats(restored, dense(target))
+        readout, bias = self.decoder.readout()
+        restored = F.linear(revived, readout, bias.detach())
+        nats = self.likelihood.mean_nats(restored, dense(target), None, weight)
+        return REVIVAL_WEIGHT * nats
 
 
 class KSparseAutoencoder(ComposedAutoencoder):
@@ -218,6 +223,6 @@ class KSparseAutoencoder(ComposedAutoencoder):
 
     def _describe(self, module: Any, over: Over, continued: bool) -> dict[str, Any]:
         active = np.zeros(module.n_components, dtype=bool)
-        for chunk in over(lambda x: module.is_active(x)[None]):
+        for chunk, _ in over(lambda x: module.is_active(x)[None]):
             active |= chunk[0]
         return {"dead_units_": np.flatnonzero(~active)}

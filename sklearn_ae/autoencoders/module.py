@@ -20,6 +20,7 @@ from sklearn_ae.engine.bridge import Batch, Rows, to_tensor
 from sklearn_ae.engine.columns import Columns, medians
 from sklearn_ae.engine.start import LinearStart
 from sklearn_ae.parts.activations import CODOMAINS, get_activation
+from sklearn_ae.parts.averages import mean
 from sklearn_ae.parts.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from sklearn_ae.parts.corruptions import Corruption
 from sklearn_ae.parts.jacobian import Encoding, Layer, squared_jacobian_norm
@@ -311,8 +312,6 @@ class AutoencoderModule(nn.Module):
     starts_at_pca: bool = False
     #: Whether the objective stays what it is until the end of training.
     settled: bool = True
-    #: By what held-out rows choose among weights.
-    watched: str = "loss"
     #: Names of parameters that have far to go, and are to learn faster.
     fast: tuple[str, ...] = ()
 
@@ -355,8 +354,9 @@ class AutoencoderModule(nn.Module):
         x = self.corrupted(batch.x, generator)
         before = self.before_code(x, generator)
         z = self.code(before)
-        reconstruction = self.reconstruction(z, batch.target, generator)
-        rest = self.regularisers(x, z, generator, before)
+        weight = batch.weight
+        reconstruction = self.reconstruction(z, batch.target, generator, None, weight)
+        rest = self.regularisers(x, z, generator, before, weight)
         return {"reconstruction": reconstruction, **rest}
 
     def corrupted(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -378,15 +378,17 @@ class AutoencoderModule(nn.Module):
         target: Tensor,
         generator: torch.Generator | None,
         weight: Tensor | None = None,
+        row_weight: Tensor | None = None,
     ) -> Tensor:
         """Return the mean of −log p(target | x̂) over the rows.
 
-        Each entry counts as much as its `weight`, of the shape of the target.
+        Each entry counts as much as its `weight`, of the shape of the target, and each
+        row as much as its `row_weight`, of shape (batch,).
         """
         if self.is_exact(target) and weight is None:
-            return self.exact_nats(z, target, generator).mean()
+            return mean(self.exact_nats(z, target, generator), row_weight)
         a = self.decoder(z, generator)
-        return self.likelihood.mean_nats(a, dense(target), weight)
+        return self.likelihood.mean_nats(a, dense(target), weight, row_weight)
 
     def is_exact(self, target: Tensor) -> bool:
         """Tell whether `exact_errors` and `exact_nats` can be had of such rows."""
@@ -412,6 +414,7 @@ class AutoencoderModule(nn.Module):
         z: Tensor,
         generator: torch.Generator | None,
         before: Tensor | None = None,
+        weight: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the penalties, and the decay of the network's weights.
 
@@ -422,10 +425,13 @@ class AutoencoderModule(nn.Module):
         generator : torch.Generator or None
         before : Tensor of shape (batch, n_components) or None
             What the code's activation gave z for.
+        weight : Tensor of shape (batch,) or None
+            How much each row counts.
         """
         terms = {}
         for name, penalty in self.penalties:
-            encoder = Encoding(self.encode, self.layers, generator, before, self.unit)
+            encode, layers, unit = self.encode, self.layers, self.unit
+            encoder = Encoding(encode, layers, generator, before, unit, weight)
             term = penalty.term(x, z, encoder, **self._hyperparameters(name))
             terms[name] = self.price * term
         if self.alpha:

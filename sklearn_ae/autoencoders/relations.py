@@ -157,8 +157,15 @@ def members(labels: NDArray[np.intp]) -> sp.csr_array:
     return sp.csr_array((np.ones(len(rows)), (rows, places)), shape)
 
 
-def class_means(X: Any, member: sp.csr_array) -> Any:
-    """Return the mean row of each class, (n_classes, n_features)."""
+def class_means(
+    X: Any, member: sp.csr_array, weight: NDArray[np.float64] | None = None
+) -> Any:
+    """Return the mean row of each class, (n_classes, n_features).
+
+    A row counts as much as its `weight`, of shape (n_rows,), says.
+    """
+    if weight is not None:
+        member = sp.csr_array(member.multiply(weight[:, None]))
     weights = sp.csr_array(member.T / member.sum(axis=0)[:, None])
     if is_sparse(X):
         return weights @ X

@@ -147,8 +147,8 @@ class SparseAutoencoder(ComposedAutoencoder):
         }
 
     def _describe(self, module: Any, over: Over, continued: bool) -> dict[str, Any]:
-        total, n_rows = np.zeros(module.n_components), 0
-        for codes in over(module.encode):
-            total += codes.sum(axis=0, dtype=np.float64)
-            n_rows += len(codes)
-        return {"mean_activation_": total / n_rows}
+        total, count = np.zeros(module.n_components), 0.0
+        for codes, weight in over(module.encode):
+            total += weight @ codes.astype(np.float64)
+            count += weight.sum()
+        return {"mean_activation_": total / count}

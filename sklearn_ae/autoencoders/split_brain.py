@@ -129,7 +129,9 @@ class SplitBrainModule(AutoencoderModule):
             some = torch.linspace(
                 0, len(rows) - 1, n, dtype=torch.float64, device="cpu"
             ).long()
-            self.likelihood.learn(rows.batch(some).x.to("cpu"))
+            batch = rows.batch(some)
+            weight = None if batch.weight is None else batch.weight.to("cpu")
+            self.likelihood.learn(batch.x.to("cpu"), weight)
 
     def _speak(self, gain: Tensor, constant: Tensor) -> None:
         if not isinstance(self.likelihood, Bins):  # whose numbers have no scale
@@ -338,10 +340,16 @@ class SplitBrainAutoencoder(ImageAutoencoder):
             )
         return shape
 
-    def _units_for(self, X: Any, subset: NDArray[np.intp] | None, config: Any) -> Units:
+    def _units_for(
+        self,
+        X: Any,
+        subset: NDArray[np.intp] | None,
+        config: Any,
+        weight: NDArray[np.float64] | None = None,
+    ) -> Units:
         if config["split"] == "channels":
-            return LabUnits.of_images(X, subset, bool(self.standardize))
-        return super()._units_for(X, subset, config)
+            return LabUnits.of_images(X, subset, bool(self.standardize), weight)
+        return super()._units_for(X, subset, config, weight)
 
 
 def _listed(features: Sequence[int]) -> str:

@@ -30,13 +30,14 @@ from torch import Tensor
 
 from sklearn_ae.autoencoders.composed import ImageAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
-from sklearn_ae.engine.bridge import Batch, Rows, make_generator, to_tensor
+from sklearn_ae.engine.bridge import Batch, Rows, from_tensor, make_generator, to_tensor
 from sklearn_ae.engine.codec import check_count
 from sklearn_ae.engine.columns import Columns
 from sklearn_ae.engine.inputs import is_sparse, row_generators
 from sklearn_ae.engine.params import Bool, Interval, OneOf
 from sklearn_ae.engine.start import principal
 from sklearn_ae.engine.training import Over
+from sklearn_ae.parts import averages
 from sklearn_ae.parts.networks import DataDense, Dense, TiedDecoder, linear
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 from sklearn_ae.parts.sparse import dense, row_sums
@@ -144,7 +145,12 @@ class VariationalModule(AutoencoderModule):
         (Tipping & Bishop 1999).
         """
         units, k = rows.units, self.n_components
-        axes, variance, left = principal(rows.X, units.shift, k, 0, rows.subset)
+        weight = None
+        if rows.weight is not None:
+            weight = np.ones(rows.X.shape[0])
+            served = slice(None) if rows.subset is None else rows.subset
+            weight[served] = from_tensor(rows.weight)
+        axes, variance, left = principal(rows.X, units.shift, k, 0, rows.subset, weight)
         variance = variance / units.scale**2
         n_features = axes.shape[1]
         if self.learned_log_noise is not None:
@@ -236,11 +242,12 @@ class VariationalModule(AutoencoderModule):
         mean, spread = self.posterior(x, generator)
         noise = self.draw(1 if generator else VALIDATION_DRAWS, mean, generator)
         log_p = self.log_likelihood(mean + spread * noise, target, generator)
-        weight = self.hyper.beta * self.warmth if generator else self.hyper.beta
+        beta = self.hyper.beta * self.warmth if generator else self.hyper.beta
+        weight = batch.weight
         return {
-            "reconstruction": -log_p.mean(),
-            "kl": weight * kl_divergence(mean, spread).mean(),
-            **self.regularisers(x, mean, generator),
+            "reconstruction": -averages.mean(log_p, weight),
+            "kl": beta * averages.mean(kl_divergence(mean, spread), weight),
+            **self.regularisers(x, mean, generator, None, weight),
         }
 
     def elbo(self, x: Tensor, noise: Iterable[Tensor]) -> Tensor:
@@ -307,7 +314,10 @@ class ImportanceWeightedModule(VariationalModule):
         noise = self.draw(self.n_importance_samples, mean, generator)
         log_w = self.log_weights(mean, spread, noise, target, generator)
         bound = log_w.logsumexp(0) - math.log(len(log_w))
-        return {"bound": -bound.mean(), **self.regularisers(x, mean, generator)}
+        return {
+            "bound": -averages.mean(bound, batch.weight),
+            **self.regularisers(x, mean, generator, None, batch.weight),
+        }
 
 
 def kl_divergence(mean: Tensor, spread: Tensor) -> Tensor:
@@ -445,16 +455,16 @@ class VariationalAutoencoder(ImageAutoencoder):
         return f"likelihood={likelihood!r}"
 
     def _describe(self, module: Any, over: Over, continued: bool) -> dict[str, Any]:
-        count, total, squares = self._activity if continued else (0, 0.0, 0.0)
+        count, total, squares = self._activity if continued else (0.0, 0.0, 0.0)
         generator = make_generator(0, module.spread.device)
 
         def means(x: Tensor) -> Tensor:  # of what the encoder learned from
             return module.encode(module.rows(Batch(x, x), generator)[0])
 
-        for codes in over(means):
+        for codes, weight in over(means):
             codes = codes.astype(np.float64)
-            count += len(codes)
-            total, squares = total + codes.sum(0), squares + np.square(codes).sum(0)
+            count += weight.sum()
+            total, squares = total + weight @ codes, squares + weight @ np.square(codes)
         variance = squares / count - np.square(total / count)
         return {
             "active_units_": np.flatnonzero(variance > ACTIVE_VARIANCE),

@@ -20,6 +20,15 @@ from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.parameters import SharedParameters
 from sklearn_ae.engine.streams import Stream
 from sklearn_ae.engine.surroundings import plain_torch
+from sklearn_ae.engine.weights import (
+    HeldOut,
+    check_counts,
+    check_val,
+    check_weight,
+    named_rows,
+    repeated,
+    without_weightless,
+)
 
 __all__ = ["BaseAutoencoder"]
 
@@ -51,7 +60,6 @@ class BaseAutoencoder(
     - ``begin_with(rows)``: look at the `Rows` to learn from, before the first step;
     - ``begin_epoch(progress)``: set what changes in the course of training, and
       ``settled``: whether it has come to its end;
-    - ``watched``: by what held-out rows choose among weights, "loss" or a name;
     - ``fast``: names of parameters that are to learn faster;
     - ``width``: of its widest layer; ``n_products``: multiplications of a row's forward
       pass, about.
@@ -150,12 +158,14 @@ class BaseAutoencoder(
         labels: NDArray[np.intp] | None,
         codes: NDArray[Any] | None,
         seed: int,
+        weight: NDArray[np.float64] | None = None,
     ) -> Callable[[Rows, bool], Relations | None] | None:
         """Return what relates rows to each other, for a method that does.
 
         `labels` are what `_labels` read; `codes` are those of X, in all rounds but the
-        first (see `_n_rounds`). What is returned is called with the `Rows` to be handed
-        out, and whether they are held out of training.
+        first (see `_n_rounds`); `weight` is how much each row counts. What is returned
+        is called with the `Rows` to be handed out, and whether they are held out of
+        training.
         """
         return None
 
@@ -165,30 +175,70 @@ class BaseAutoencoder(
         return 1
 
     def _units_for(
-        self, X: Any, subset: NDArray[np.intp] | None, config: Mapping[str, Any]
+        self,
+        X: Any,
+        subset: NDArray[np.intp] | None,
+        config: Mapping[str, Any],
+        weight: NDArray[np.float64] | None = None,
     ) -> Units:
         """Return the network's units for the rows of X, without a linear path.
 
         `subset` numbers the rows to learn them from, all by default; `config` is what
-        the module is built from.
+        the module is built from; `weight` is how much each row of X counts.
         """
         centred = config["loss"] in CENTRED
-        return Units.of(X, subset) if self.standardize and centred else Units()
+        return Units.of(X, subset, weight) if self.standardize and centred else Units()
+
+    def _check_weights(self, weight: NDArray[np.float64]) -> None:
+        """Raise ValueError where rows cannot have such weights."""
+        if self._repeats_rows is not None:
+            check_counts(weight, self._repeats_rows)
+
+    @property
+    def _repeats_rows(self) -> str | None:
+        """Why a row is taken as often as it counts; None where it is weighted.
+
+        That is a parameter and its value, by which rows are related to each other.
+        """
+        return None
+
+    @property
+    def _judges_by_labels(self) -> bool:
+        """Whether the loss of held-out rows needs their labels."""
+        return False
+
+    @property
+    def _stops_early(self) -> bool:
+        """Whether rows are held out to judge by."""
+        return bool(self.early_stopping)
+
+    #: What to set so that they are.
+    _judging_hint: ClassVar[str] = "Set early_stopping=True."
 
     def _describe(
         self, module: Any, over: training.Over, continued: bool
     ) -> dict[str, Any]:
         """Return fitted attributes that need one more pass over the rows of X.
 
-        ``over(function)`` yields the arrays that a function of tensors of rows gives;
-        `continued` says that there were rows before these, in a stream.
+        ``over(function)`` yields the arrays that a function of tensors of rows gives,
+        each with its rows' weights; `continued` says that there were rows before these,
+        in a stream.
         """
         return {}
 
     # -- fitting ------------------------------------------------------------------
 
     @with_callbacks
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Fit the autoencoder to the rows of X.
 
         Parameters
@@ -196,6 +246,15 @@ class BaseAutoencoder(
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), default=None
             Ignored, unless the method says what it learns from it.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts: one of weight 2 is two rows, one of weight 0 none.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Rows that `early_stopping` judges by, in place of some that are drawn from
+            X: all of X is then learned from.
+        y_val : array-like of shape (n_val,), default=None
+            What y is to X; only where the method judges by it.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            How much each row of X_val counts.
 
         Returns
         -------
@@ -205,18 +264,23 @@ class BaseAutoencoder(
         ------
         ValueError
             If X is not finite, numeric and two-dimensional, if a parameter is out of
-            its domain, or if training diverges. An earlier fit then stays as it was.
+            its domain, if weights are negative, all zero or not supported, if there is
+            X_val with early_stopping=False, or if training diverges. An earlier fit
+            then stays as it was.
         """
         self._check_params()
+        val = check_val(self, X_val, y_val, sample_weight_val)
         epochs = None if isinstance(self.max_iter, str) else int(self.max_iter)
         context = self._init_callback_context(max_subtasks=epochs)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         resume = bool(self.warm_start) and hasattr(self, "module_")
-        self._train(X, y, resume=resume, context=context)
+        self._train(
+            X, y, resume=resume, context=context, sample_weight=sample_weight, val=val
+        )
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Make one pass over the rows of X, from where training was left.
 
         For data that comes in a stream, in chunks of any size. The learning rate stays
@@ -235,6 +299,8 @@ class BaseAutoencoder(
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), default=None
             Ignored, unless the method says what it learns from it.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts, beside the others of the call.
 
         Returns
         -------
@@ -246,24 +312,48 @@ class BaseAutoencoder(
             As from `fit`; or if X has other features than in the calls before.
         """
         self._check_params()
-        self._train(X, y, resume=hasattr(self, "module_"), context=None)
+        resume = hasattr(self, "module_")
+        self._train(X, y, resume=resume, context=None, sample_weight=sample_weight)
         return self
 
     def _train(
-        self, X: Any, y: Any, *, resume: bool, context: Any, steps: bool = True
+        self,
+        X: Any,
+        y: Any,
+        *,
+        resume: bool,
+        context: Any,
+        steps: bool = True,
+        sample_weight: Any = None,
+        val: HeldOut | None = None,
     ) -> None:
         known: dict[str, Any] = {}
         if resume:
             X = self._validate(X, reset=False)
         else:
             X, known = self._taken_in(X, like=self)
+        weight = check_weight(sample_weight, X)
+        if weight is not None:
+            self._check_weights(weight)
+            X, y, weight = without_weightless(X, y, weight)
+        if weight is not None and self._repeats_rows is not None:
+            X, y, weight = repeated(X, y, weight)
         self._check_values(X, self.loss)
         self._check_size(X)
+        held_out = None if val is None else self._held_out(val, known)
         young = context is None and self._seen is not None and self._seen.is_young
         if resume and not young:
             self._units.check_rows(X)
         fitted = training.train(
-            self, X, y, resume=resume, context=context, steps=steps, known=known
+            self,
+            X,
+            y,
+            resume=resume,
+            context=context,
+            steps=steps,
+            known=known,
+            weight=weight,
+            held_out=held_out,
         )
         self._become(fitted)
 
@@ -278,6 +368,18 @@ class BaseAutoencoder(
                 "loss='multinomial' for counts, or standardize=False for rows that sum "
                 "to 1."
             )
+
+    def _held_out(self, val: HeldOut, known: Mapping[str, Any]) -> HeldOut:
+        """Return rows to judge by as those of X are checked and read."""
+        with named_rows("X_val"):
+            X = self._as_known(known, val.X, like=self)
+            self._check_values(X, self.loss)
+            self._check_size(X)
+        held_out = val.checked(X)
+        if held_out.weight is None or self._repeats_rows is None:
+            return held_out
+        check_counts(held_out.weight, self._repeats_rows)
+        return HeldOut(*repeated(held_out.X, held_out.y, held_out.weight))
 
     def _check_size(self, X: Any) -> None:
         """Raise ValueError for rows whose squares, as the network sees them, overflow.

@@ -85,13 +85,14 @@ class Batch(NamedTuple):
         Where values are missing: 1 for what was observed and 0 for what was not, which
         is 0 in `x` and `target` too.
     weight : Tensor of shape (batch,) or None
-        How much each row counts; the mean over all rows, not over the batch, is 1
-        unless a method says otherwise.
+        How much each row counts; the mean over all rows, not over the batch, is 1.
     label : Tensor of int of shape (batch,) or None
         The number of each row's class.
     pairs : Pairs or None
         Where neighbours are trained together: who is one of whom. There may be more
         rows in `x` then than in `target`, at its end.
+    total : Tensor of shape (batch,) or None
+        Where rows are restored to others: how much each one's target counts.
     """
 
     x: Tensor
@@ -100,6 +101,7 @@ class Batch(NamedTuple):
     weight: Tensor | None = None
     label: Tensor | None = None
     pairs: Pairs | None = None
+    total: Tensor | None = None
 
 
 class Relations(Protocol):
@@ -193,9 +195,17 @@ class Units:
     is_affine: ClassVar[bool] = True
 
     @classmethod
-    def of(cls, X: Any, subset: NDArray[np.intp] | None = None) -> Units:
-        """Centre dense `X`, and scale to an average variance of one per feature."""
-        mean, second_moment = moments(X, subset)
+    def of(
+        cls,
+        X: Any,
+        subset: NDArray[np.intp] | None = None,
+        weight: NDArray[np.float64] | None = None,
+    ) -> Units:
+        """Centre dense `X`, and scale to an average variance of one per feature.
+
+        `weight`, of shape (n_samples,), says how much each row counts.
+        """
+        mean, second_moment = moments(X, subset, weight)
         scale = float(np.sqrt(second_moment.mean()))
         scale = scale if np.isfinite(scale) and scale > 1e-150 else 1.0
         return cls(mean, scale, is_far=far_from_zero(mean, second_moment))
@@ -255,24 +265,32 @@ def far_from_zero(
 
 
 def moments(
-    X: Any, subset: NDArray[np.intp] | None = None
+    X: Any,
+    subset: NDArray[np.intp] | None = None,
+    weight: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
     """Return the mean and the second moment about it of each feature, in float64.
 
-    Sparse X is not centred: its mean is None, and its second moment is about zero.
+    Sparse X is not centred: its mean is None, and its second moment is about zero. A
+    row of X counts as much as its `weight`, of shape (n_samples,), says.
     """
     n_rows = X.shape[0] if subset is None else len(subset)
+    if weight is not None:
+        weight = weight if subset is None else weight[subset]
+        weight = weight / weight.mean()
     if is_sparse(X):
         X = X if subset is None else X[subset]
-        squares = np.bincount(
-            X.indices, np.square(X.data, dtype=np.float64), minlength=X.shape[1]
-        )
-        return None, squares / n_rows
+        squares = np.square(X.data, dtype=np.float64)
+        if weight is not None:
+            squares *= np.repeat(weight, np.diff(X.indptr))
+        return None, np.bincount(X.indices, squares, minlength=X.shape[1]) / n_rows
 
     def chunks() -> Iterator[NDArray[Any]]:
         for start, stop in row_chunks(n_rows, X.shape[1]):
             yield X[start:stop] if subset is None else X[subset[start:stop]]
 
+    if weight is not None:
+        return _weighted_moments(chunks, weight)
     total, squares = np.zeros(X.shape[1]), np.zeros(X.shape[1])
     for rows in chunks():
         total += rows.sum(axis=0, dtype=np.float64)
@@ -292,6 +310,27 @@ def _observed_moments(
     mean = sum(np.nansum(rows, axis=0, dtype=np.float64) for rows in chunks()) / counts
     squares = sum(np.nansum(np.square(rows - mean), axis=0) for rows in chunks())
     return mean, squares / counts
+
+
+def _weighted_moments(
+    chunks: Callable[[], Iterator[NDArray[Any]]], weight: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the same of rows that have weights, missing values left out."""
+
+    def mean(power: int, centre: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        count: Any = 0.0
+        total: Any = 0.0
+        done = 0
+        for rows in chunks():
+            each, done = weight[done : done + len(rows)], done + len(rows)
+            away = np.power(rows.astype(np.float64) - centre, power)
+            missing = np.isnan(away)
+            total = total + each @ np.where(missing, 0.0, away)
+            count = count + each @ ~missing
+        return total / np.where(count > 0.0, count, 1.0)
+
+    centre = mean(1, 0.0)
+    return centre, mean(2, centre)
 
 
 # -- rows as tensors --------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -118,10 +118,21 @@ class TakesRows:
         We stay as we are while we are fitted, and the earlier fit answers: what is
         validated is a double of us.
         """
-        double = object.__new__(type(self))
-        vars(double).update(vars(self))
+        double = self._double({})
         X = double._validate(X, reset=True, like=like)
         return X, {name: vars(double)[name] for name in _INPUT if name in vars(double)}
+
+    def _as_known(self, known: Mapping[str, Any], X: Any, like: Any) -> Any:
+        """Return X as rows whose features are those that `_taken_in` found."""
+        return self._double(known)._validate(X, reset=False, like=like)
+
+    def _double(self, known: Mapping[str, Any]) -> Self:
+        """Return one that has all that we have, but for what is known anew."""
+        left_out = _INPUT if known else ()
+        kept = {name: it for name, it in vars(self).items() if name not in left_out}
+        double = object.__new__(type(self))
+        vars(double).update({**kept, **known})
+        return double
 
     def _become(self, fitted: Mapping[str, Any], without: Iterable[str] = ()) -> None:
         """Take on all that a fit has found, at once.

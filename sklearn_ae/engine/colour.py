@@ -35,7 +35,11 @@ class LabUnits(Units):
 
     @classmethod
     def of_images(
-        cls, X: NDArray[Any], subset: NDArray[np.intp] | None, standardize: bool
+        cls,
+        X: NDArray[Any],
+        subset: NDArray[np.intp] | None,
+        standardize: bool,
+        weight: NDArray[np.float64] | None = None,
     ) -> LabUnits:
         """Find the range of `X`, and centre and scale its Lab where that is asked for.
 
@@ -58,7 +62,7 @@ class LabUnits(Units):
         if not standardize:
             _skimage()
             return raw
-        lab = Units.of(LazyRows(raw.view, X, X.shape[1], np.float64), subset)
+        lab = Units.of(LazyRows(raw.view, X, X.shape[1], np.float64), subset, weight)
         return cls(lab.shift, lab.scale, top=raw.top)
 
     def check_rows(self, X: NDArray[Any]) -> None:

@@ -19,6 +19,8 @@ __all__ = ["Columns", "medians"]
 
 #: Medians are those of so many rows at most.
 MEDIAN_ROWS = 10000
+#: Numbers of sparse rows with weights that are made dense at once, for medians.
+MEDIAN_NUMBERS = 2**22
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,13 @@ class Columns:
             x = rows.tensor(torch.arange(start, stop, device="cpu")).to("cpu")
             x = x if look is None else look(x)
             sparse = x.layout == torch.sparse_csr
-            part = _of_csr(x) if sparse else _of_dense(x, rows.has_missing)
+            weight = None if rows.weight is None else rows.weight[start:stop].to("cpu")
+            if sparse:
+                part = _of_csr(x, weight)
+            else:
+                part = _of_dense(x, rows.has_missing, weight)
             n_part, mean_part, squares_part, low, high = part
-            total = (n + n_part).clamp_min(1.0)
+            total = torch.where(n + n_part > 0.0, n + n_part, 1.0)
             apart = mean_part - mean
             mean = mean + apart * (n_part / total)
             squares = squares + squares_part
@@ -69,7 +75,7 @@ class Columns:
                 squares = squares + apart.square() * (n * n_part / total)
             n = n + n_part
             lowest, highest = torch.minimum(lowest, low), torch.maximum(highest, high)
-        spread = (squares / n.clamp_min(1.0)).sqrt()
+        spread = (squares / torch.where(n > 0.0, n, 1.0)).sqrt()
         # what is left of a constant is its round-off
         noise = 8.0 * torch.finfo(rows.dtype).eps * torch.maximum(-lowest, highest)
         spread = torch.where(spread > noise, spread, 0.0)
@@ -78,32 +84,40 @@ class Columns:
         return cls(mean, centre, spread, farthest, lowest, highest)
 
 
-def _of_dense(x: Tensor, has_missing: bool) -> tuple[Tensor, ...]:
+def _of_dense(
+    x: Tensor, has_missing: bool, weight: Tensor | None = None
+) -> tuple[Tensor, ...]:
     """Return numbers, means, sums of squares about them, lowest and highest values."""
-    if not has_missing:
+    if not has_missing and weight is None:
         variance, mean = torch.var_mean(x.double(), dim=0, correction=0)
         low, high = x.aminmax(dim=0)
         n = torch.full_like(mean, len(x))
         return n, mean, variance * len(x), low.double(), high.double()
     missing = x.isnan()
-    n = (~missing).sum(0).double()
+    each = x.new_ones(len(x)).double() if weight is None else weight.double()
+    n = each @ (~missing).double()
     filled = x.double().masked_fill(missing, 0.0)
-    mean = filled.sum(0) / n.clamp_min(1.0)
-    squares = (filled - mean).masked_fill(missing, 0.0).square().sum(0)
+    mean = each @ filled / torch.where(n > 0.0, n, 1.0)
+    squares = each @ (filled - mean).masked_fill(missing, 0.0).square()
     low = x.masked_fill(missing, torch.inf).amin(0).double()
     high = x.masked_fill(missing, -torch.inf).amax(0).double()
     return n, mean, squares, low, high
 
 
-def _of_csr(x: Tensor) -> tuple[Tensor, ...]:
+def _of_csr(x: Tensor, weight: Tensor | None = None) -> tuple[Tensor, ...]:
     """Return the same of CSR rows, with sums of squares about zero."""
     index, values = x.col_indices().long(), x.values().double()
     zeros = torch.zeros(x.shape[1], dtype=torch.float64, device="cpu")
-    mean = column_sums(x) / x.shape[0]
-    squares = zeros.index_add(0, index, values.square())
+    sums, squares, n = column_sums(x), values.square(), float(x.shape[0])
+    if weight is not None:
+        each = weight.double().repeat_interleave(x.crow_indices().diff().long())
+        sums = zeros.index_add(0, index, each * values)
+        squares, n = each * squares, float(weight.double().sum())
+    mean = sums / n
+    squares = zeros.index_add(0, index, squares)
     low = zeros.scatter_reduce(0, index, values, "amin")
     high = zeros.scatter_reduce(0, index, values, "amax")
-    return torch.full_like(mean, x.shape[0]), mean, squares, low, high
+    return torch.full_like(mean, n), mean, squares, low, high
 
 
 def medians(rows: Rows) -> Tensor:
@@ -112,6 +126,8 @@ def medians(rows: Rows) -> Tensor:
         0, len(rows) - 1, min(len(rows), MEDIAN_ROWS), dtype=torch.float64, device="cpu"
     ).long()
     x = rows.tensor(some).to("cpu")
+    if rows.weight is not None:
+        return _weighted_medians(x, rows.weight.to("cpu")[some].double())
     if x.layout != torch.sparse_csr:
         return x.nanmedian(0).values.double()
     # of each column's values in order, its zeros are between the negative and the rest
@@ -127,3 +143,36 @@ def medians(rows: Rows) -> Tensor:
     place = (ends - n_stored + place).clamp(0, max(len(values) - 1, 0))
     stored = values[order][place] if len(values) else torch.zeros_like(n_zeros).double()
     return torch.where(is_zero, 0.0, stored)
+
+
+def _weighted_medians(x: Tensor, weight: Tensor) -> Tensor:
+    """Return what half of the weight of each column's values is not above.
+
+    Sparse rows are made dense some columns at a time.
+    """
+    found = []
+    size = max(1, MEDIAN_NUMBERS // x.shape[0])
+    dense = x.layout != torch.sparse_csr
+    table = x if dense else x.to_sparse_csc()
+    for start in range(0, x.shape[1], size):
+        stop = min(start + size, x.shape[1])
+        part = table[:, start:stop] if dense else _columns(table, start, stop)
+        ordered, order = part.double().sort(dim=0)
+        each = weight[order].masked_fill(ordered.isnan(), 0.0)
+        below = each.cumsum(0)
+        # by a little less, so that rounding passes over none that is just the half
+        half = 0.5 * below[-1:] * (1.0 - 1e-6)
+        place = (below < half).sum(0, keepdim=True).clamp_max(len(x) - 1)
+        found.append(ordered.gather(0, place)[0])
+    return torch.cat(found)
+
+
+def _columns(x: Tensor, start: int, stop: int) -> Tensor:
+    """Return some columns of a CSC tensor as a dense one."""
+    ends = x.ccol_indices()[start : stop + 1]
+    first, last = int(ends[0]), int(ends[-1])
+    rows, values = x.row_indices()[first:last], x.values()[first:last]
+    columns = torch.arange(stop - start).repeat_interleave(ends.diff())
+    out = torch.zeros(x.shape[0], stop - start, dtype=x.dtype)
+    out[rows.long(), columns] = values
+    return out

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
+from sklearn.utils.validation import has_fit_parameter
 
 from sklearn_ae.engine.threads import one_blas_thread
+from sklearn_ae.engine.weights import copies
 
 __all__ = ["Moments", "code_moments", "draw", "fitted", "gaussian", "merged_moments"]
 
@@ -19,17 +21,35 @@ __all__ = ["Moments", "code_moments", "draw", "fitted", "gaussian", "merged_mome
 Moments: TypeAlias = tuple[int, NDArray[Any], NDArray[Any]]
 
 
-def code_moments(n_rows: int, codes: NDArray[Any], full: bool) -> Moments:
-    """Return the moments of `n_rows` rows from the codes of some of them."""
+def code_moments(
+    n_rows: int,
+    codes: NDArray[Any],
+    full: bool,
+    weight: NDArray[np.float64] | None = None,
+) -> Moments:
+    """Return the moments of `n_rows` rows from the codes of some of them.
+
+    Each of the latter counts as much as its `weight`, of shape (n_codes,), says.
+    """
     codes = codes.astype(np.float64)
-    centred = codes - codes.mean(axis=0)
-    variance = np.square(centred).mean(axis=0)
+    if weight is not None:
+        each = weight / weight.sum()
+        mean = each @ codes
+        centred = codes - mean
+        variance = each @ np.square(centred)
+    else:
+        mean = codes.mean(axis=0)
+        centred = codes - mean
+        variance = np.square(centred).mean(axis=0)
     # a little of its own for each, since one code may vary by far less than another
     ridge = 1e-6 * variance + 1e-12 * (float(variance.max()) or 1.0)
     if not full:
-        return n_rows, codes.mean(axis=0), variance + ridge
-    covariance = centred.T @ centred / len(codes)
-    return n_rows, codes.mean(axis=0), covariance + np.diag(ridge)
+        return n_rows, mean, variance + ridge
+    if weight is not None:
+        covariance = (centred * each[:, None]).T @ centred
+    else:
+        covariance = centred.T @ centred / len(codes)
+    return n_rows, mean, covariance + np.diag(ridge)
 
 
 def merged_moments(first: Moments, second: Moments) -> Moments:
@@ -60,17 +80,31 @@ def gaussian(moments: Moments) -> GaussianMixture:
     return density
 
 
-def fitted(density: Any, codes: NDArray[Any], seed: int) -> Any:
-    """Return a copy of an estimator of densities, fitted to codes; None for None."""
+def fitted(
+    density: Any,
+    codes: NDArray[Any],
+    seed: int,
+    weight: NDArray[np.float64] | None = None,
+) -> Any:
+    """Return a copy of an estimator of densities, fitted to codes; None for None.
+
+    One that takes no weights is given codes as often as they count. Weights of whole
+    numbers are how often.
+    """
     if density is None:
         return None
     given, density = density, clone(density)
     if density.get_params().get("random_state", 0) is None:
         density.set_params(random_state=seed % 2**32)
     # what it gets is numpy's, whatever X was
+    weights = {}
+    if weight is not None and has_fit_parameter(density, "sample_weight"):
+        weights["sample_weight"] = weight / weight.max()
+    elif weight is not None:
+        codes = codes[copies(weight)]
     try:
         with one_blas_thread(), config_context(array_api_dispatch=False):
-            return density.fit(codes.astype(np.float64))
+            return density.fit(codes.astype(np.float64), **weights)
     except ValueError as error:
         raise ValueError(
             f"The density {given!r} cannot be fitted to {len(codes)} codes: {error}"

@@ -16,7 +16,7 @@ from sklearn.utils.validation import _num_samples
 from sklearn_ae.engine.notices import warn_user
 from sklearn_ae.engine.params import Instance, Interval, Nothing, Params
 
-__all__ = ["LabelParameters", "Labels", "Reading", "read"]
+__all__ = ["LabelParameters", "Labels", "Reading", "places_of", "read"]
 
 #: What scikit-learn's semi-supervised estimators take for "no label".
 UNLABELLED = -1
@@ -125,6 +125,30 @@ def read(y: Any, unlabeled: int | str | None = "auto", seen: Any = None) -> Read
     return Reading(labels, rows, UNLABELLED, doubt)
 
 
+def places_of(
+    y: Any, X: Any, unlabeled: int | str | None, classes: NDArray[Any]
+) -> NDArray[np.intp]:
+    """Return each label's place among classes that are known, −1 for none.
+
+    Raises
+    ------
+    ValueError
+        If y is not what `read` takes, not as long as X, or has other classes.
+    """
+    check_consistent_length(X, y)
+    reading = read(y, unlabeled, classes)
+    unseen = np.setdiff1d(reading.labels, classes)
+    if len(unseen):
+        raise ValueError(
+            f"y_val has classes that y does not have: {unseen.tolist()}. Those of y "
+            f"are {classes.tolist()}."
+        )
+    number = {label: place for place, label in enumerate(classes.tolist())}
+    places = np.full(_num_samples(y), -1)
+    places[reading.rows] = [number[label] for label in reading.labels.tolist()]
+    return places
+
+
 @dataclass(frozen=True)
 class Labels:
     """Which rows have a label, and which.
@@ -141,6 +165,10 @@ class Labels:
         What marks rows without a label, see `Reading`.
     weight : ndarray of shape (n_labelled,) or None
         How much each counts, up to a factor.
+    sample_weight : ndarray of shape (n_labelled,) or None
+        The same without what is due to its class.
+    of_class : ndarray of shape (n_classes,) or None
+        How much the rows of each class count.
     """
 
     classes: NDArray[Any]
@@ -148,6 +176,8 @@ class Labels:
     places: NDArray[np.intp]
     unlabeled: int | str | None
     weight: NDArray[np.float64] | None = None
+    sample_weight: NDArray[np.float64] | None = None
+    of_class: NDArray[np.float64] | None = None
 
     @classmethod
     def of(
@@ -197,34 +227,65 @@ class Labels:
                 message += ". If -1 is a class, use unlabeled=None"
             raise ValueError(f"{message}.")
         reading.warn()
-        weight = None  # up to a factor, that float32 can hold it
+        own = of_class = None  # up to a factor, that float32 can hold it
         if sample_weight is not None:
-            weight = sample_weight[rows] / sample_weight[rows].max()
+            own = sample_weight[rows] / sample_weight[rows].max()
         if class_weight is not None:
-            of_class = _class_weights(class_weight, classes, known, weight)
-            weight = of_class[places] * (1.0 if weight is None else weight)
-            weight /= weight.max()
-        return cls(classes, rows, places, reading.unlabeled, weight)
+            of_class = _class_weights(class_weight, classes, known, own)
+        weight = _weights(places, own, of_class)
+        return cls(classes, rows, places, reading.unlabeled, weight, own, of_class)
+
+    def held_out(
+        self, y: Any, X: Any, sample_weight: NDArray[np.float64] | None = None
+    ) -> Labels:
+        """Return the labels of rows to judge by, read as these are.
+
+        Raises
+        ------
+        ValueError
+            If y is not what these were read from, or has other classes, or none.
+        """
+        places = places_of(y, X, self.unlabeled, self.classes)
+        rows = np.flatnonzero(places >= 0)
+        if not len(rows):
+            raise ValueError("No row of y_val has a label.")
+        own = None
+        if sample_weight is not None:
+            own = sample_weight[rows] / sample_weight[rows].max()
+        weight = _weights(places[rows], own, self.of_class)
+        return replace(
+            self, rows=rows, places=places[rows], weight=weight, sample_weight=own
+        )
+
+    def some(self, chosen: NDArray[np.intp]) -> Labels:
+        """Return some of them."""
+        weight, own = (
+            None if part is None else part[chosen]
+            for part in (self.weight, self.sample_weight)
+        )
+        return replace(
+            self,
+            rows=self.rows[chosen],
+            places=self.places[chosen],
+            weight=weight,
+            sample_weight=own,
+        )
 
     def within(self, kept: NDArray[np.intp]) -> Labels:
         """Return the same labels, for the rows `kept` of X alone."""
         return replace(self, rows=np.searchsorted(kept, self.rows))
 
-    def of_rows(self, chosen: Any = slice(None)) -> dict[str, Any]:
-        """Return what `sklearn_ae.engine.bridge.Rows` is given, of some rows."""
-        return {
-            "subset": self.rows[chosen],
-            "labels": self.places[chosen],
-            "weight": None if self.weight is None else self.weight[chosen],
-        }
+    def of_rows(self) -> dict[str, Any]:
+        """Return what `sklearn_ae.engine.bridge.Rows` is given, with a label."""
+        return {"subset": self.rows, "labels": self.places, "weight": self.weight}
 
     def check_split(self, estimator: Any) -> None:
         """Raise ValueError where rows cannot be held out of each class."""
         if estimator.early_stopping:
             self.split(estimator.validation_fraction, seed=0)
 
-    def split(self, share: float, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return `of_rows` to train and to judge by, with each class in both.
+    def split(self, share: float, seed: int) -> tuple[Labels, Labels]:
+        """Return labels to train and to judge by, with each class in both.
 
         Raises
         ------
@@ -243,7 +304,22 @@ class Labels:
             held.append(rows[:n_held])
         valid = np.sort(np.concatenate(held))
         train = np.setdiff1d(np.arange(len(self.rows)), valid)
-        return self.of_rows(train), self.of_rows(valid)
+        return self.some(train), self.some(valid)
+
+
+def _weights(
+    places: NDArray[np.intp],
+    own: NDArray[np.float64] | None,
+    of_class: NDArray[np.float64] | None,
+) -> NDArray[np.float64] | None:
+    """Return how much each label counts, for its row and for its class."""
+    if of_class is None:
+        return own
+    weight = of_class[places] * (1.0 if own is None else own)
+    if not weight.any():  # of classes none of which counts
+        raise ValueError("No row of y_val is of a class that class_weight counts.")
+    counted: NDArray[np.float64] = weight / weight.max()
+    return counted
 
 
 def _labelled_rows(

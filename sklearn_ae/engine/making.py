@@ -5,13 +5,14 @@ What "auto" means for batches, epochs, learning rate and decay is said here.
 
 from __future__ import annotations
 
-import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from sklearn_ae.engine import bridge
+from sklearn_ae.engine.callbacks import has_policy, has_printer, own_copies
 from sklearn_ae.engine.net import AutoencoderNet, BestWeights
 
 __all__ = ["make_net"]
@@ -37,11 +38,16 @@ def make_net(
     streaming: bool,
     streams: list[int],
     mixed: bool,
+    score: Callable[[], float] | None = None,
 ) -> AutoencoderNet:
-    """Return the skorch net that trains `module` as the estimator's parameters say."""
+    """Return the skorch net that trains `module` as the estimator's parameters say.
+
+    Where there is a `score` of held-out rows, weights are chosen by it.
+    """
     full_batch = estimator.solver == "lbfgs"
     one_cycle = not streaming and not full_batch
     one_cycle = one_cycle and estimator.learning_rate == "one_cycle"
+    one_cycle = one_cycle and not has_policy(estimator.callbacks)
     shuffle, noise = streams
     optimizer: dict[str, Any] = {
         "adam": {"optimizer": torch.optim.AdamW, "optimizer__fused": True},
@@ -75,7 +81,7 @@ def make_net(
         if estimator.solver == "adam":
             groups += [(name, {"lr": FAST * rate}) for name in fast]
         optimizer["optimizer__param_groups"] = groups
-    stopping = [] if streaming else _stopping_rule(estimator)
+    stopping = [] if streaming else _stopping_rule(estimator, score)
     return kind(
         module,
         **optimizer,
@@ -94,8 +100,8 @@ def make_net(
         ),
         noise_generator=bridge.make_generator(noise, device),
         autocast=torch.bfloat16 if mixed else None,
-        callbacks=[*copy.deepcopy(estimator.callbacks or []), *stopping],
-        verbose=int(estimator.verbose),
+        callbacks=[*own_copies(estimator.callbacks), *stopping],
+        verbose=max(int(estimator.verbose), has_printer(estimator.callbacks)),
         device=str(device),
     )
 
@@ -159,7 +165,9 @@ def _resolve_weight_decay(
     return min(10.0, 20.0 * (n_features + 20) / n_rows)
 
 
-def _stopping_rule(estimator: Any) -> list[tuple[str, BestWeights]]:
+def _stopping_rule(
+    estimator: Any, score: Callable[[], float] | None = None
+) -> list[tuple[str, BestWeights]]:
     """Return what ends training before `max_iter`, where anything does.
 
     A one-cycle schedule is made for its number of epochs: only held-out rows may cut
@@ -176,5 +184,6 @@ def _stopping_rule(estimator: Any) -> list[tuple[str, BestWeights]]:
         estimator.tol,
         estimator.n_iter_no_change,
         restore=bool(estimator.early_stopping),
+        score=score,
     )
     return [("stopping", rule)]

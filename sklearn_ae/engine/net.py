@@ -1,6 +1,7 @@
 """The training loop: skorch's, with whole batches and without per-batch bookkeeping.
 
-The only file that imports skorch. `AutoencoderNet` keeps skorch's contract (fit loop,
+With `sklearn_ae.engine.callbacks` the only file that imports skorch. `AutoencoderNet`
+keeps skorch's contract (fit loop,
 history, callbacks) and replaces the parts that cost more than a small network's step:
 its per-row DataLoader, its per-batch history and ``loss.item()``, its notification of
 callbacks that do not listen. It also keeps Ctrl-C a real interrupt.
@@ -10,44 +11,58 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.utils import Tags
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochScoring,
+    EpochTimer,
+    LRScheduler,
+    PrintLog,
+)
+from skorch.dataset import Dataset
 from torch import Tensor
 
-from sklearn_ae.engine.bridge import Batch, Rows, make_generator
+from sklearn_ae.engine import callbacks as skorchs
+from sklearn_ae.engine.bridge import (
+    CACHE_BYTES,
+    Batch,
+    Rows,
+    from_tensor,
+    make_generator,
+    stream,
+)
+from sklearn_ae.engine.notices import warn_user
 from sklearn_ae.engine.state import load_optimizer_state, optimizer_state
+from sklearn_ae.parts.sparse import dense
 
 __all__ = [
     "AutoencoderNet",
     "BestWeights",
     "EpochHook",
+    "Served",
     "StopTraining",
-    "is_callback",
     "schedule_factor",
 ]
 
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end")
+#: What does nothing where predictions are not kept.
+_IDLE = (EpochScoring.on_batch_end,)
 
 
 class StopTraining(Exception):
     """Ends training early and in order; never seen by users."""
-
-
-def is_callback(value: object) -> bool:
-    """Tell whether skorch would take `value` as a callback."""
-    if isinstance(value, tuple) and len(value) == 2:
-        value = value[1]
-    return isinstance(value, Callback) or (
-        isinstance(value, type) and issubclass(value, Callback)
-    )
 
 
 def schedule_factor(name: str, progress: float) -> float:
@@ -127,6 +142,41 @@ class HeldOutIterator(BatchIterator):
             yield self.as_learned(batch, generator)
 
 
+class Served(Dataset):
+    """Rows, as skorch's scoring callbacks want them: X and y in the units of the user.
+
+    Parameters
+    ----------
+    rows : Rows
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def X(self) -> Any:
+        """The rows that were given to fit, and are trained on or held out."""
+        rows = self.rows
+        return rows.X if rows.subset is None else rows.X[rows.subset]
+
+    @property
+    def y(self) -> NDArray[Any] | None:
+        """Number of each row's class; what is to be restored, where there is none.
+
+        None where that is sparse, and too large to be made dense.
+        """
+        if self.rows.labels is not None:
+            return from_tensor(self.rows.labels)
+        X = self.X
+        if not self.rows.is_sparse:
+            return X[:]
+        size = X.shape[0] * X.shape[1] * X.dtype.itemsize
+        return X.toarray() if size <= CACHE_BYTES else None
+
+
 class AutoencoderNet(NeuralNet):
     """A skorch net whose module computes its own loss, as named terms.
 
@@ -137,8 +187,7 @@ class AutoencoderNet(NeuralNet):
         minimised; without a generator it draws no noise. Before each epoch
         ``module.begin_epoch(progress)`` is called, and ``module.settled`` tells whether
         the objective stays what it is. ``module.as_learned(batch, generator)`` puts the
-        noise of training on held-out rows. Where ``module.watched`` is not "loss",
-        ``module.judge(batch)`` returns that, the less the better, of held-out rows.
+        noise of training on held-out rows.
     rows_valid : Rows or None
         Held-out rows, whose loss is recorded after each epoch.
     shuffle_generator : torch.Generator or None
@@ -168,19 +217,96 @@ class AutoencoderNet(NeuralNet):
         self.noise_generator = noise_generator
         self.schedule = schedule
         self.autocast = autocast
-        super().__init__(module, criterion, train_split=None, **kwargs)
+        self._fixed: set[int] = set()
+        # what scoring callbacks predict they predict by the weights of their epoch,
+        # without noise: nothing of a step is kept for them
+        super().__init__(
+            module, criterion, train_split=None, use_caching=False, **kwargs
+        )
 
     # -- data
 
     def get_split_datasets(
         self, X: Rows, y: object = None, **fit_params: Any
-    ) -> tuple[Rows, Rows | None]:
-        return X, self.rows_valid
+    ) -> tuple[Served, Served | None]:
+        return Served(X), None if self.rows_valid is None else Served(self.rows_valid)
 
-    def get_iterator(self, dataset: Rows, training: bool = False) -> BatchIterator:
+    def get_iterator(
+        self, dataset: Rows | Served, training: bool = False
+    ) -> BatchIterator:
+        rows = dataset.rows if isinstance(dataset, Served) else dataset
         if not training:
-            return HeldOutIterator(dataset, self.batch_size, self.module_.as_learned)
-        return BatchIterator(dataset, self.batch_size, self.shuffle_generator)
+            return HeldOutIterator(rows, self.batch_size, self.module_.as_learned)
+        return BatchIterator(rows, self.batch_size, self.shuffle_generator)
+
+    # -- predictions, for callbacks
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """Numbers of the classes, of a module that classifies."""
+        if not self._classifies:
+            raise AttributeError("This net has no classes: it restores rows.")
+        return np.arange(self.module_.n_classes)
+
+    @property
+    def _classifies(self) -> bool:
+        return hasattr(getattr(self, "module_", None), "probabilities")
+
+    def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
+        """Return what rows are restored to, or the probabilities of their classes."""
+        if self._classifies:
+            return self.module_.probabilities(x)
+        return self.module_.reconstruct(x)
+
+    def forward_iter(
+        self, X: Any, training: bool = False, device: str = "cpu"
+    ) -> Iterator[Tensor]:
+        """Yield `infer` of rows by chunks.
+
+        Of tensors both are in the network's units, of anything else in the user's.
+        """
+        if isinstance(X, Tensor):
+            with torch.inference_mode():
+                yield self.infer(X).to(device)
+            return
+        units, like = self._units, next(self.module_.parameters())
+
+        def answer(x: Tensor) -> Tensor:
+            found = self.infer(x)
+            return found if self._classifies else units.to_data(found)
+
+        where = units, like.dtype, like.device, getattr(self.module_, "width", 0)
+        for part in stream(answer, X, *where):
+            yield torch.tensor(part, device=device)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the restored rows, or the number of each row's class."""
+        found: NDArray[Any] = self.predict_proba(X)
+        return found.argmax(1) if self._classifies else found
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "classifier" if self._classifies else "regressor"
+        return tags
+
+    def save_params(self, *args: Any, **kwargs: Any) -> None:
+        """Write parameters, as checkpoints do; warn where that fails."""
+        try:
+            super().save_params(*args, **kwargs)
+        except Exception as error:  # which checkpoints keep to themselves
+            warn_user(f"A checkpoint could not be written: {error}")
+            raise
+
+    @staticmethod
+    def names_in(module: torch.nn.Module) -> list[str]:
+        """Return the names of what is learned, as callbacks know it."""
+        return [name for name, p in module.named_parameters() if p.requires_grad]
+
+    def get_all_learnable_params(self) -> Iterator[tuple[str, Any]]:
+        """Yield what is learned by name, but nothing that is fixed, as PCA's maps."""
+        for name, parameter in super().get_all_learnable_params():
+            if id(parameter) not in self._fixed:
+                yield name, parameter
 
     # -- the loop
 
@@ -201,7 +327,20 @@ class AutoencoderNet(NeuralNet):
             self.initialize()
         n_steps = math.ceil(len(X) / self.batch_size) * self.max_epochs
         self._n_steps, self._step = n_steps, 0
-        self._first_epoch = len(self.history)
+        self._first_epoch, self._units = len(self.history), X.units
+        self._best = {"train": math.inf, "valid": math.inf}
+        own = [callback for _, callback in self.callbacks_]
+        self._scheduled = any(isinstance(one, LRScheduler) for one in own)
+        self._recorded = any(
+            skorchs.reads_batches(one)
+            for one in own
+            if not isinstance(one, BestWeights | EpochHook)
+        )
+        self._predicted = any(
+            "y_pred" in inspect.signature(one.on_batch_end).parameters
+            for one in self._listeners("on_batch_end")
+        )
+        self._fixed = {id(p) for p in self.module_.parameters() if not p.requires_grad}
         self._parameters = [
             p for _, p in self.get_all_learnable_params() if p.requires_grad
         ]
@@ -211,6 +350,8 @@ class AutoencoderNet(NeuralNet):
         except StopTraining:
             pass
         self.notify("on_train_end", X=X, y=y)
+        for parameter in self._parameters:
+            parameter.requires_grad_(True)  # frozen for this training
         return self
 
     def run_single_epoch(
@@ -230,7 +371,6 @@ class AutoencoderNet(NeuralNet):
         sizes: list[int] = []
         losses: list[Any] = []
         terms: list[dict[str, Any]] = []
-        judged: list[Any] = []
         # On the CPU numbers are kept: small tensors among the batches' large ones would
         # fragment the heap, by some 100 kB a step. On an accelerator tensors are, since
         # reading each would wait for it.
@@ -239,19 +379,26 @@ class AutoencoderNet(NeuralNet):
             keep = float
         watched = any(self._listeners(event) for event in _BATCH_EVENTS)
         for batch in iterator:
-            if watched:
+            if self._recorded:
                 self.history.new_batch()
-                self.notify("on_batch_begin", batch=batch, training=training)
+            if watched:
+                told = self._told(batch)
+                self.notify("on_batch_begin", batch=told, training=training)
             step = step_fn(batch)
             sizes.append(batch.target.shape[0])
             losses.append(keep(step["loss"]))
             terms.append({name: keep(term) for name, term in step["terms"].items()})
-            if "judged" in step:
-                judged.append(keep(step["judged"]))
-            if watched:
+            if self._recorded:
                 self.history.record_batch(prefix + "_loss", step["loss"].item())
                 self.history.record_batch(prefix + "_batch_size", sizes[-1])
-                self.notify("on_batch_end", batch=batch, training=training, **step)
+                for name, term in step["terms"].items():
+                    self.history.record_batch(f"{prefix}_{name}", float(term))
+            if watched:
+                step["y_pred"] = None
+                if self._predicted:
+                    with torch.no_grad():
+                        step["y_pred"] = self.infer(told[0])
+                self.notify("on_batch_end", batch=told, training=training, **step)
 
         n_rows = sum(sizes)
 
@@ -269,10 +416,16 @@ class AutoencoderNet(NeuralNet):
             )
         self.history.record(prefix + "_batch_count", len(sizes))
         self.history.record(prefix + "_loss", loss)
+        self.history.record(prefix + "_loss_best", loss < self._best[prefix])
+        self._best[prefix] = min(loss, self._best[prefix])
         for name in terms[0]:
             self.history.record(f"{prefix}_{name}", mean([t[name] for t in terms]))
-        if not training and self.module_.watched != "loss":
-            self.history.record(f"{prefix}_{self.module_.watched}", mean(judged))
+
+    def _told(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Return what callbacks are told of a batch: x and y, as skorch has it."""
+        x, target = batch.x, batch.target
+        x = x if batch.pairs is None else dense(x)[: target.shape[0]]
+        return x, batch.label if self._classifies else dense(target)
 
     def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Make one optimisation step and return the loss before it."""
@@ -281,6 +434,11 @@ class AutoencoderNet(NeuralNet):
             progress = (self._step + 0.5) / self._n_steps
             factor = schedule_factor(self.schedule, progress)
             for optimizer in self.optimizers().values():
+                for group in optimizer.param_groups:
+                    group["lr"] = group["initial_lr"] * factor
+        elif self._scheduled and self._further:  # a policy has one optimizer alone
+            factor = self.optimizer_.param_groups[0]["lr"] / self.lr
+            for optimizer in self._further.values():
                 for group in optimizer.param_groups:
                     group["lr"] = group["initial_lr"] * factor
         self._step += 1
@@ -312,25 +470,29 @@ class AutoencoderNet(NeuralNet):
             for parameter in self._parameters:
                 if parameter.grad is not None:
                     parameter.grad = parameter.grad.contiguous()
-        if self._listeners("on_grad_computed"):
-            self.notify(
-                "on_grad_computed",
-                named_parameters=list(self.get_all_learnable_params()),
-                batch=batch,
-                training=True,
-            )
+        self._tell_gradients(self.get_all_learnable_params(), batch)
         return {
             "loss": loss.detach(),
             "terms": {name: term.detach() for name, term in terms.items()},
         }
 
+    def _tell_gradients(
+        self, named: Iterable[tuple[str, Tensor]], batch: Batch
+    ) -> None:
+        """Let callbacks see the gradients of a step, and change them."""
+        if self._listeners("on_grad_computed"):
+            self.notify(
+                "on_grad_computed",
+                named_parameters=list(named),
+                batch=self._told(batch),
+                training=True,
+            )
+
     def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
-        """Return the loss of held-out rows, without dropout, and what is watched."""
+        """Return the loss of held-out rows, without dropout."""
         with torch.no_grad():
             loss, terms = self._loss(batch, None)
-            watched = self.module_.watched
-            judged = loss if watched == "loss" else self.module_.judge(batch)
-        return {"loss": loss, "terms": terms, "judged": judged}
+        return {"loss": loss, "terms": terms}
 
     def precision(self) -> AbstractContextManager[Any]:
         """Return the context in which the module computes what it minimises."""
@@ -349,7 +511,8 @@ class AutoencoderNet(NeuralNet):
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
-        printing = [("print_log", PrintLog())] if self.verbose else []
+        given = skorchs.has_printer(self.callbacks)
+        printing = [("print_log", PrintLog())] if self.verbose and not given else []
         return [("epoch_timer", EpochTimer()), *printing]
 
     def initialize_callbacks(self) -> AutoencoderNet:
@@ -364,8 +527,12 @@ class AutoencoderNet(NeuralNet):
             self._listening[event] = [
                 callback
                 for _, callback in self.callbacks_
-                if getattr(type(callback), event, None) is not idle
+                if getattr(type(callback), event, None) not in (idle, *_IDLE)
             ]
+            if event == "on_train_end":  # what is written then has the best weights
+                self._listening[event].sort(
+                    key=lambda callback: not isinstance(callback, BestWeights)
+                )
         return self._listening[event]
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
@@ -386,6 +553,12 @@ class AutoencoderNet(NeuralNet):
                 stop = True
         if stop:
             raise StopTraining
+
+    @property
+    def stopping(self) -> BestWeights | None:
+        """Our own rule of when to stop, if there is one."""
+        rules = [one for _, one in self.callbacks_ if isinstance(one, BestWeights)]
+        return rules[0] if rules else None
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Return what makes the steps, by name."""
@@ -447,8 +620,7 @@ def _join_groups(optimizer: torch.optim.Optimizer) -> None:
 class BestWeights(Callback):
     """Stop when the loss no longer falls; with a validation set, keep the best weights.
 
-    On held-out rows it is what the module has ``watched``, in place of the loss. The
-    weights before the first step are among the candidates.
+    The weights before the first step are among the candidates.
 
     Parameters
     ----------
@@ -459,31 +631,43 @@ class BestWeights(Callback):
         The epochs without such an improvement after which training stops.
     restore : bool
         Whether to go back to the weights with the lowest loss.
+    score : callable or None, default=None
+        Returns a score of held-out rows, in place of their loss: the more the better.
     """
 
     def __init__(
-        self, monitor: str, tol: float, n_iter_no_change: int, restore: bool
+        self,
+        monitor: str,
+        tol: float,
+        n_iter_no_change: int,
+        restore: bool,
+        score: Callable[[], float] | None = None,
     ) -> None:
         self.monitor, self.tol, self.restore = monitor, tol, restore
-        self.n_iter_no_change = n_iter_no_change
+        self.n_iter_no_change, self.score = n_iter_no_change, score
 
     def on_train_begin(self, net: AutoencoderNet, **kwargs: Any) -> None:
         self.best_, self.reference_ = math.inf, math.inf
         self.weights_, self.epochs_without_, self.converged_ = None, 0, False
         rows = net.rows_valid
-        if self.monitor == "valid" and rows is not None:
+        if self.score is not None:
+            self._consider(net, -self.score())
+        elif self.monitor == "valid" and rows is not None:
             steps = [
-                (batch.target.shape[0], net.validation_step(batch)["judged"])
+                (batch.target.shape[0], net.validation_step(batch)["loss"])
                 for batch in net.get_iterator(rows)
             ]
-            total = sum(size * float(judged) for size, judged in steps)
+            total = sum(size * float(loss) for size, loss in steps)
             self._consider(net, total / len(rows))
 
     def on_epoch_end(self, net: AutoencoderNet, **kwargs: Any) -> None:
         if self.monitor == "train" and not net.module_.settled:
             return  # the objective is another in every epoch
-        watched = net.module_.watched if self.monitor == "valid" else "loss"
-        self._consider(net, net.history[-1, f"{self.monitor}_{watched}"])
+        if self.score is None:
+            self._consider(net, net.history[-1, f"{self.monitor}_loss"])
+        else:
+            net.history.record("valid_score", self.score())
+            self._consider(net, -net.history[-1, "valid_score"])
         if not net.module_.settled:
             self.epochs_without_ = 0  # what is minimised is not yet the objective
         if self.epochs_without_ >= self.n_iter_no_change:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sklearn_ae.engine.net import is_callback
+from sklearn_ae.engine.callbacks import is_callback
 from sklearn_ae.engine.params import (
     Bool,
     Constraint,
@@ -84,17 +84,21 @@ class TrainingParameters(Params):
         is constant or `early_stopping` is set.
     early_stopping : bool, default=False
         Whether to hold out rows, stop when their loss no longer falls, and keep the
-        weights with the lowest (those before the first step among them). Where rows
-        are restored from noisy ones, held-out rows are noisy too, by one fixed draw.
+        weights with the lowest (those before the first step among them). `X_val` in
+        `fit` says which rows, in place of some that are drawn. Where rows are restored
+        from noisy ones, held-out rows are noisy too, by one fixed draw.
     validation_fraction : float, default=0.1
-        Share of rows to hold out, drawn at random.
+        Share of rows to hold out, drawn at random; not used with `X_val`.
     shuffle : bool, default=True
         Whether to draw a new order of rows in each epoch.
     random_state : int, RandomState or None, default=None
         Drives initial weights, order, noise and dropout. Global random states are
         neither read nor changed.
     callbacks : list of skorch callbacks or None, default=None
-        Copied before use. scikit-learn's own callbacks go to `set_callbacks`.
+        Copied before use; what they were made with, as a file or a function, is not.
+        With an `LRScheduler` the learning rate follows its policy, from
+        `learning_rate_init` on, in place of `learning_rate`. scikit-learn's own
+        callbacks go to `set_callbacks`.
     verbose : int, default=0
         1 prints a line per epoch.
     """

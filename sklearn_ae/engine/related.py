@@ -31,7 +31,7 @@ class Relation(NamedTuple):
         Rows, in the units of X.
     own : ndarray of shape (n_rows,)
     total : ndarray of shape (n_rows,)
-        How much each row counts.
+        How much what each row is restored to counts.
     """
 
     weights: sp.csr_array
@@ -73,7 +73,7 @@ class Targets:
             target = self.cached.index_select(0, on_device)
         else:
             target = self._targets(index.numpy())
-        return batch._replace(target=target, weight=self.total[on_device])
+        return batch._replace(target=target, total=self.total[on_device])
 
     def _targets(self, index: NDArray[np.intp]) -> Tensor:
         weights = self.weights[index]

@@ -78,6 +78,7 @@ def linear_start(
     clean: bool = True,
     own: bool = True,
     noise: Callable[[float], float] | None = None,
+    weight: NDArray[np.float64] | None = None,
 ) -> LinearStart:
     """Fit PCA (or TruncatedSVD) to the rows of X.
 
@@ -101,10 +102,12 @@ def linear_start(
         Returns the variance of the noise on each feature that is shown, given the root
         mean square of the features. Training then starts at the best linear denoiser:
         of a component of variance s² the share s² / (s² + noise) is restored.
+    weight : ndarray of shape (n_samples,), default=None
+        How much each row counts.
     """
-    mean, second_moment = moments(X, subset)
+    mean, second_moment = moments(X, subset, weight)
     components, code_variance, share_left = principal(
-        X, mean, n_components, seed, subset
+        X, mean, n_components, seed, subset, weight
     )
     total = float(second_moment.sum()) or 1.0
     n_features = X.shape[1]
@@ -159,6 +162,7 @@ def principal(
     n_components: int,
     seed: int,
     subset: NDArray[np.intp] | None,
+    weight: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Return components, the variances of their codes, and the share not explained.
 
@@ -173,6 +177,9 @@ def principal(
             rng = np.random.default_rng(seed)
             chosen = np.sort(rng.choice(n_samples, min(most, n_samples), False))
             subset = chosen if subset is None else subset[chosen]
+    if weight is not None:
+        weight = weight if subset is None else weight[subset]
+        weight = np.sqrt(weight / weight.mean())
     X = X if subset is None else X[subset]
     n_samples = X.shape[0]
     components = np.zeros((n_components, n_features))
@@ -181,6 +188,9 @@ def principal(
     with one_blas_thread(), np.errstate(invalid="ignore", divide="ignore"):
         if mean is None:
             rank = min(n_components, n_features - 1, n_samples)
+            if weight is not None:
+                X = X.astype(np.promote_types(X.dtype, np.float32))
+                X.data *= np.repeat(weight, np.diff(X.indptr)).astype(X.dtype)
             total = float(np.square(X.data, dtype=np.float64).sum()) / n_samples
             if rank < 1:
                 return components, variance, 1.0
@@ -198,10 +208,16 @@ def principal(
             np.subtract(X, mean, out=rows, casting="same_kind")
             if has_missing(rows):
                 rows[np.isnan(rows)] = 0.0  # what is missing, at its mean
-            total = float(moments(rows)[1].sum())
+            if weight is not None:
+                rows *= weight[:, None]
+            total = float(np.square(rows, dtype=np.float64).sum()) / n_samples
+            if weight is None:
+                total = float(moments(rows)[1].sum())
             unit = _held_unit(np.sqrt(total / n_features))
             if unit != 1.0:
                 rows /= unit
+            if weight is not None:  # whose mean is another: with their opposites, zero
+                rows = np.concatenate([rows, -rows]) / np.sqrt(2.0).astype(rows.dtype)
             fitted = PCA(rank, random_state=seed).fit(rows)
     components[:rank] = fitted.components_
     values = fitted.singular_values_.astype(np.float64) * unit

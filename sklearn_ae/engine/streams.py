@@ -19,7 +19,7 @@ from sklearn_ae.engine.inputs import is_sparse, row_chunks, some_rows
 from sklearn_ae.engine.notices import warn_user
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 
-__all__ = ["Chunk", "Reach", "Stream"]
+__all__ = ["Chunk", "Reach", "Stream", "joined", "stacked"]
 
 #: Rows that a stream begins with, at least; or as many as there are components.
 LEAST_ROWS = 100
@@ -168,7 +168,7 @@ class Chunk(NamedTuple):
     Attributes
     ----------
     X : ndarray or CSR array of shape (n_samples, n_features)
-    labels : ndarray of shape (n_samples,) or None
+    labels, weight : ndarray of shape (n_samples,) or None
     begins : bool
         Whether training begins with these rows, or goes on.
     stream : Stream
@@ -177,6 +177,7 @@ class Chunk(NamedTuple):
 
     X: Any
     labels: NDArray[np.intp] | None
+    weight: NDArray[np.float64] | None
     begins: bool
     stream: Stream
 
@@ -200,6 +201,8 @@ class Stream:
         While the stream is young, all rows so far; if all are equal, one of them.
     labels : ndarray of shape (n_kept,) or None
         The class of each, −1 for none.
+    weight : ndarray of shape (n_kept,) or None
+        How much each counts.
     """
 
     loss: str
@@ -210,6 +213,7 @@ class Stream:
     n_beyond: int = 0
     rows: Any = None
     labels: NDArray[np.intp] | None = None
+    weight: NDArray[np.float64] | None = None
 
     @classmethod
     def begun(
@@ -220,6 +224,7 @@ class Stream:
         n_components: int,
         seed: int,
         by_fit: bool,
+        weight: NDArray[np.float64] | None = None,
     ) -> Stream:
         """Return what is known of the first rows."""
         least = max(LEAST_ROWS, n_components)
@@ -231,7 +236,8 @@ class Stream:
             return stream
         rows = X[:n_kept].copy() if is_sparse(X) else np.array(X[:n_kept])
         of_rows = None if labels is None else labels[:n_kept].copy()
-        return replace(stream, rows=rows, labels=of_rows)
+        counts = None if weight is None else weight[:n_kept].copy()
+        return replace(stream, rows=rows, labels=of_rows, weight=counts)
 
     @property
     def is_young(self) -> bool:
@@ -240,14 +246,20 @@ class Stream:
 
     def as_fitted(self) -> Stream:
         """Return what is known when `fit` has gone on with the network."""
-        return replace(self, by_fit=True, rows=None, labels=None)
+        return replace(self, by_fit=True, rows=None, labels=None, weight=None)
 
-    def take(self, X: Any, labels: NDArray[np.intp] | None, seed: int) -> Chunk:
+    def take(
+        self,
+        X: Any,
+        labels: NDArray[np.intp] | None,
+        seed: int,
+        weight: NDArray[np.float64] | None = None,
+    ) -> Chunk:
         """Return what to learn from after these rows came; warn if they are far off."""
         if self.is_young:
-            return self._anew(*self._with_kept(X, labels, seed), seed)
+            return self._anew(*self._with_kept(X, labels, weight, seed), seed)
         if self.reach is None:
-            return Chunk(X, labels, False, self)
+            return Chunk(X, labels, weight, False, self)
         n_rows = X.shape[0]
         beyond, distance = self.reach.beyond(_some(X, seed))
         n_beyond = round(float(beyond.mean()) * n_rows)
@@ -257,41 +269,57 @@ class Stream:
             n_beyond=self.n_beyond + n_beyond,
         )
         if n_beyond <= n_rows / 2:
-            return Chunk(X, labels, False, after)
+            return Chunk(X, labels, weight, False, after)
         anew = not self.by_fit and after.n_beyond > after.n_within
         anew = anew and (n_rows == 1 or varies(X))
         warn_user(after._warning(n_beyond, n_rows, distance, anew))
-        return self._anew(X, labels, seed) if anew else Chunk(X, labels, False, after)
+        if anew:
+            return self._anew(X, labels, weight, seed)
+        return Chunk(X, labels, weight, False, after)
 
-    def _anew(self, X: Any, labels: NDArray[np.intp] | None, seed: int) -> Chunk:
-        after = Stream.begun(X, labels, self.loss, self.least, seed, by_fit=False)
-        return Chunk(X, labels, True, after)
+    def _anew(
+        self,
+        X: Any,
+        labels: NDArray[np.intp] | None,
+        weight: NDArray[np.float64] | None,
+        seed: int,
+    ) -> Chunk:
+        of_stream = (self.loss, self.least, seed)
+        after = Stream.begun(X, labels, *of_stream, by_fit=False, weight=weight)
+        return Chunk(X, labels, weight, True, after)
 
     def _with_kept(
-        self, X: Any, labels: NDArray[np.intp] | None, seed: int
-    ) -> tuple[Any, NDArray[np.intp] | None]:
+        self,
+        X: Any,
+        labels: NDArray[np.intp] | None,
+        weight: NDArray[np.float64] | None,
+        seed: int,
+    ) -> tuple[Any, NDArray[np.intp] | None, NDArray[np.float64] | None]:
         """Return the rows that are kept, and those of X after them.
 
         Once there are enough, those are left out that the later half cannot reach.
         """
         kept, of_kept, n_rows = self.rows, self.labels, X.shape[0]
+        counts = self.weight
         size = (X.nnz if is_sparse(X) else X.size) * X.dtype.itemsize
         if size > CACHE_BYTES:  # so many that the others are not worth a copy
-            return X, labels
+            return X, labels, weight
         n_later = (kept.shape[0] + n_rows) // 2
         if kept.shape[0] + n_rows >= self.least:
-            later = X if n_later <= n_rows else _stacked(kept, X)
+            later = X if n_later <= n_rows else stacked(kept, X)
             later = later[later.shape[0] - n_later :]
             reach = Reach.of(later, self.loss, seed) if varies(later) else None
             if reach is not None:
                 near = ~reach.beyond(kept, too_near=False)[0]
-                kept, of_kept = kept[near], None if of_kept is None else of_kept[near]
-        if labels is not None or of_kept is not None:
-            none = np.full(kept.shape[0] + n_rows, -1)
-            of_kept = none[: kept.shape[0]] if of_kept is None else of_kept
-            labels = none[:n_rows] if labels is None else labels
-            labels = np.concatenate([of_kept, labels])
-        return _stacked(kept, X), labels
+                kept = kept[near]
+                of_kept = None if of_kept is None else of_kept[near]
+                counts = None if counts is None else counts[near]
+        sizes = kept.shape[0], n_rows
+        return (
+            stacked(kept, X),
+            joined(of_kept, labels, sizes, none=-1),
+            joined(counts, weight, sizes, none=1.0),
+        )
 
     def _warning(self, n_beyond: int, n_rows: int, distance: float, anew: bool) -> str:
         """Return what to say of a chunk most of which is out of reach."""
@@ -319,7 +347,26 @@ class Stream:
         )
 
 
-def _stacked(first: Any, second: Any) -> Any:
+def joined(
+    first: NDArray[Any] | None,
+    second: NDArray[Any] | None,
+    sizes: tuple[int, int],
+    none: float,
+) -> NDArray[Any] | None:
+    """Return what is known of each row of two arrays of such sizes, if anything is.
+
+    Of rows of which it is not known it is `none`.
+    """
+    if first is None and second is None:
+        return None
+    both = [
+        np.full(size, none) if part is None else part
+        for part, size in zip((first, second), sizes, strict=True)
+    ]
+    return np.concatenate(both)
+
+
+def stacked(first: Any, second: Any) -> Any:
     """Return all rows of two arrays; dense, where one of them is."""
     if is_sparse(first) and is_sparse(second):
         return sp.vstack([first, second], format="csr")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,13 +17,16 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_ae.engine import bridge, density, inputs, state
 from sklearn_ae.engine.bridge import Batch, Rows, Units
+from sklearn_ae.engine.callbacks import check_callbacks, check_patterns, records
+from sklearn_ae.engine.labels import places_of
 from sklearn_ae.engine.making import make_net
 from sklearn_ae.engine.net import AutoencoderNet, EpochHook
 from sklearn_ae.engine.notices import diverged
 from sklearn_ae.engine.start import linear_start
-from sklearn_ae.engine.streams import Stream
+from sklearn_ae.engine.streams import Stream, joined, stacked
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.threads import suited_threads
+from sklearn_ae.engine.weights import HeldOut, effective_rows
 
 __all__ = [
     "Over",
@@ -38,9 +41,11 @@ __all__ = [
     "split",
     "train",
     "try_out",
+    "with_weights",
 ]
 
-#: Yields what a function of tensors of rows gives, by chunks of the rows of X.
+#: Yields what a function of tensors of rows gives, by chunks of the rows of X, and how
+#: much each of these counts.
 Over = Callable[[Callable[[torch.Tensor], torch.Tensor]], Iterator[Any]]
 
 #: Rows from whose codes a Gaussian for ``sample`` is estimated, at most; and rows to
@@ -73,6 +78,8 @@ def train(
     context: Any,
     steps: bool = True,
     known: Mapping[str, Any] | None = None,
+    weight: NDArray[np.float64] | None = None,
+    held_out: HeldOut | None = None,
 ) -> dict[str, Any]:
     """Train for `max_iter` epochs, or make one pass where there is no `context`.
 
@@ -91,6 +98,10 @@ def train(
         Whether to train at all, or to leave the weights as they are to begin with.
     known : mapping, default=None
         What validation found of the features of X, fitted attributes too.
+    weight : ndarray of shape (n_samples,) or None
+        How much each row counts, more than nothing.
+    held_out : HeldOut or None
+        Rows to judge by, in place of some of X.
 
     Returns
     -------
@@ -108,8 +119,15 @@ def train(
     continued = streaming and resume
     seed, n_trainings = next_seed(estimator, resume)
     draw, *streams = seeds_of(seed, n_trainings)
-    train_rows, valid_rows = split(estimator, X.shape[0], seed, streaming)
+    held = held_out is not None
+    train_rows, valid_rows = split(estimator, X.shape[0], seed, streaming or held)
     _check_device(device, estimator.dtype, X)
+    check_callbacks(
+        estimator.callbacks,
+        held_out=held or valid_rows is not None,
+        streaming=streaming,
+        solver=solver,
+    )
     has_missing = estimator._accept_nan and inputs.has_missing(X)
     if has_missing and not resume:
         inputs.check_every_feature_observed(X, train_rows)
@@ -127,9 +145,9 @@ def train(
         if begins:
             of_stream = (config["loss"], module.n_components, draw)
             by_fit = not (streaming and steps)
-            seen = Stream.begun(X, labels, *of_stream, by_fit=by_fit)
+            seen = Stream.begun(X, labels, *of_stream, by_fit=by_fit, weight=weight)
         elif continued and seen is not None:
-            X, labels, begins, seen = seen.take(X, labels, draw)
+            X, labels, weight, begins, seen = seen.take(X, labels, draw, weight)
         elif seen is not None:
             seen = seen.as_fitted()
         if begins and resume:
@@ -137,6 +155,14 @@ def train(
             has_missing = estimator._accept_nan and inputs.has_missing(X)
             draw = seeds_of(seed, 0)[0]  # the weights that it began with before
             module = build_module(estimator._module_class, config, dtype, draw)
+        n_counted, n_learned = (
+            _n_counted(X.shape[0], weight, subset) for subset in (None, train_rows)
+        )
+        if weight is not None and (weight == weight[0]).all():
+            weight = None  # up to a factor
+        counted = weight
+        if weight is not None:
+            weight = weight / weight.max()  # whose sums are finite
         if not begins:
             units = estimator._units
         elif config.get("linear_path"):
@@ -146,20 +172,35 @@ def train(
             corruption = config.get("corruption")
             noise = None if corruption is None else corruption.variance
             k = module.n_components
-            start = linear_start(X, k, draw, train_rows, clean, own, noise)
+            start = linear_start(X, k, draw, train_rows, clean, own, noise, weight)
             units = start.units
             module.begin_at(start)
         else:
-            units = estimator._units_for(X, train_rows, config)
+            units = estimator._units_for(X, train_rows, config, weight)
         units = units.giving(X.dtype)
         if resume:
             units = units.giving(estimator._units.rows_dtype)
 
-        def rows_of(subset: NDArray[np.intp] | None) -> Rows:
-            known = labels if labels is None or subset is None else labels[subset]
-            return Rows(X, units, dtype, device, subset, has_missing, known)
+        related = steps and estimator._relate(X, labels, None, draw, weight) is not None
+        given = Given(X, labels, weight, has_missing)
+        judged = None
+        if held_out is not None:
+            units.check_rows(held_out.X)
+            judged = _judged(estimator, held_out, labels, classes)
+        if judged is not None and related:  # then they are among each other
+            train_rows, valid_rows, given = given.with_rows(judged)
+            judged = None
 
-        rows = rows_of(train_rows)
+        def rows_of(given: Given, subset: NDArray[np.intp] | None) -> Rows:
+            known: Any = given.labels
+            counts: Any = given.weight
+            if subset is not None:
+                known = None if known is None else known[subset]
+                counts = None if counts is None else counts[subset]
+            missing = given.has_missing
+            return Rows(given.X, units, dtype, device, subset, missing, known, counts)
+
+        rows = rows_of(given, train_rows)
         if begins:
             module.begin_with(rows)
         net = make_net(
@@ -168,17 +209,20 @@ def train(
             device,
             kind=estimator._net_class,
             n_rows=len(rows),
-            n_seen=len(rows) + (estimator._code_moments[0] if continued else 0),
+            n_seen=n_learned + (estimator._code_moments[0] if continued else 0),
             n_features=X.shape[1],
             linear_path=bool(config.get("linear_path")),
             streaming=streaming,
             streams=streams,
             mixed=estimator.dtype == "bfloat16",
         )
-        rows_valid = None if valid_rows is None else rows_of(valid_rows)
+        rows_valid = None if valid_rows is None else rows_of(given, valid_rows)
+        if judged is not None:
+            rows_valid = rows_of(judged, None)
 
         def relate(codes: NDArray[Any] | None = None) -> None:
-            relations = estimator._relate(X, labels, codes, draw)
+            of_all = given.X, given.labels, codes, draw, given.weight
+            relations = estimator._relate(*of_all)
             if relations is not None:
                 rows.relations = relations(rows, False)
                 if rows_valid is not None:
@@ -186,7 +230,7 @@ def train(
 
         def relate_anew() -> None:
             encode, width = net.module_.encode, net.module_.width
-            codes = bridge.apply(encode, X, units, dtype, device, width)
+            codes = bridge.apply(encode, given.X, units, dtype, device, width)
             if not _are_sound(codes):
                 raise diverged(net.lr)
             relate(codes)
@@ -232,7 +276,9 @@ def train(
 
     codes = try_out(net.module_, X, units, dtype, device, draw, net.lr)
     full = 8 * codes.shape[1] ** 2 <= n_bytes
-    moments = density.code_moments(X.shape[0], codes, full)
+    of_codes = _of_some(weight, X.shape[0], draw, GAUSSIAN_ROWS)
+    moments = density.code_moments(n_counted, codes, full, of_codes)
+    of_codes = _of_some(counted, X.shape[0], draw, GAUSSIAN_ROWS)
     if continued:
         moments = density.merged_moments(estimator._code_moments, moments)
     if continued and estimator._density is not None:
@@ -244,11 +290,13 @@ def train(
             codes = bridge.apply(net.module_.encode, some, units, dtype, device, width)
             if not _are_sound(codes):
                 raise diverged(net.lr)
-        drawn_from = density.fitted(estimator.density, codes, draw)
+            of_codes = _of_some(counted, X.shape[0], draw, DENSITY_ROWS)
+        drawn_from = density.fitted(estimator.density, codes, draw, of_codes)
 
     def over(function: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[Any]:
         width = net.module_.width
-        return bridge.stream(function, X, units, dtype, device, width)
+        parts = bridge.stream(function, X, units, dtype, device, width)
+        return with_weights(parts, weight)
 
     keep_optimizer = (streaming or estimator.warm_start) and solver != "lbfgs"
     return {
@@ -294,6 +342,7 @@ def run(
     net.rows_valid = rows_valid
     net.callbacks = [*net.callbacks, *hook]
     net.initialize()
+    check_patterns(net.callbacks, net.names_in(net.module_))
     if moments:
         net.load_optimizer_moments(moments)
     with suited_threads(net.batch_size * net.module_.n_products):
@@ -311,6 +360,83 @@ def next_seed(estimator: Any, resume: bool) -> tuple[int, int]:
     if isinstance(estimator.random_state, np.random.RandomState):
         return int(estimator.random_state.randint(2**31)), 0
     return int(estimator.random_state), 0
+
+
+class Given(NamedTuple):
+    """Rows, and what is known of them.
+
+    Attributes
+    ----------
+    X : ndarray or CSR array of shape (n_rows, n_features)
+    labels, weight : ndarray of shape (n_rows,) or None
+    has_missing : bool
+    """
+
+    X: Any
+    labels: NDArray[np.intp] | None
+    weight: NDArray[np.float64] | None
+    has_missing: bool
+
+    def with_rows(
+        self, others: Given
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], Given]:
+        """Return the numbers of these rows and of others, and all of them together."""
+        sizes = n, m = self.X.shape[0], others.X.shape[0]
+        together = Given(
+            stacked(self.X, others.X),
+            joined(self.labels, others.labels, sizes, none=-1),
+            joined(self.weight, others.weight, sizes, none=1.0),
+            self.has_missing or others.has_missing,
+        )
+        return np.arange(n), np.arange(n, n + m), together
+
+
+def _judged(
+    estimator: Any,
+    held_out: HeldOut,
+    labels: NDArray[np.intp] | None,
+    fitted: Mapping[str, Any],
+) -> Given:
+    """Return the rows to judge by, with their labels where others have some."""
+    X, places = held_out.X, None
+    if labels is not None and held_out.y is not None:
+        read_as = fitted["_unlabeled"], fitted["_seen_classes"]
+        places = places_of(held_out.y, X, *read_as)
+    elif labels is not None and estimator._judges_by_labels:
+        raise ValueError("X_val is provided, but y_val was not provided.")
+    missing = estimator._accept_nan and inputs.has_missing(X)
+    return Given(X, places, held_out.scaled_weight, missing)
+
+
+def _n_counted(
+    n_rows: int,
+    weight: NDArray[np.float64] | None,
+    subset: NDArray[np.intp] | None,
+) -> int:
+    """Return how many rows of weight 1 the rows are, or some of them."""
+    if weight is None:
+        return n_rows if subset is None else len(subset)
+    return effective_rows(weight if subset is None else weight[subset])
+
+
+def _of_some(
+    weight: NDArray[np.float64] | None, n_rows: int, seed: int, most: int
+) -> NDArray[np.float64] | None:
+    """Return the weights of those rows that `some_rows` chooses."""
+    if weight is None:
+        return None
+    return weight[inputs.some_rows(n_rows, seed, most)]
+
+
+def with_weights(
+    parts: Iterator[NDArray[Any]], weight: NDArray[np.float64] | None
+) -> Iterator[tuple[NDArray[Any], NDArray[np.float64]]]:
+    """Yield each part of what there is of rows, and the weights of its rows."""
+    done = 0
+    for part in parts:
+        stop = done + len(part)
+        yield part, np.ones(len(part)) if weight is None else weight[done:stop]
+        done = stop
 
 
 def seeds_of(seed: int, n_trainings: int) -> list[int]:
@@ -380,9 +506,8 @@ def _difference(config: Mapping[str, Any], earlier: Any) -> str:
 
 
 def _warn_unless_converged(net: AutoencoderNet) -> None:
-    stopping = dict(net.callbacks_).get("stopping")
     cut_short = len(net.history) < net.max_epochs
-    if stopping is None or cut_short or net.schedule == "one_cycle":
+    if net.stopping is None or cut_short or net.schedule == "one_cycle":
         return
     warnings.warn(
         f"Maximum number of epochs (max_iter={net.max_epochs}) reached before training "
@@ -433,9 +558,8 @@ def rounds(
         if due > done:
             done = due
             relate_anew()
-            stopping = dict(net.callbacks_).get("stopping")
-            if stopping is not None:
-                stopping.on_train_begin(net)
+            if net.stopping is not None:
+                net.stopping.on_train_begin(net)
 
     return [("rounds", EpochHook(begin, lambda net: False))]
 
@@ -443,14 +567,19 @@ def rounds(
 def history(
     net: AutoencoderNet, earlier: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return each term of the objective by epoch, after those of earlier trainings."""
+    """Return each term of the objective by epoch, after those of earlier trainings.
+
+    With them comes what scoring callbacks recorded.
+    """
     if not net.history:
         return {"train_loss": np.zeros(0)}
+    scores = [records(callback) for _, callback in net.callbacks_]
     names = [
         name
         for name in net.history[-1]
-        if name.startswith(("train_", "valid_")) and not name.endswith("_count")
+        if name.startswith(("train_", "valid_")) or name in scores
     ]
+    names = [name for name in names if not name.endswith(("_count", "_best"))]
     curves = {name: np.array(net.history[:, name], dtype=np.float64) for name in names}
     return {
         name: np.concatenate([earlier.get(name, curve[:0]), curve])

@@ -192,5 +192,5 @@ def _chosen(history: Mapping[str, Any], terms: Sequence[str] | None) -> list[str
     if terms is not None:
         return [term for term in there if term in terms]
     # the share of rows classified wrongly is on another scale
-    parts = [term for term in there if term not in ("loss", "error_rate")]
+    parts = [term for term in there if term not in ("loss", "score")]
     return ["loss", *(parts if len(parts) > 1 else [])]

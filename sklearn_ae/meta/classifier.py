@@ -17,16 +17,12 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.frozen import FrozenEstimator
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, get_scorer_names
 from sklearn.utils import _safe_indexing, check_consistent_length
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from sklearn_ae.engine import bridge, inputs, training
+from sklearn_ae.engine import bridge, training
 from sklearn_ae.engine.codec import Answer
 from sklearn_ae.engine.consistency import (
     check_classes,
@@ -45,6 +41,13 @@ from sklearn_ae.engine.params import (
     positional,
 )
 from sklearn_ae.engine.persistence import Persistent
+from sklearn_ae.engine.weights import (
+    HeldOut,
+    check_val,
+    check_weight,
+    named_rows,
+    without_weightless,
+)
 from sklearn_ae.meta.fine_tuning import FineTuningParameters, fine_tune
 from sklearn_ae.meta.stacked import (
     StackedAutoencoderPretrainer,
@@ -65,6 +68,18 @@ class _Pretrainer(Constraint):
 
     def __str__(self) -> str:
         return "a StackedAutoencoderPretrainer (or a fitted one in a FrozenEstimator)"
+
+
+class _Scoring(Constraint):
+    """What held-out rows are judged by."""
+
+    def allows(self, value: Any) -> bool:
+        if isinstance(value, str):
+            return value == "loss" or value in get_scorer_names()
+        return callable(value)
+
+    def __str__(self) -> str:
+        return "'loss', the name of one of scikit-learn's scorers or a callable"
 
 
 class StackedAutoencoderClassifier(
@@ -100,10 +115,15 @@ class StackedAutoencoderClassifier(
         weights: random ones, but PCA's along a linear path.
     class_weight : dict, "balanced" or None, default=None
         How much the rows of each class count, beside their sample weights.
+    scoring : str or callable, default="loss"
+        What `early_stopping` judges held-out rows by: "loss", the objective; the name
+        of a scorer, such as "accuracy", "balanced_accuracy" or "roc_auc"; or a function
+        of a fitted classifier, X and y. Where one class is rare, a network that never
+        predicts it may have the best accuracy.
     early_stopping : bool, default=False
-        Whether to hold out rows with a label (some of each class), stop when the share
-        of them that is classified well no longer rises, and keep the weights with the
-        highest.
+        Whether to hold out rows with a label (some of each class), or to take `X_val`
+        for that; stop when they are no longer served better, by `scoring`; and keep the
+        weights that served them best.
     random_state : int, RandomState or None, default=None
         Where it is not None it also sets the `random_state` of the stack. Global random
         states are neither read nor changed.
@@ -125,7 +145,8 @@ class StackedAutoencoderClassifier(
     loss_curve_ : list of float
         The objective of fine-tuning by epoch, in nats per sample.
     validation_scores_ : list of float or None
-        Share of held-out rows classified well, by epoch; None without `early_stopping`.
+        What `scoring` gives for held-out rows, by epoch: the higher the better, and
+        minus the loss for "loss". None without `early_stopping`.
     history_ : dict of ndarray
         Each term of the objective by epoch: "train_cross_entropy" and so on.
 
@@ -162,11 +183,13 @@ class StackedAutoencoderClassifier(
     pretrainer: Any = positional(None)
     pretrain: bool = True
     class_weight: Any = None
+    scoring: Any = "loss"
 
     _valid: ClassVar = {
         "pretrainer": [_Pretrainer(), Nothing()],
         "pretrain": [Bool()],
         "class_weight": [Instance(dict, "a dict"), OneOf("balanced"), Nothing()],
+        "scoring": [_Scoring()],
     }
 
     __repr__ = BaseEstimator.__repr__
@@ -220,7 +243,16 @@ class StackedAutoencoderClassifier(
     # -- fitting ------------------------------------------------------------------
 
     @with_callbacks
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Fit the stack to all rows of X, and train all of it on those with a label.
 
         Parameters
@@ -230,8 +262,15 @@ class StackedAutoencoderClassifier(
             Labels; `unlabeled` says which rows have none. Strings among which some are
             missing come as dtype object, with the number −1.
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            How much each row with a label counts. Rows of weight 0 are left out
-            altogether.
+            How much each row counts, in pretraining too: one of weight 2 is two rows,
+            one of weight 0 none.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Rows that `early_stopping` judges by, of this training and of the layers
+            that have it set, in place of some that are drawn from X.
+        y_val : array-like of shape (n_val,), default=None
+            Their labels. This training judges by the rows that have one.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            How much each row of X_val counts.
 
         Returns
         -------
@@ -241,27 +280,54 @@ class StackedAutoencoderClassifier(
         ------
         ValueError
             If X or y is not what it should be, a parameter is out of its domain,
-            layers do not fit on each other, or training diverges. An earlier fit then
-            stays as it was.
+            layers do not fit on each other, weights are negative, all zero or not
+            supported, nothing judges by X_val, or training diverges. An earlier fit
+            then stays as it was.
         """
         self._check_params()
+        self._check_callbacks(fine_tunes=True)
+        val = check_val(self, X_val, y_val, sample_weight_val)
+        if val is not None and y_val is None:
+            raise ValueError("X_val is provided, but y_val was not provided.")
         stack = self._stack()
         given = X
         X, known = self._taken_in(X, like=stack._first_layer())
         if isinstance(self.pretrainer, FrozenEstimator):  # names, and their number
             validate_data(stack, given, reset=False, skip_check_array=True)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, X, ensure_non_negative=True
-            )
-        labels = Labels.of(y, X, self, sample_weight, self.class_weight)
-        if sample_weight is not None and not sample_weight.all():
-            kept = np.flatnonzero(sample_weight)
-            y, labels = _safe_indexing(y, kept), labels.within(kept)
-            X = inputs.rows_of(X, kept, bridge.CACHE_BYTES)
-        labels.check_split(self)
-        self._become(self._train(stack, X, y, labels, known))
+        weight = check_weight(sample_weight, X)
+        labels = Labels.of(y, X, self, weight, self.class_weight)
+        if weight is not None and not weight.all():
+            labels = labels.within(np.flatnonzero(weight))
+            X, y, weight = without_weightless(X, y, weight)
+        held_out = None if val is None else self._held_out(val, known, stack, labels)
+        if held_out is None:
+            labels.check_split(self)
+        self._become(self._train(stack, X, y, labels, known, weight, held_out))
         return self
+
+    @property
+    def _stops_early(self) -> bool:
+        """Whether rows are held out to judge by, in this training or a layer's."""
+        pretrains = self.pretrain and not isinstance(self.pretrainer, FrozenEstimator)
+        stack = self.pretrainer
+        below = pretrains and stack is not None and stack._stops_early
+        return bool(self.early_stopping) or bool(below)
+
+    #: What to set so that they are.
+    _judging_hint: ClassVar[str] = "Set early_stopping=True."
+
+    def _held_out(
+        self, val: HeldOut, known: Mapping[str, Any], stack: Any, labels: Labels
+    ) -> HeldOut:
+        """Return rows to judge by as those of X are checked and read."""
+        first = stack._first_layer()
+        with named_rows("X_val"):
+            X = self._as_known(known, val.X, like=first)
+            first._check_values(X, first.loss)
+        held_out = val.checked(X)
+        if self.early_stopping:
+            labels.held_out(held_out.y, held_out.X, held_out.weight)
+        return held_out
 
     def _train(
         self,
@@ -270,6 +336,8 @@ class StackedAutoencoderClassifier(
         y: Any,
         labels: Labels,
         known: dict[str, Any],
+        weight: NDArray[np.float64] | None = None,
+        held_out: HeldOut | None = None,
     ) -> dict[str, Any]:
         """Return the fitted attributes; `known` are those of the features of X."""
         frozen = isinstance(self.pretrainer, FrozenEstimator)
@@ -285,7 +353,13 @@ class StackedAutoencoderClassifier(
             with task.propagate_callback_context(stack):
                 task.call_on_fit_task_begin(estimator=self, X=X)
                 stack._read_like(labels.unlabeled)
-                stack.fit(X, y)
+                given: dict[str, Any] = {}
+                if weight is not None:
+                    given["sample_weight"] = weight
+                if held_out is not None and stack._stops_early:
+                    given["X_val"], given["y_val"] = held_out.X, held_out.y
+                    given["sample_weight_val"] = held_out.weight
+                stack.fit(X, y, **given)
                 task.call_on_fit_task_end(estimator=self, X=X)
         elif not frozen:
             stack._begin(X)
@@ -299,6 +373,9 @@ class StackedAutoencoderClassifier(
             context=context,
             fitted=lambda module: {**known, **_attributes(stack, module, labels)},
             labels=labels,
+            weight=weight,
+            held_out=held_out,
+            scoring=self.scoring,
         )
         fitted = {
             **known,
@@ -449,10 +526,12 @@ class StackedAutoencoderClassifier(
 
     @property
     def validation_scores_(self) -> list[float] | None:
-        """Share of held-out rows classified well, by epoch."""
+        """What `scoring` gives for held-out rows, by epoch."""
         check_is_fitted(self, "pretrainer_")
-        errors = self.history_.get("valid_error_rate")
-        return None if errors is None else (1.0 - errors).tolist()
+        scores, losses = map(self.history_.get, ("valid_score", "valid_loss"))
+        if losses is None:
+            return None
+        return (-losses if scores is None else scores).tolist()
 
     # -- persistence --------------------------------------------------------------
 

@@ -18,18 +18,22 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.metrics import get_scorer
 from torch import Tensor, nn
 
 from sklearn_ae.engine import bridge, density, inputs, making, training
 from sklearn_ae.engine.base import BaseAutoencoder
 from sklearn_ae.engine.bridge import Batch, Rows, Units
+from sklearn_ae.engine.callbacks import check_callbacks
 from sklearn_ae.engine.labels import Labels
 from sklearn_ae.engine.notices import diverged
 from sklearn_ae.engine.parameters import TrainingParameters
 from sklearn_ae.engine.params import Instance, Interval, Nothing
 from sklearn_ae.engine.surroundings import plain_torch
+from sklearn_ae.engine.weights import HeldOut, effective_rows
 from sklearn_ae.parts.activations import dropout
+from sklearn_ae.parts.averages import mean
 from sklearn_ae.parts.corruptions import Corruption
 from sklearn_ae.parts.networks import Dense, weight_decay
 
@@ -65,8 +69,8 @@ class FineTuningParameters(TrainingParameters):
         most 400; 500 for "lbfgs".
     early_stopping : bool, default=False
         Whether to hold out rows, stop when they are no longer served better, and keep
-        the weights that served them best: by their loss or, by class, by the share of
-        them classified well. By class they have a label, and some are of each class.
+        the weights with which their loss was lowest. By class they have a label, and
+        some are of each class.
     """
 
     dropout: float = 0.0
@@ -76,6 +80,20 @@ class FineTuningParameters(TrainingParameters):
         "dropout": [Interval(float, 0, 1)],
         "corruption": [Instance(Corruption, "a Corruption"), Nothing()],
     }
+
+    def _check_callbacks(self, fine_tunes: bool) -> None:
+        """Raise ValueError for callbacks that fine-tuning can do nothing with."""
+        if not fine_tunes and self.callbacks:
+            raise ValueError(
+                "callbacks= of a stack are those of fine-tuning, and fine_tune=None. "
+                "Give them to the layers, as estimator__callbacks."
+            )
+        check_callbacks(
+            self.callbacks,
+            held_out=bool(self.early_stopping),
+            streaming=False,
+            solver=self.solver,
+        )
 
 
 class StackModule(nn.Module):
@@ -96,7 +114,6 @@ class StackModule(nn.Module):
     """
 
     settled: bool = True
-    watched: str = "loss"
     fast: tuple[str, ...] = ()
 
     def __init__(
@@ -183,7 +200,7 @@ class StackModule(nn.Module):
         """Return the terms of the objective, as scalars, in nats per row."""
         code = self.first_code(self.encode_batch(batch, generator), generator)
         reconstruction = self.layers[0].reconstruction(
-            code, batch.target, generator, batch.observed
+            code, batch.target, generator, batch.observed, batch.weight
         )
         weights = [weight for layer in self.layers for weight in layer.weights()]
         return {"reconstruction": reconstruction, **self.decay(weights)}
@@ -213,7 +230,6 @@ class SoftmaxModule(nn.Module):
     """
 
     settled: bool = True
-    watched: str = "error_rate"
     fast: tuple[str, ...] = ()
     origin: Tensor
 
@@ -259,14 +275,23 @@ class SoftmaxModule(nn.Module):
         )
         weights = [w for layer in self.stack.layers for w in layer.encoder.weights()]
         return {
-            "cross_entropy": _mean(nats, batch.weight),
+            "cross_entropy": mean(nats, batch.weight),
             **self.stack.decay([*weights, self.head.weight]),
         }
 
-    def judge(self, batch: Batch) -> Tensor:
-        """Return the share of rows whose most likely class is another than theirs."""
-        wrong = self.logits(batch, None).argmax(1) != batch.label
-        return _mean(wrong.to(self.origin.dtype), batch.weight)
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return int(self.head.weight.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Of the widest layer."""
+        return int(self.stack.width)
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Return softmax(W z + b), of shape (batch, n_classes)."""
+        return F.softmax(self.logits(Batch(x, x), None), dim=1)
 
     def affine(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return W and b for codes as they are, not standardised."""
@@ -274,10 +299,6 @@ class SoftmaxModule(nn.Module):
             weight = self.head.weight / self.scale
             bias = self.head.bias - weight @ self.origin
         return bridge.from_tensor(weight), bridge.from_tensor(bias)
-
-
-def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
-    return values.mean() if weight is None else (values * weight).mean()
 
 
 def fine_tune(
@@ -290,6 +311,9 @@ def fine_tune(
     context: Any,
     fitted: Callable[[Any], dict[str, Any]],
     labels: Labels | None = None,
+    weight: NDArray[np.float64] | None = None,
+    held_out: HeldOut | None = None,
+    scoring: Any = "loss",
 ) -> tuple[Any, dict[str, NDArray[np.float64]]]:
     """Train the layers of a stack together, in place.
 
@@ -310,6 +334,12 @@ def fine_tune(
         Returns the estimator's fitted attributes from the module, for callbacks.
     labels : Labels or None
         To train by class; by reconstruction without.
+    weight : ndarray of shape (n_samples,) or None
+        How much each row counts.
+    held_out : HeldOut or None
+        Rows to judge by; validated.
+    scoring : str or callable
+        What `early_stopping` judges by, where there are labels.
 
     Returns
     -------
@@ -324,17 +354,25 @@ def fine_tune(
     """
     first, dtype = layers[0], layers[0]._fitted_dtype
     device, width = torch.device(first.device_), X.shape[1]
-    has_missing = first._accept_nan and inputs.has_missing(X)
+    counted = weight
+    if weight is not None:
+        weight = weight / weight.max()  # whose sums are finite
     draw, *streams = map(int, np.random.SeedSequence(seed).generate_state(3))
 
     kind = training.compute_dtype(dtype)
 
-    def rows(part: dict[str, Any] | None) -> Rows | None:
+    def rows(part: dict[str, Any] | None, X: Any = X) -> Rows | None:
         if part is None:
             return None
-        return Rows(X, first._units, kind, device, has_missing=has_missing, **part)
+        missing = first._accept_nan and inputs.has_missing(X)
+        return Rows(X, first._units, kind, device, has_missing=missing, **part)
 
-    parts = _parts(estimator, X.shape[0], seed, labels)
+    judges, score = X if held_out is None else held_out.X, None
+    if labels is None:
+        parts = _parts(estimator, X.shape[0], seed, weight, held_out)
+    else:
+        labels, judged = _divided(estimator, labels, seed, held_out)
+        parts = labels.of_rows(), None if judged is None else judged.of_rows()
     with plain_torch(), torch.inference_mode(False), torch.enable_grad():
         noise = None if estimator.corruption is None else clone(estimator.corruption)
         module: Any = StackModule(
@@ -344,7 +382,11 @@ def fine_tune(
             generator = bridge.make_generator(draw, torch.device("cpu"))
             units = _code_units(layers, X, labels, draw)
             module = SoftmaxModule(module, units, len(labels.classes), generator)
-        train, valid = map(rows, parts)
+            if judged is not None and scoring != "loss":
+                where = first._units, kind, device
+                predictions = Predictions(module, labels.classes, where)
+                score = _score_of(scoring, predictions, judges, judged)
+        train, valid = rows(parts[0]), rows(parts[1], judges)
         net = making.make_net(
             estimator,
             module.to(device),
@@ -356,6 +398,7 @@ def fine_tune(
             streaming=False,
             streams=streams,
             mixed=dtype == "bfloat16",
+            score=score,
         )
         epochs = None if isinstance(estimator.max_iter, str) else net.max_epochs
         task = context.subcontext(task_name="fine-tuning", max_subtasks=epochs)
@@ -365,20 +408,89 @@ def fine_tune(
         task.call_on_fit_task_end(estimator=estimator, X=X, y=y)
     stack, decodes = StackModule(layers), labels is None
     training.try_out(stack, X, first._units, kind, device, draw, net.lr, decodes)
-    _describe_anew(layers, X, draw)
+    _describe_anew(layers, X, draw, counted)
     return module, training.history(net, {})
 
 
 def _parts(
-    estimator: Any, n_rows: int, seed: int, labels: Labels | None
+    estimator: Any,
+    n_rows: int,
+    seed: int,
+    weight: NDArray[np.float64] | None,
+    held_out: HeldOut | None,
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Return what `Rows` is given to train and to judge by."""
-    if labels is None:
-        train, valid = training.split(estimator, n_rows, seed, streaming=False)
-        return {"subset": train}, None if valid is None else {"subset": valid}
+    """Return what `Rows` is given to train and to judge by, without labels."""
+    judges = held_out is not None and bool(estimator.early_stopping)
+    train, valid = training.split(estimator, n_rows, seed, streaming=judges)
+
+    def part(subset: NDArray[np.intp] | None) -> dict[str, Any]:
+        counts = weight if weight is None or subset is None else weight[subset]
+        return {"subset": subset, "weight": counts}
+
+    if held_out is not None and judges:
+        return part(train), {"weight": held_out.scaled_weight}
+    return part(train), None if valid is None else part(valid)
+
+
+def _divided(
+    estimator: Any, labels: Labels, seed: int, held_out: HeldOut | None
+) -> tuple[Labels, Labels | None]:
+    """Return labels to train and to judge by."""
     if not estimator.early_stopping:
-        return labels.of_rows(), None
-    return labels.split(estimator.validation_fraction, seed)
+        return labels, None
+    if held_out is None:
+        return labels.split(estimator.validation_fraction, seed)
+    return labels, labels.held_out(held_out.y, held_out.X, held_out.weight)
+
+
+class Predictions(ClassifierMixin, BaseEstimator):
+    """What a network predicts in the middle of its training, for scorers.
+
+    Parameters
+    ----------
+    module : SoftmaxModule
+    classes : ndarray of shape (n_classes,)
+    where : (Units, torch.dtype, torch.device)
+        What rows are given to it in.
+    """
+
+    def __init__(self, module: Any, classes: NDArray[Any], where: Any) -> None:
+        self.module, self.classes, self.where = module, classes, where
+        self.classes_ = classes
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return the probability of each class for each row."""
+        module = self.module
+        probabilities = bridge.apply(module.probabilities, X, *self.where, module.width)
+        return probabilities.astype(np.float64)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the most likely class of each row."""
+        return self.classes[self.predict_proba(X).argmax(1)]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+def _score_of(
+    scoring: Any, predictions: Predictions, X: Any, labels: Labels
+) -> Callable[[], float]:
+    """Return what scores the predictions of the rows that have labels."""
+    scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
+    rows, true = X[labels.rows], labels.classes[labels.places]
+    weights = {}
+    if labels.sample_weight is not None:
+        weights["sample_weight"] = labels.sample_weight
+
+    def score() -> float:
+        value = float(scorer(predictions, rows, true, **weights))
+        if not np.isfinite(value):
+            raise ValueError(
+                f"scoring={scoring!r} gives {value} for the rows to judge by."
+            )
+        return value
+
+    return score
 
 
 def _code_units(
@@ -396,22 +508,33 @@ def _code_units(
     return Units(mean, float(np.sqrt(variance)) or 1.0)
 
 
-def _describe_anew(layers: Sequence[BaseAutoencoder], X: Any, seed: int) -> None:
+def _describe_anew(
+    layers: Sequence[BaseAutoencoder],
+    X: Any,
+    seed: int,
+    counted: NDArray[np.float64] | None,
+) -> None:
     """Bring up to date what layers say of themselves, beside their weights."""
-    n_rows = X.shape[0]
-    below, some = X, X[inputs.some_rows(n_rows, seed, training.GAUSSIAN_ROWS)]
+    chosen = inputs.some_rows(X.shape[0], seed, training.GAUSSIAN_ROWS)
+    below, some, n_rows = X, X[chosen], X.shape[0]
+    weight = of_some = None
+    if counted is not None:
+        n_rows, of_some = effective_rows(counted), counted[chosen]
+        weight = counted / counted.max()
     for layer in layers:
 
         def over(function: Any, layer: Any = layer, below: Any = below) -> Any:
-            return layer._stream(function, below)
+            return training.with_weights(layer._stream(function, below), weight)
 
         layer.__dict__.update(layer._describe(layer.module_, over, False))
         below = codes_of(layer, below, held=False)
         some = codes_of(layer, some, held=True)
         layer._optimizer_state = None  # of steps from other weights
         full = layer._code_moments[2].ndim == 2
-        layer._code_moments = density.code_moments(n_rows, some, full)
-        layer._density = density.fitted(layer.density, some, seed)
+        layer._code_moments = density.code_moments(
+            n_rows, some, full, None if weight is None else weight[chosen]
+        )
+        layer._density = density.fitted(layer.density, some, seed, of_some)
         if layer._density is None:  # nothing holds codes to a prior any more
             layer._density = density.gaussian(layer._code_moments)
 

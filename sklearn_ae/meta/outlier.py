@@ -31,6 +31,14 @@ from sklearn_ae.engine.params import (
     positional,
 )
 from sklearn_ae.engine.persistence import Persistent
+from sklearn_ae.engine.weights import (
+    HeldOut,
+    check_val,
+    check_weight,
+    effective_rows,
+    named_rows,
+    without_weightless,
+)
 from sklearn_ae.meta.stacked import TakesRowsOfFirstLayer
 from sklearn_ae.meta.usualness import Usualness
 
@@ -100,6 +108,7 @@ class AutoencoderOutlierDetector(
     validation_fraction : float, default=0.1
         Share of rows held out for ``contamination="auto"``, in (0, 1). Where that is
         fewer than 50 rows, all rows are learned from and scored in 5 folds instead.
+        Not used with `X_val`.
     random_state : int, RandomState or None, default=None
         Where it is not None, or there are several networks, it also sets the
         `random_state` of each. Global random states are neither read nor changed.
@@ -219,7 +228,15 @@ class AutoencoderOutlierDetector(
     # -- fitting ------------------------------------------------------------------
 
     @with_callbacks
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Fit the networks to the rows of X, and set the threshold.
 
         Parameters
@@ -227,6 +244,13 @@ class AutoencoderOutlierDetector(
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts: one of weight 2 is two rows, one of weight 0 none.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Rows that ``contamination="auto"`` sets the threshold by, and that networks
+            with early stopping judge by, in place of some that are drawn from X.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            How much each row of X_val counts.
 
         Returns
         -------
@@ -236,46 +260,79 @@ class AutoencoderOutlierDetector(
         ------
         ValueError
             If X is not what the autoencoder takes, a parameter is out of its domain,
-            or training diverges. An earlier fit then stays as it was.
+            weights are negative, all zero or not supported, X_val has no use, or
+            training diverges. An earlier fit then stays as it was.
         """
         self._check_params()
+        val = check_val(self, X_val, None, sample_weight_val)
         if self.estimator is not None and get_tags(self.estimator).target_tags.required:
             raise ValueError(
                 f"{type(self).__name__} learns from X alone, and estimator="
                 f"{self.estimator!r} needs y."
             )
-        X, known = self._taken_in(X, like=_first(self.estimator))
-        self._become({**known, **self._train(X)})
+        first = _first(self.estimator)
+        X, known = self._taken_in(X, like=first)
+        weight = check_weight(sample_weight, X)
+        if weight is not None:
+            X, _, weight = without_weightless(X, None, weight)
+        held_out = None
+        if val is not None:
+            with named_rows("X_val"):
+                judges = self._as_known(known, val.X, like=first)
+            held_out = val.checked(judges)
+        self._become({**known, **self._train(X, weight, held_out)})
         return self
 
-    def _train(self, X: Any) -> dict[str, Any]:
+    @property
+    def _stops_early(self) -> bool:
+        """Whether rows are held out to judge by, or to set the threshold by."""
+        below = self.estimator is not None and self.estimator._stops_early
+        return isinstance(self.contamination, str) or below
+
+    #: What to set so that they are.
+    _judging_hint: ClassVar[str] = (
+        "Set contamination='auto', or early_stopping=True on its estimator."
+    )
+
+    def _train(
+        self,
+        X: Any,
+        weight: NDArray[np.float64] | None,
+        val: HeldOut | None,
+    ) -> dict[str, Any]:
         """Return the fitted attributes."""
         seed, _ = training.next_seed(self, resume=False)
         learned, held_out, folds = X, X, []
-        if isinstance(self.contamination, str) and X.shape[0] > 1:
+        of_learned = of_held_out = weight
+        by_rows = isinstance(self.contamination, str)
+        if by_rows and val is not None:
+            held_out, of_held_out = val.X, val.weight
+        elif by_rows and X.shape[0] > 1:
             order = np.random.default_rng(seed).permutation(X.shape[0])
             n_held_out = max(1, round(self.validation_fraction * X.shape[0]))
             n_held_out = min(n_held_out, X.shape[0] - 1)
             if n_held_out < FEWEST_HELD_OUT:
                 folds = np.array_split(order, min(N_FOLDS, X.shape[0]))
             else:
+                parts = np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
                 learned, held_out = (
-                    inputs.rows_of(X, np.sort(rows), bridge.CACHE_BYTES)
-                    for rows in (order[n_held_out:], order[:n_held_out])
+                    inputs.rows_of(X, rows, bridge.CACHE_BYTES) for rows in parts
                 )
+                if weight is not None:
+                    of_learned, of_held_out = (weight[rows] for rows in parts)
         n_fits = int(self.n_estimators) * (1 + len(folds))
         context = self._init_callback_context(max_subtasks=n_fits)
         context.call_on_fit_task_begin(estimator=self, X=X, y=None)
-        networks, usual = self._fitted_to(learned, seed, context)
+        networks, usual = self._fitted_to(learned, seed, context, of_learned, val)
         if folds:
             like = [density.n_gaussians for density in usual]
-            scores = self._cross_fitted_scores(X, folds, seed, context, like)
+            scores = self._cross_fitted_scores(X, folds, seed, context, like, weight)
         else:
             scores = _scores(networks, usual, held_out)
         fitted = {
             "estimators_": networks,
             "_usual": usual,
-            "offset_": _threshold(scores, self.contamination),
+            "offset_": _threshold(scores, self.contamination, of_held_out),
         }
         context.call_on_fit_task_end(estimator=self, X=X, y=None)
         return fitted
@@ -285,6 +342,8 @@ class AutoencoderOutlierDetector(
         X: Any,
         seed: int,
         context: Any,
+        weight: NDArray[np.float64] | None = None,
+        val: HeldOut | None = None,
         of: str = "",
         like: list[int] | None = None,
     ) -> tuple[list[Any], list[Usualness]]:
@@ -297,11 +356,18 @@ class AutoencoderOutlierDetector(
             task = context.subcontext(task_name=f"network {number + 1}{of}")
             with task.propagate_callback_context(network):
                 task.call_on_fit_task_begin(estimator=self, X=X)
-                network.fit(X)
+                given: dict[str, Any] = {}
+                if weight is not None:
+                    given["sample_weight"] = weight
+                if val is not None and network._stops_early:
+                    given["X_val"], given["sample_weight_val"] = val.X, val.weight
+                network.fit(X, **given)
                 task.call_on_fit_task_end(estimator=self, X=X)
             if self.criterion == "density":
                 n_gaussians = like[number] if like else None
-                usual.append(Usualness().fit(network, X, seed + number, n_gaussians))
+                of_codes = Usualness()
+                of_codes.fit(network, X, seed + number, n_gaussians, weight)
+                usual.append(of_codes)
         return networks, usual
 
     def _cross_fitted_scores(
@@ -311,6 +377,7 @@ class AutoencoderOutlierDetector(
         seed: int,
         context: Any,
         like: list[int],
+        weight: NDArray[np.float64] | None,
     ) -> NDArray[np.float64]:
         """Return each row's score by networks that learned from the other folds.
 
@@ -320,7 +387,9 @@ class AutoencoderOutlierDetector(
         scores = np.full(X.shape[0], np.nan)
         for number, (learned, held_out) in enumerate(_divided(X, folds)):
             rows = inputs.rows_of(X, learned, bridge.CACHE_BYTES)
-            fitted = self._fitted_to(rows, seed, context, f", fold {number + 1}", like)
+            counts = None if weight is None else weight[learned]
+            of = f", fold {number + 1}"
+            fitted = self._fitted_to(rows, seed, context, counts, None, of, like)
             if len(held_out):
                 scores[held_out] = _scores(*fitted, X[held_out])
         return scores
@@ -490,14 +559,22 @@ def _divided(
         yield learned, held_out
 
 
-def _threshold(scores: NDArray[np.float64], contamination: float | str) -> float:
+def _threshold(
+    scores: NDArray[np.float64],
+    contamination: float | str,
+    weight: NDArray[np.float64] | None = None,
+) -> float:
     """Return the lowest score of what is no outlier, in the middle of a gap."""
-    scores = np.sort(scores[~np.isnan(scores)])
+    known = ~np.isnan(scores)
+    order = np.argsort(scores[known])
+    scores = scores[known][order]
+    weight = None if weight is None else weight[known][order]
     if len(scores) == 0:
         raise ValueError(
             "No row has a score to set the threshold by: nothing was observed of them, "
             "or of each a feature that no other row has."
         )
+    total = len(scores) if weight is None else effective_rows(weight)
     if isinstance(contamination, str):
         if len(scores) < FEWEST_SCORES:
             warn_user(
@@ -506,12 +583,20 @@ def _threshold(scores: NDArray[np.float64], contamination: float | str) -> float
                 f"{len(scores)}: of new rows, another share than that may be taken for "
                 "outliers. Fit to more rows, or set contamination to a number."
             )
-        n_outliers = min(len(scores) - 1, max(1, round(FALSE_ALARMS * len(scores))))
+        n_outliers = min(total - 1, max(1, round(FALSE_ALARMS * total)))
     else:
-        n_outliers = round(contamination * len(scores))
+        n_outliers = round(contamination * total)
     if n_outliers == 0:  # below them all, by more than scores in float32 are rounded
         return float(scores[0] - 1e-4 * (np.abs(scores).max() or 1.0))
-    return float(np.mean(scores[n_outliers - 1 : n_outliers + 1]))
+    if weight is None:
+        return float(np.mean(scores[n_outliers - 1 : n_outliers + 1]))
+    # the last score of as many rows as are outliers, and the first beyond them
+    below = np.cumsum(weight / weight.max())
+    below *= total / below[-1]
+    last = np.searchsorted(below, n_outliers * (1 - 1e-9))
+    first = np.searchsorted(below, n_outliers * (1 + 1e-9), side="right")
+    ends = np.minimum([last, first], len(scores) - 1)
+    return float(scores[ends].mean())
 
 
 def _framed(values: NDArray[Any], like: Any) -> Any:

@@ -25,6 +25,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ae.autoencoders.denoising import DenoisingAutoencoder
 from sklearn_ae.engine import bridge, training
 from sklearn_ae.engine.base import BaseAutoencoder
+from sklearn_ae.engine.callbacks import check_callbacks, check_patterns
 from sklearn_ae.engine.codec import Codec, TakesRows
 from sklearn_ae.engine.consistency import (
     check_classes,
@@ -43,6 +44,13 @@ from sklearn_ae.engine.params import (
     positional,
 )
 from sklearn_ae.engine.persistence import Persistent
+from sklearn_ae.engine.weights import (
+    HeldOut,
+    check_val,
+    check_weight,
+    named_rows,
+    without_weightless,
+)
 from sklearn_ae.meta.fine_tuning import (
     FineTuningParameters,
     StackModule,
@@ -274,12 +282,15 @@ class StackedAutoencoderPretrainer(
         y: Any = None,
         trains: bool = True,
         unlabeled: int | str | None = "auto",
+        weight: NDArray[np.float64] | None = None,
+        held_out: bool = False,
     ) -> None:
         """Raise ValueError where a layer cannot stand on the one below, or learn.
 
-        Layers that are not told what marks rows without a label are told by
-        `unlabeled`, or where it is "auto" by what the first of them found in y, so
-        that one of them warns of it.
+        `weight` says how much each row counts, and `held_out` whether there are
+        others to judge by. Layers that are not told what marks rows without a label are
+        told by `unlabeled`, or where it is "auto" by what the first of them found in y,
+        so that one of them warns of it.
         """
         n_rows, n_features = X.shape
         below: dict[str, Any] = {}
@@ -295,8 +306,18 @@ class StackedAutoencoderPretrainer(
             try:
                 config = layer._module_config(n_features)
                 dtype = training.compute_dtype(layer.dtype)
-                training.build_module(layer._module_class, config, dtype, seed=0)
-                training.split(layer, n_rows, seed=0, streaming=False)
+                kind = layer._module_class
+                module = training.build_module(kind, config, dtype, seed=0)
+                training.split(layer, n_rows, seed=0, streaming=held_out)
+                if weight is not None:
+                    layer._check_weights(weight)
+                check_callbacks(
+                    layer.callbacks,
+                    held_out=bool(layer.early_stopping),
+                    streaming=False,
+                    solver=layer.solver,
+                )
+                check_patterns(layer.callbacks, layer._net_class.names_in(module))
                 if trains and isinstance(layer, LabelParameters):
                     told = layer.unlabeled != "auto"
                     layer._read_like(unlabeled)
@@ -323,7 +344,16 @@ class StackedAutoencoderPretrainer(
     # -- fitting ------------------------------------------------------------------
 
     @with_callbacks
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Fit one layer after the other, and fine-tune them where that is asked for.
 
         Parameters
@@ -333,6 +363,15 @@ class StackedAutoencoderPretrainer(
         y : array-like of shape (n_samples,) or None
             Labels, for ``fine_tune="class"`` and for layers that learn from them.
             `unlabeled` says which rows have none.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts: one of weight 2 is two rows, one of weight 0 none.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Rows that `early_stopping` judges by, of the layers that have it set and of
+            fine-tuning, in place of some that are drawn from X.
+        y_val : array-like of shape (n_val,), default=None
+            Their labels, where these are learned from.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            How much each row of X_val counts.
 
         Returns
         -------
@@ -342,25 +381,65 @@ class StackedAutoencoderPretrainer(
         ------
         ValueError
             If X or y is not what the layers take, a parameter is out of its domain,
-            layers do not fit on each other, or training diverges. An earlier fit then
-            stays as it was.
+            layers do not fit on each other, weights are negative, all zero or not
+            supported, nothing judges by X_val, or training diverges. An earlier fit
+            then stays as it was.
         """
         self._check_params()
+        val = check_val(self, X_val, y_val, sample_weight_val)
         layers = self._declared()
         first = layers[0][1]
         X, known = self._taken_in(X, like=first)
         labels, unlabeled = None, self.unlabeled
+        weight = check_weight(sample_weight, X)
+        if weight is not None:
+            X, y, weight = without_weightless(X, y, weight)
+        held_out = None if val is None else self._held_out(val, known, first)
         if self.fine_tune == "class":
-            labels = Labels.of(y, X, self)
-            labels.check_split(self)
+            labels = Labels.of(y, X, self, weight)
+            if held_out is None:
+                labels.check_split(self)
+            elif self.early_stopping:
+                labels.held_out(held_out.y, held_out.X, held_out.weight)
             unlabeled = labels.unlabeled
         elif self.fine_tune is not None:
-            training.split(self, X.shape[0], seed=0, streaming=False)
-        self._check_layers(layers, X, y, unlabeled=unlabeled)
+            judged = held_out is not None
+            training.split(self, X.shape[0], seed=0, streaming=judged)
+        self._check_callbacks(fine_tunes=self.fine_tune is not None)
+        self._check_layers(
+            layers,
+            X,
+            y,
+            unlabeled=unlabeled,
+            weight=weight,
+            held_out=held_out is not None,
+        )
         first._check_values(X, first.loss)
-        fitted = self._fit_layers(layers, X, y, labels, known)
+        fitted = self._fit_layers(layers, X, y, labels, known, weight, held_out)
         self._become(fitted, without=("classes_",))
         return self
+
+    @property
+    def _stops_early(self) -> bool:
+        """Whether rows are held out to judge by, in a layer or in fine-tuning."""
+        own = self.fine_tune is not None and bool(self.early_stopping)
+        return own or any(layer._stops_early for layer in self._kinds_of_layers())
+
+    #: What to set so that they are.
+    _judging_hint: ClassVar[str] = (
+        "Set early_stopping=True on its layers, as estimator__early_stopping, or on "
+        "the stack itself, with fine_tune."
+    )
+
+    def _held_out(self, val: HeldOut, known: Mapping[str, Any], first: Any) -> HeldOut:
+        """Return rows to judge by as those of X are checked and read."""
+        needs_y = self.fine_tune == "class" and self.early_stopping
+        if val.y is None and needs_y:
+            raise ValueError("X_val is provided, but y_val was not provided.")
+        with named_rows("X_val"):
+            X = self._as_known(known, val.X, like=first)
+            first._check_values(X, first.loss)
+        return val.checked(X)
 
     def _fit_layers(
         self,
@@ -369,22 +448,35 @@ class StackedAutoencoderPretrainer(
         y: Any,
         labels: Labels | None,
         known: dict[str, Any],
+        weight: NDArray[np.float64] | None = None,
+        held_out: HeldOut | None = None,
     ) -> dict[str, Any]:
         """Return the fitted attributes; `known` are those of the features of X."""
         seed, n_layers = self._seed(layers), len(layers)
         n_stages = n_layers + (self.fine_tune is not None)
         context = self._init_callback_context(max_subtasks=n_stages)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        codes = X
+        codes, judges = X, held_out
         for number, (name, layer) in enumerate(layers):
+            given: dict[str, Any] = {}
+            if weight is not None:
+                given["sample_weight"] = weight
+            if judges is not None and layer._stops_early:
+                given["X_val"], given["y_val"] = judges.X, judges.y
+                given["sample_weight_val"] = judges.weight
+            labels_of_layer = y
+            if number and getattr(y, "ndim", 1) > 1:
+                labels_of_layer = None  # rows, which are not to be taken for codes
             stage = f"layer {number + 1} of {n_layers}: {name}"
             task = context.subcontext(task_name=stage)
             with task.propagate_callback_context(layer):
                 task.call_on_fit_task_begin(estimator=self, X=codes)
-                layer.fit(codes, y)
+                layer.fit(codes, labels_of_layer, **given)
                 task.call_on_fit_task_end(estimator=self, X=codes)
             if number + 1 < n_layers:
                 codes = codes_of(layer, codes)
+                if judges is not None:
+                    judges = judges.of(codes_of(layer, judges.X))
             if self.verbose:
                 print(  # noqa: T201
                     f"[{type(self).__name__}] {stage}, {layer.n_components_} units: "
@@ -402,6 +494,8 @@ class StackedAutoencoderPretrainer(
                 context=context,
                 fitted=lambda module: fitted,
                 labels=labels,
+                weight=weight,
+                held_out=held_out,
             )
         if labels is not None:
             fitted["classes_"] = labels.classes

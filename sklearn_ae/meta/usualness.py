@@ -40,6 +40,7 @@ from sklearn_ae.engine.density import fitted
 from sklearn_ae.engine.notices import diverged
 from sklearn_ae.engine.params import Params
 from sklearn_ae.engine.threads import one_blas_thread
+from sklearn_ae.engine.weights import copies
 
 __all__ = ["Usualness"]
 
@@ -65,7 +66,12 @@ class Usualness(Params):
     """
 
     def fit(
-        self, model: Any, X: Any, seed: int, n_gaussians: int | None = None
+        self,
+        model: Any,
+        X: Any,
+        seed: int,
+        n_gaussians: int | None = None,
+        weight: NDArray[np.float64] | None = None,
     ) -> Self:
         """Learn what is usual from rows of X.
 
@@ -77,6 +83,8 @@ class Usualness(Params):
         n_gaussians : int or None
             Number of Gaussians in the mixture; None takes as many as there are rows
             for.
+        weight : ndarray of shape (n_samples,) or None
+            How much each row counts: it is taken as often.
 
         Returns
         -------
@@ -86,7 +94,9 @@ class Usualness(Params):
         self._sparse = inputs.is_sparse(X)
         width = 1 if self._sparse else X.shape[1]
         most = min(MOST_ROWS, max(1000, MOST_NUMBERS // width))
-        if X.shape[0] > most:
+        if weight is not None:
+            X = X[copies(weight, most)]
+        elif X.shape[0] > most:
             X = X[np.sort(rng.permutation(X.shape[0])[:most])]
         first, second, known = map(
             np.concatenate, zip(*self._halves(model, X), strict=True)

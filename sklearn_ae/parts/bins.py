@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sklearn_ae.parts.averages import mean, mean_row
+
 __all__ = ["Bins"]
 
 
@@ -35,19 +37,29 @@ class Bins(nn.Module):
         self.register_buffer("edges", blank[:, 1:].clone())
         self.register_buffer("centres", blank)
 
-    def learn(self, x: Tensor) -> None:
+    def learn(self, x: Tensor, weight: Tensor | None = None) -> None:
         """Take edges and centres from rows (n_rows, n_features).
 
-        Each bin holds as many of a feature's rows as any other, where these differ.
+        Each bin holds as many of a feature's rows as any other, where these differ. A
+        row counts as much as its `weight`, of shape (n_rows,), says.
         """
         n_bins = self.centres.shape[1]
-        ordered = x.T.sort(1).values
-        places = torch.arange(1, n_bins, device=x.device) * len(x) / n_bins
-        self.edges.copy_(ordered[:, places.long()])
+        ordered, order = x.T.sort(1)
+        numbers = torch.arange(1, n_bins, device=x.device)
+        if weight is None:
+            places = (numbers * len(x) / n_bins).long().expand(len(ordered), -1)
+            weight = torch.ones_like(ordered[0])
+        else:  # the first whose weight, with those before it, exceeds the share
+            below = weight.double()[order].cumsum(1)
+            sought = below[:, -1:] * (numbers.double() / n_bins)
+            places = torch.searchsorted(below, sought * (1 + 1e-6), right=True)
+            places = places.clamp_max(len(x) - 1)
+        self.edges.copy_(ordered.gather(1, places))
         bins, blank = self.of(x).T, torch.zeros_like(self.centres, dtype=torch.float64)
-        counts = blank.scatter_add(1, bins, torch.ones_like(ordered).double())
-        sums = blank.scatter_add(1, bins, x.T.double())
-        empty = ordered.mean(1, keepdim=True)
+        each = weight.double().expand(len(ordered), -1)
+        counts = blank.scatter_add(1, bins, each)
+        sums = blank.scatter_add(1, bins, x.T.double() * each)
+        empty = mean_row(x, weight)[:, None]
         self.centres.copy_(torch.where(counts > 0, sums / counts, empty))
 
     def best_constant(self, centre: Tensor) -> Tensor:
@@ -68,13 +80,18 @@ class Bins(nn.Module):
         return self.output(a)
 
     def mean_nats(
-        self, a: Tensor, target: Tensor, weight: Tensor | None = None
+        self,
+        a: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        row_weight: Tensor | None = None,
     ) -> Tensor:
         """Return the cross-entropy, summed over features, of the mean row."""
         which = self.of(target).flatten()  # with the bins last in memory: faster so
         nats = F.cross_entropy(a.flatten(0, 1), which, reduction="none")
         nats = nats.unflatten(0, target.shape)
-        return (nats if weight is None else nats * weight).sum(1).mean()
+        nats = (nats if weight is None else nats * weight).sum(1)
+        return mean(nats, row_weight)
 
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
         """Return (x − x̂)² of each entry, of shape (batch, n_features)."""

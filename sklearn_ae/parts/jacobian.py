@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from sklearn_ae.parts.activations import get_activation, slope, slope_at_output
+from sklearn_ae.parts.averages import mean, mean_row
 from sklearn_ae.parts.networks import Layer, linear
 from sklearn_ae.parts.sparse import dense
 
@@ -45,6 +46,8 @@ class Encoding(NamedTuple):
         What the code's activation was applied to, where that is known.
     unit : Tensor of shape () or float
         What rows are measured in, for penalties that depend on it.
+    weight : Tensor of shape (batch,) or None
+        How much each row counts.
     """
 
     encode: Callable[[Tensor], Tensor]
@@ -52,9 +55,18 @@ class Encoding(NamedTuple):
     generator: torch.Generator | None
     before: Tensor | None = None
     unit: Tensor | float = 1.0
+    weight: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.encode(x)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean of a number of each row, (batch,), a scalar."""
+        return mean(values, self.weight)
+
+    def mean_row(self, values: Tensor) -> Tensor:
+        """Return the mean over the rows, (batch, n), of shape (n,)."""
+        return mean_row(values, self.weight)
 
 
 def squared_jacobian_norm(x: Tensor, z: Tensor, encoder: Encoding) -> Tensor:

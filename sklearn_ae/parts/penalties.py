@@ -10,7 +10,7 @@ derive from `Penalty`; nothing else is needed::
 
         @staticmethod
         def term(x, z, encoder, *, weight):
-            return weight * torch.relu(-z).sum(1).mean()
+            return weight * encoder.mean(torch.relu(-z).sum(1))
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ class Penalty(Params):
     whose root mean variance is 1/4, whatever the scale of X; else those of X itself.
     """
 
+    #: Whether rows count by their weights, as they do where each mean over them is
+    #: ``encoder.mean`` or ``encoder.mean_row``. Without it `sample_weight` is refused.
+    weighs_rows: ClassVar[bool] = False
     #: The activations of the code that it is defined for; None is all.
     code_activations: ClassVar[tuple[str, ...] | None] = None
 
@@ -64,7 +67,8 @@ class Penalty(Params):
         z : Tensor of shape (batch, n_components)
             Their codes.
         encoder : Encoding
-            Encodes when called; for penalties on its derivatives.
+            Encodes when called, for penalties on its derivatives; and takes means over
+            rows, by their weights where they have any.
         """
         raise NotImplementedError
 
@@ -93,12 +97,13 @@ class L1(Penalty):
     weight: float = 1e-3
 
     _valid = {"weight": [Interval(float, 0, None)]}
+    weighs_rows: ClassVar = True
 
     @staticmethod
     def term(  # type: ignore[override]
         x: Tensor, z: Tensor, encoder: Encoding, *, weight: Tensor
     ) -> Tensor:
-        return weight * z.abs().sum(1).mean()
+        return weight * encoder.mean(z.abs().sum(1))
 
 
 class L2(Penalty):
@@ -125,12 +130,13 @@ class L2(Penalty):
     weight: float = 1e-3
 
     _valid = {"weight": [Interval(float, 0, None)]}
+    weighs_rows: ClassVar = True
 
     @staticmethod
     def term(  # type: ignore[override]
         x: Tensor, z: Tensor, encoder: Encoding, *, weight: Tensor
     ) -> Tensor:
-        return 0.5 * weight * z.square().sum(1).mean()
+        return 0.5 * weight * encoder.mean(z.square().sum(1))
 
 
 class KLSparsity(Penalty):
@@ -167,6 +173,7 @@ class KLSparsity(Penalty):
         "sparsity": [Interval(float, 0, 1, "neither")],
         "weight": [Interval(float, 0, None)],
     }
+    weighs_rows: ClassVar = True
     code_activations: ClassVar = ("sigmoid", "logistic")
     _why: ClassVar = "a share of active units is a number in (0, 1)."
 
@@ -175,11 +182,11 @@ class KLSparsity(Penalty):
         x: Tensor, z: Tensor, encoder: Encoding, *, sparsity: Tensor, weight: Tensor
     ) -> Tensor:
         tiny = torch.finfo(z.dtype).tiny
-        active = z.mean(0).clamp_min(tiny)
+        active = encoder.mean_row(z).clamp_min(tiny)
         # from what z is the sigmoid of: of a saturated unit 1 − z would be round-off
-        before = getattr(encoder, "before", None)
+        before = encoder.before
         idle = 1.0 - z if before is None else torch.sigmoid(-before)
-        idle = idle.mean(0).clamp_min(tiny)
+        idle = encoder.mean_row(idle).clamp_min(tiny)
         # written out: torch.distributions takes a sixth of a small network's step
         on = sparsity * (sparsity.log() - active.log())
         off = (1.0 - sparsity) * (torch.log1p(-sparsity) - idle.log())
@@ -221,6 +228,7 @@ class Contraction(Penalty):
         "weight": [Interval(float, 0, None)],
         "jacobian": [OneOf("exact", "hutchinson")],
     }
+    weighs_rows: ClassVar = True
 
     def term(  # type: ignore[override]
         self, x: Tensor, z: Tensor, encoder: Encoding, *, weight: Tensor
@@ -229,4 +237,4 @@ class Contraction(Penalty):
             norms = estimated_norm(x, encoder.encode, encoder.generator)
         else:
             norms = squared_jacobian_norm(x, z, encoder)
-        return weight * norms.mean() * encoder.unit**2
+        return weight * encoder.mean(norms) * encoder.unit**2

@@ -32,6 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sklearn_ae.parts.activations import get_activation, inverse
+from sklearn_ae.parts.averages import mean
 from sklearn_ae.parts.sparse import (
     row_sums,
     sparse_multinomial_error,
@@ -209,10 +210,17 @@ class Reconstruction:
         return -nats - target.shape[1] * (log_scale + self.log_constant)
 
     def mean_nats(
-        self, a: Tensor, target: Tensor, weight: Tensor | None = None
+        self,
+        a: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        row_weight: Tensor | None = None,
     ) -> Tensor:
-        """Return the mean of `nats` over the rows, a scalar."""
-        return self.nats(a, target, weight).mean()
+        """Return the mean of `nats` over the rows, a scalar.
+
+        `row_weight`, of shape (batch,), says how much each row counts.
+        """
+        return mean(self.nats(a, target, weight), row_weight)
 
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
         """Return each entry's error, of shape (batch, n_features).
@@ -250,12 +258,17 @@ class SquaredError(Reconstruction):
         return sparse_squared_error(target, h, weight, bias)
 
     def mean_nats(
-        self, a: Tensor, target: Tensor, weight: Tensor | None = None
+        self,
+        a: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        row_weight: Tensor | None = None,
     ) -> Tensor:
-        if weight is not None or target.numel() > 2**15:
+        weighted = weight is not None or row_weight is not None
+        if weighted or target.numel() > 2**15:
             # Above this size torch splits one sum among its threads, whose number
             # would show in the last bits of the loss; sums by the row are not split.
-            return super().mean_nats(a, target, weight)
+            return super().mean_nats(a, target, weight, row_weight)
         total = F.mse_loss(self.output(a), target, reduction="sum")
         return total * (0.5 / target.shape[0])
 

@@ -1,0 +1,182 @@
+"""Rows that count for more than others, and rows to judge by: what `fit` is given.
+
+A row of weight 2 is two rows, and one of weight 0 none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import _safe_indexing, check_consistent_length
+from sklearn.utils.validation import _check_sample_weight, _num_samples
+
+from sklearn_ae.engine.bridge import CACHE_BYTES
+from sklearn_ae.engine.inputs import rows_of
+
+__all__ = [
+    "HeldOut",
+    "check_counts",
+    "check_val",
+    "check_weight",
+    "copies",
+    "effective_rows",
+    "named_rows",
+    "repeated",
+    "without_weightless",
+]
+
+#: Rows that there may be where each is repeated as often as it counts.
+MOST_REPEATED = 10**6
+#: Copies of rows that `copies` makes, at most.
+MOST_COPIES = 20000
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Rows to judge by, in place of some of those to learn from.
+
+    Attributes
+    ----------
+    X : ndarray or CSR array of shape (n_rows, n_features)
+        Validated.
+    y : object
+        What the user gave with them, or None.
+    weight : ndarray of shape (n_rows,) or None
+        How much each counts.
+    """
+
+    X: Any
+    y: Any = None
+    weight: NDArray[np.float64] | None = None
+
+    def of(self, X: Any) -> HeldOut:
+        """Return the same with other rows in their place, such as their codes."""
+        return HeldOut(X, self.y, self.weight)
+
+    @property
+    def scaled_weight(self) -> NDArray[np.float64] | None:
+        """How much each counts, up to a factor, that sums of it are finite."""
+        return None if self.weight is None else self.weight / self.weight.max()
+
+    def checked(self, X: Any) -> HeldOut:
+        """Return them with validated rows X, with checked weights, and none of zero."""
+        if self.y is not None:
+            check_consistent_length(X, self.y)
+        weight, y = check_weight(self.weight, X), self.y
+        if weight is not None:
+            X, y, weight = without_weightless(X, y, weight)
+        return HeldOut(X, y, weight)
+
+
+def check_val(
+    estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any
+) -> HeldOut | None:
+    """Return what `fit` was given to judge by, None if nothing; raise if it has no use.
+
+    Raises
+    ------
+    ValueError
+        If there is something without `X_val`, or nothing is judged by it.
+    """
+    if X_val is None:
+        for name, value in (("y_val", y_val), ("sample_weight_val", sample_weight_val)):
+            if value is not None:
+                raise ValueError(f"{name} is provided, but X_val was not provided.")
+        return None
+    if not estimator._stops_early:
+        raise ValueError(
+            f"X_val is passed to fit, and nothing in this {type(estimator).__name__} "
+            f"judges by it. {estimator._judging_hint}"
+        )
+    return HeldOut(X_val, y_val, sample_weight_val)
+
+
+@contextmanager
+def named_rows(name: str) -> Iterator[None]:
+    """Let errors say which rows they are about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
+    """Return weights of the rows of X as an array; None where none are given.
+
+    Raises
+    ------
+    ValueError
+        If they are not finite, negative, all zero, or not one for each row.
+    """
+    if sample_weight is None:
+        return None
+    rows = np.empty((X.shape[0], 0))  # all that is asked of X is their number
+    weight: NDArray[np.float64] = _check_sample_weight(
+        sample_weight, rows, dtype=np.float64, ensure_non_negative=True
+    )
+    return weight
+
+
+def without_weightless(
+    X: Any, y: Any, weight: NDArray[np.float64]
+) -> tuple[Any, Any, NDArray[np.float64]]:
+    """Return the rows that count at all, and what there is of them."""
+    if weight.all():
+        return X, y, weight
+    kept = np.flatnonzero(weight)
+    if y is not None and _num_samples(y) == X.shape[0]:
+        y = _safe_indexing(y, kept)
+    return rows_of(X, kept, CACHE_BYTES), y, weight[kept]
+
+
+def check_counts(weight: NDArray[np.float64], why: str) -> None:
+    """Raise ValueError for weights that are not how often rows can be repeated."""
+    if (weight != np.floor(weight)).any() or weight.sum() > MOST_REPEATED:
+        raise ValueError(
+            f"sample_weight has to be whole numbers, of at most {MOST_REPEATED} rows "
+            f"in all, with {why}: rows are related to each other, and each is taken as "
+            "often as its weight says. Round the weights."
+        )
+
+
+def repeated(
+    X: Any, y: Any, weight: NDArray[np.float64]
+) -> tuple[Any, Any, NDArray[np.float64] | None]:
+    """Return each row as often as its weight says, and no weights."""
+    if (weight == 1.0).all():
+        return X, y, None
+    rows = np.repeat(np.arange(len(weight)), weight.astype(np.intp))
+    if y is not None and _num_samples(y) == X.shape[0]:
+        y = _safe_indexing(y, rows)
+    return rows_of(X, rows, CACHE_BYTES), y, None
+
+
+def effective_rows(weight: NDArray[np.float64]) -> int:
+    """Return how many rows of weight 1 say as much as these.
+
+    That is Σw, so that a row of weight 2 is two rows; but where weights are small, as
+    those that sum to one are, not less than (Σw)² / Σw² (Kish), which does not depend
+    on their scale.
+    """
+    largest = float(weight.max())
+    shares = weight / largest
+    total = float(shares.sum())
+    least = total**2 / float(np.square(shares).sum())
+    return max(1, round(min(max(total * largest, least), 2.0**53)))
+
+
+def copies(weight: NDArray[np.float64], most: int = MOST_COPIES) -> NDArray[np.intp]:
+    """Return the numbers of rows, each as often as it counts.
+
+    Of weights that are whole numbers they are copies of just as many; of others, or
+    where these would be too many, as many in proportion, to the nearest whole number.
+    """
+    n_rows = min(max(effective_rows(weight), len(weight)), most)
+    below = np.cumsum(weight / weight.max())
+    ends = np.floor(below / below[-1] * n_rows + 0.5).astype(np.intp)
+    return np.repeat(np.arange(len(weight)), np.diff(ends, prepend=0))
