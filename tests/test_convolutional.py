@@ -372,13 +372,13 @@ def test_tied_weights_learn():
         ({"image_shape": (6, 5, 3)}, r"^image_shape=\(6, 5, 3\) holds 90 numbers"),
         (
             {"unpooling": "deconv", "tied_weights": True},
-            "tied_weights=True cannot be had with unpooling='deconv'",
+            "tied_weights=True is not supported with unpooling='deconv'",
         ),
         (
             {"unpooling": "deconv", "kernel_size": 1},
             r"unpooling='deconv' needs kernel_size=2 or more",
         ),
-        ({"linear_path": True}, "linear_path=True cannot be had with Convolutional"),
+        ({"linear_path": True}, "linear_path=True is not supported with Convolutional"),
     ],
 )
 def test_refused_before_training(method, settings, message):
@@ -534,7 +534,7 @@ def test_a_shape_that_is_set_after_fit_is_for_the_next(method):
     [
         ({"image_shape": (28, 28)}, r"holds 784 numbers, but X has 60 features"),
         ({"image_shape": (6, 5)}, r"holds 30 numbers, but X has 60 features"),
-        ({"tied_weights": True}, "tied_weights=True cannot be had with unpooling="),
+        ({"tied_weights": True}, "tied_weights=True is not supported with unpooling="),
         ({"kernel_size": 1}, "unpooling='deconv' needs kernel_size=2 or more"),
     ],
 )
@@ -553,7 +553,7 @@ def test_switches_are_of_the_convolutional_one_alone(method):
 
 @pytest.mark.parametrize("method", [Autoencoder, AdversarialAutoencoder])
 def test_no_linear_path_through_images(method):
-    message = r"linear_path=True cannot be had with image_shape=\(6, 5, 2\)"
+    message = r"linear_path=True is not supported with image_shape=\(6, 5, 2\)"
     with pytest.raises(ValueError, match=message):
         of_images(method, linear_path=True).fit(images())
     assert of_images(method, linear_path="auto").fit(images()).n_iter_ == 2

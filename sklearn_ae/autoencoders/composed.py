@@ -271,8 +271,8 @@ class ImageAutoencoder(ComposedAutoencoder):
         shape = self._resolve_image_shape(n_features)
         if shape is not None and self.unpooling == "deconv" and self.tied_weights:
             raise ValueError(
-                "tied_weights=True cannot be had with unpooling='deconv', which has no "
-                "counterpart in the encoder. Use unpooling='repeat'."
+                "tied_weights=True is not supported with unpooling='deconv', which has "
+                "no counterpart in the encoder. Use unpooling='repeat'."
             )
         if shape is not None and self.unpooling == "deconv" and self.kernel_size < 2:
             raise ValueError(

@@ -145,7 +145,7 @@ class ConvolutionalAutoencoder(ImageAutoencoder):
     def _uses_linear_path(self) -> bool:
         if self.linear_path and not isinstance(self.linear_path, str):
             raise ValueError(
-                f"linear_path={self.linear_path} cannot be had with "
+                f"linear_path={self.linear_path} is not supported with "
                 f"{type(self).__name__}. Use 'auto' or False."
             )
         return False

@@ -138,7 +138,7 @@ class SparseAutoencoder(ComposedAutoencoder):
             raise ValueError(
                 "penalty='kl' needs code_activation='sigmoid' (or 'auto'): a share of "
                 f"active units is a number in (0, 1). Got code_activation={code!r}, "
-                "with which penalty='l1' can be had."
+                "with which penalty='l1' is supported."
             )
         return {
             **super()._module_config(n_features),

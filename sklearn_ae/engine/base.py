@@ -421,7 +421,7 @@ class BaseAutoencoder(
             return self._has_linear_path and not blocked
         if self.linear_path and blocked:
             raise ValueError(
-                f"linear_path=True cannot be had with {blocked[0]}="
+                f"linear_path=True is not supported with {blocked[0]}="
                 f"{getattr(self, blocked[0])!r}: it needs squared error, identity at "
                 "code and output, free weights where there are hidden layers, "
                 "standardize=True and no image_shape."
