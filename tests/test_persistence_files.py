@@ -17,6 +17,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import skops.io
@@ -421,6 +422,41 @@ def test_during_a_fit_what_is_kept_can_be_used(path):
     same(kept[-1], model)
     assert kept[0].sample(2, random_state=0).shape == (2, 5)
     assert kept[1].partial_fit(table()).n_iter_ == 3
+
+
+@pytest.mark.parametrize("name", DURING)
+def test_during_a_refit_to_rows_without_names(name, path):
+    """What a callback is given is of these rows, though the earlier fit had names."""
+    kept = []
+
+    class Keeps(Saves):
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+            if fitted_estimator is not None:
+                kept.append(through_file(fitted_estimator, path))
+
+    X = table()
+    names = [f"x{number}" for number in range(X.shape[1])]
+    model = fit(clone(DURING[name]), pd.DataFrame(X, columns=names))
+    fit(model.set_callbacks(Keeps(path)), X)
+    assert all(getattr(one, "feature_names_in_", None) is None for one in kept)
+
+
+def test_during_a_fit_rows_count_by_their_weights(path):
+    kept = []
+
+    class Keeps(Saves):
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+            if fitted_estimator is not None:
+                kept.append(fitted_estimator)
+
+    X = table()
+    weight = np.where(np.arange(len(X)) < 3, 1000.0, 1.0)
+    model = Autoencoder(2, hidden_layer_sizes=(3,), max_iter=1, random_state=0)
+    model.set_callbacks(Keeps(path)).fit(X, sample_weight=weight)
+    for found, mean in zip(
+        kept[-1]._code_moments[:2], model._code_moments, strict=False
+    ):
+        np.testing.assert_allclose(found, mean, rtol=1e-4, atol=1e-4)
 
 
 def test_during_a_fit_in_another_thread(path):

@@ -16,7 +16,7 @@ from estimators import CORE, fit, layers, public_estimators, table
 from sklearn.base import clone
 
 import sklearn_ae
-from sklearn_ae import GaussianNoise, load, save, to_onnx
+from sklearn_ae import Autoencoder, GaussianNoise, load, save, to_onnx
 
 #: What is to be asked of rows.
 OF_ROWS = (
@@ -102,6 +102,15 @@ def test_fits_and_answers_are_the_same(name):
         assert_same(answers(pickle.loads(pickle.dumps(wanted)), X), expected)
     assert_same(answers(found, X), expected)
     assert_same(answers(copy.deepcopy(found), X), expected)
+
+
+def test_lower_precision_of_our_own_is_the_same():
+    """Each step sees the weights of the step before, within the caller's autocast."""
+    X = table()
+    model = Autoencoder(2, dtype="bfloat16", max_iter=20, random_state=0)
+    expected = answers(fit(clone(model), X), X)
+    with switched():
+        assert_same(answers(fit(model, X), X), expected)
 
 
 @pytest.mark.parametrize("name", CORE)

@@ -229,6 +229,9 @@ META = {
     "balanced": StackedAutoencoderClassifier(
         STACK, max_iter=4, shuffle=False, random_state=0, unlabeled=-1
     ).set_params(class_weight="balanced"),
+    "without pretraining": StackedAutoencoderClassifier(
+        STACK, max_iter=4, shuffle=False, random_state=0, unlabeled=-1
+    ).set_params(pretrain=False),
     "density": AutoencoderOutlierDetector(LAYER, contamination=0.2, random_state=0),
     "score": AutoencoderOutlierDetector(
         LAYER, contamination=0.13, criterion="score", n_estimators=2, random_state=0
@@ -359,6 +362,23 @@ def test_penalties_that_know_no_weights():
     model.fit(table())
     with pytest.raises(ValueError, match="penalty Unweighted"):
         model.fit(table(), sample_weight=WEIGHT)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        GeneralizedAutoencoder(2, relation="class", max_iter=1),
+        StackedAutoencoderPretrainer(LAYER, layer_sizes=(3,)).set_params(
+            fine_tune="class"
+        ),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_labels_of_other_rows(model):
+    """Without the rows of weight 0 there are as many rows as labels."""
+    weight = np.array([0.0] * 4 + [1.0] * (N - 4))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        clone(model).fit(table(), labels()[: N - 4], sample_weight=weight)
 
 
 def test_copies():

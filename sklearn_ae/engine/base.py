@@ -407,10 +407,17 @@ class BaseAutoencoder(
             + f"{' or '.join(ways)}."
         )
 
-    def _begin(self, X: Any) -> Self:
+    def _begin(self, X: Any, sample_weight: Any = None) -> Self:
         """Take on the units of X and initial weights, and leave it at that."""
         self._check_params()
-        self._train(X, None, resume=False, context=None, steps=False)
+        self._train(
+            X,
+            None,
+            resume=False,
+            context=None,
+            steps=False,
+            sample_weight=sample_weight,
+        )
         return self
 
     def _uses_linear_path(self) -> bool:

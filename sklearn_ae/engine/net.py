@@ -498,7 +498,10 @@ class AutoencoderNet(NeuralNet):
         """Return the context in which the module computes what it minimises."""
         if self.autocast is None:
             return nullcontext()
-        return torch.autocast(torch.device(self.device).type, self.autocast)
+        # without the cache of weights, which is emptied at the end of the outermost
+        # autocast alone: within the caller's, each step would see the first one's
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, self.autocast, cache_enabled=False)
 
     def _loss(
         self, batch: Batch, generator: torch.Generator | None

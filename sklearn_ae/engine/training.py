@@ -37,7 +37,6 @@ __all__ = [
     "next_seed",
     "rounds",
     "run",
-    "so_far",
     "split",
     "train",
     "try_out",
@@ -253,7 +252,8 @@ def train(
             return {
                 **fitted(),
                 **classes,
-                **so_far(net, X, units, draw, estimator.history_ if resume else {}),
+                "history_": history(net, estimator.history_ if resume else {}),
+                **so_far(net, X, units, draw, n_counted, weight),
                 "_seen": seen,
                 "_solver": solver,
                 "_standardize": bool(estimator.standardize),
@@ -525,13 +525,19 @@ def epoch_hook(
         return []
     tasks: list[Any] = []
 
+    def attributes() -> dict[str, Any]:
+        found: dict[str, Any] = fitted()
+        if "n_features_in_" in found:  # they are set on a copy, which has the earlier
+            found = {"feature_names_in_": None, **found}
+        return found
+
     def begin(net: AutoencoderNet) -> None:
         tasks.append(context.subcontext(task_name="epoch"))
         tasks[-1].call_on_fit_task_begin(estimator=estimator, X=X, y=y)
 
     def end(net: AutoencoderNet) -> bool:
         stop = tasks.pop().call_on_fit_task_end(
-            estimator=estimator, X=X, y=y, reconstruction_attributes=fitted
+            estimator=estimator, X=X, y=y, reconstruction_attributes=attributes
         )
         return bool(stop)
 
@@ -592,20 +598,22 @@ def so_far(
     X: Any,
     units: Units,
     seed: int,
-    earlier: Mapping[str, NDArray[np.float64]],
+    n_counted: int,
+    weight: NDArray[np.float64] | None,
 ) -> dict[str, Any]:
-    """Return what a fit would leave if it ended after this epoch, for callbacks.
+    """Return what a fit would leave of the codes after this epoch, for callbacks.
 
     It is without a density of the user's, and without the optimizer's moments.
     """
     module: Any = net.module_
-    weight = next(module.parameters())
     some = X[inputs.some_rows(X.shape[0], seed, GAUSSIAN_ROWS)]
-    where = units, weight.dtype, weight.device, module.width
-    codes = bridge.apply(module.encode, some, *where)
+    first = next(module.parameters())
+    codes = bridge.apply(
+        module.encode, some, units, first.dtype, first.device, module.width
+    )
+    of_codes = _of_some(weight, X.shape[0], seed, GAUSSIAN_ROWS)
     return {
-        "history_": history(net, earlier),
-        "_code_moments": density.code_moments(X.shape[0], codes, full=False),
+        "_code_moments": density.code_moments(n_counted, codes, False, of_codes),
         "_density": None,
         "_optimizer_state": None,
     }

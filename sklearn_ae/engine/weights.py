@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing, check_consistent_length
-from sklearn.utils.validation import _check_sample_weight, _num_samples
+from sklearn.utils.validation import _check_sample_weight
 
 from sklearn_ae.engine.bridge import CACHE_BYTES
 from sklearn_ae.engine.inputs import rows_of
@@ -125,11 +125,19 @@ def check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
 def without_weightless(
     X: Any, y: Any, weight: NDArray[np.float64]
 ) -> tuple[Any, Any, NDArray[np.float64]]:
-    """Return the rows that count at all, and what there is of them."""
+    """Return the rows that count at all, and what there is of them.
+
+    Raises
+    ------
+    ValueError
+        If y has another length than X, which would be those of other rows then.
+    """
+    if y is not None:
+        check_consistent_length(X, y)
     if weight.all():
         return X, y, weight
     kept = np.flatnonzero(weight)
-    if y is not None and _num_samples(y) == X.shape[0]:
+    if y is not None:
         y = _safe_indexing(y, kept)
     return rows_of(X, kept, CACHE_BYTES), y, weight[kept]
 
@@ -151,7 +159,7 @@ def repeated(
     if (weight == 1.0).all():
         return X, y, None
     rows = np.repeat(np.arange(len(weight)), weight.astype(np.intp))
-    if y is not None and _num_samples(y) == X.shape[0]:
+    if y is not None:
         y = _safe_indexing(y, rows)
     return rows_of(X, rows, CACHE_BYTES), y, None
 

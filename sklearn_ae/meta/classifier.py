@@ -362,7 +362,7 @@ class StackedAutoencoderClassifier(
                 stack.fit(X, y, **given)
                 task.call_on_fit_task_end(estimator=self, X=X)
         elif not frozen:
-            stack._begin(X)
+            stack._begin(X, weight)
         pass_names(known, stack, stack.estimators_[0])
         module, history = fine_tune(
             self,

@@ -512,7 +512,7 @@ class StackedAutoencoderPretrainer(
                 layer.set_params(random_state=draw)
         return last
 
-    def _begin(self, X: Any) -> Self:
+    def _begin(self, X: Any, sample_weight: Any = None) -> Self:
         """Take on initial weights in all layers, and leave it at that."""
         layers = self._declared()
         X = self._validate(X, reset=True, like=layers[0][1])
@@ -520,7 +520,7 @@ class StackedAutoencoderPretrainer(
         self._seed(layers)
         codes = X
         for _, layer in layers:
-            layer._begin(codes)
+            layer._begin(codes, sample_weight)
             if layer is not layers[-1][1]:
                 codes = codes_of(layer, codes)
         self.__dict__.update(_made_of(layers))
