@@ -919,7 +919,8 @@ ENDINGS = {
 def call_back(model, callbacks):
     """Give skorch's callbacks to all trainings that an estimator makes."""
     for part in trainers(model):
-        part.set_params(callbacks=callbacks)
+        if getattr(part, "fine_tune", True) is not None:  # else its layers alone train
+            part.set_params(callbacks=callbacks)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,9 @@ class Asked(Callback):
     def __deepcopy__(self, memo):
         return self
 
+    def __copy__(self):
+        return self
+
     def __reduce__(self):
         return Callback, ()
 

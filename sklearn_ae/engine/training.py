@@ -121,12 +121,13 @@ def train(
     held = held_out is not None
     train_rows, valid_rows = split(estimator, X.shape[0], seed, streaming or held)
     _check_device(device, estimator.dtype, X)
-    check_callbacks(
-        estimator.callbacks,
-        held_out=held or valid_rows is not None,
-        streaming=streaming,
-        solver=solver,
-    )
+    if steps:
+        check_callbacks(
+            estimator.callbacks,
+            held_out=held or valid_rows is not None,
+            streaming=streaming,
+            solver=solver,
+        )
     has_missing = estimator._accept_nan and inputs.has_missing(X)
     if has_missing and not resume:
         inputs.check_every_feature_observed(X, train_rows)
@@ -606,11 +607,8 @@ def so_far(
     It is without a density of the user's, and without the optimizer's moments.
     """
     module: Any = net.module_
-    some = X[inputs.some_rows(X.shape[0], seed, GAUSSIAN_ROWS)]
     first = next(module.parameters())
-    codes = bridge.apply(
-        module.encode, some, units, first.dtype, first.device, module.width
-    )
+    codes = try_out(module, X, units, first.dtype, first.device, seed, net.lr)
     of_codes = _of_some(weight, X.shape[0], seed, GAUSSIAN_ROWS)
     return {
         "_code_moments": density.code_moments(n_counted, codes, False, of_codes),
