@@ -54,7 +54,7 @@ N_GAUSSIANS = 3
 #: Variances of the noise, in the mean variance of a feature: one view is sharp, one
 #: blurred.
 NOISE_VARIANCES = (0.01, 1.0)
-#: What no number in a view exceeds, so that its square is one.
+#: Numbers in a view are cut off here, so that their squares are finite.
 FAR = 1e100
 
 
@@ -113,7 +113,7 @@ class Usualness(Params):
                 for half, scale in zip(halves, self._scales, strict=True)
             ]
             views = self._views(halves)
-        if len(views) == 1:  # of which a mixture cannot be had
+        if len(views) == 1:  # a mixture needs two rows
             views = np.repeat(views, 2, axis=0)
         enough = min(N_GAUSSIANS, len(views) // (2 * views.shape[1]))
         n_apart = len(np.unique(views[:, 0]))
