@@ -177,9 +177,12 @@ class Usualness(Params):
                 and is_finite(factors, (n, n_views, n_views))
                 and np.isfinite(mean)
                 and 0.0 < deviation < np.inf,
-                "one of its densities is none",
+                "one of its densities has numbers that are missing or do not fit",
             )
-        need(len(self._levels) == len(NOISE_VARIANCES), "one of its densities is none")
+        need(
+            len(self._levels) == len(NOISE_VARIANCES),
+            "one of its densities has a part too many or too few",
+        )
 
     def _halves(self, model: Any, X: Any) -> Iterator[tuple[NDArray[Any], ...]]:
         """Yield what is restored of rows, what is left, and whether any is observed.
