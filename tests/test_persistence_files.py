@@ -310,6 +310,23 @@ def test_not_written(name, path):
     assert path.read_bytes() == b"as it was"
 
 
+def test_not_written_says_of_a_lambda_what_to_do_and_of_others_what_to_trust(path):
+    def message(prior):
+        with pytest.raises(ValueError) as told:
+            save(adversary(prior), path)
+        return str(told.value)
+
+    assert "lambda" not in message(ring)
+    assert "trusted=" in message(ring)
+    assert "trusted=" not in message(lambda n, r: ring(n, r))
+
+    def inner(n_samples, random_state):
+        return ring(n_samples, random_state)
+
+    assert "trusted=" not in message(inner)
+    assert "inner cannot be kept" in message(inner)
+
+
 @pytest.mark.parametrize("name", ["function", "skorch", "forest"])
 def test_types_that_are_named(name, path):
     model, words = NOT_TRUSTED[name][0](), NOT_TRUSTED[name][1].replace("\\", "")
@@ -868,6 +885,53 @@ def test_undamaged_parts_of_others(name, fitted_meta):
             changed = {**state, part: [state[part]]}
             with pytest.raises(ValueError, match="damaged"):
                 type(model).__new__(type(model)).__setstate__(changed)
+
+
+def test_undamaged_or_told_what_to_do(path):
+    """Whatever reads the bytes, what it raises is not what the user is told."""
+    save(small(), path)
+    whole = path.read_bytes()
+    array = whole.index(b"'shape': (3,")
+
+    def with_bytes(place, *values):
+        return whole[:place] + bytes(values) + whole[place + len(values) :]
+
+    def without_node(members):
+        members["schema.json"] = members["schema.json"].replace(b'"content"', b'"c"')
+
+    broken = {
+        "nothing": b"",
+        "text": b"no file of ours",
+        "cut": whole[:1000],
+        "a parenthesis": with_bytes(array + 9, ord("[")),
+        "a name": with_bytes(array + 9, ord("x")),
+        "the magic string": with_bytes(whole.index(b"\x93NUMPY"), 0),
+        "no UTF-8": with_bytes(whole.index(b'"__class__"') + 3, 0xFF),
+        "no JSON": with_bytes(whole.index(b'"__class__"'), ord(" ")),
+        "no nodes": rewritten(whole, without_node),
+    }
+    for data in broken.values():
+        path.write_bytes(data)
+        with pytest.raises(
+            ValueError,
+            match=r"Cannot load .*: The file is damaged, or save did not write it "
+            r"\([^<>]+\). Restore it from a copy\.$",
+        ) as told:
+            load(path)
+        for raw in ("0x", "codec", "EOF", "zip file", "malformed"):
+            assert raw not in str(told.value)
+
+
+def test_undamaged_but_of_what_is_not_installed(path):
+    save(adversary(ring), path, trusted=[f"{__name__}.ring"])
+
+    def renamed(members):
+        schema = members["schema.json"]
+        members["schema.json"] = schema.replace(__name__.encode(), b"not_installed")
+
+    path.write_bytes(rewritten(path.read_bytes(), renamed))
+    with pytest.raises(ValueError, match="No module named 'not_installed'"):
+        load(path, trusted=["not_installed.ring"])
 
 
 def test_undamaged_tells_values_apart():

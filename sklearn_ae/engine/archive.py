@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["Damaged", "check", "compact", "loaders"]
+__all__ = ["Damaged", "check", "compact", "loaders", "stateless"]
 
 _SCHEMA = "schema.json"
 #: Sparse arrays come compressed: to at most so many times their size, or so many bytes.
@@ -95,6 +95,15 @@ def loaders(schema: dict[str, Any]) -> dict[str, set[str]]:
             node["__loader__"]
         )
     return found
+
+
+def stateless(schema: dict[str, Any]) -> set[str]:
+    """Return the types of objects of which a schema says no state."""
+    return {
+        f"{node.get('__module__')}.{node.get('__class__')}"
+        for node in _nodes(schema)
+        if node["__loader__"] == "ObjectNode" and node.get("content") is None
+    }
 
 
 def _contents(data: bytes) -> dict[str, memoryview]:

@@ -13,6 +13,7 @@ import copy
 import importlib
 import inspect
 import os
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -338,17 +339,23 @@ def load(path: str | os.PathLike[str], trusted: Iterable[str] = ()) -> Any:
 
 def _not_trusted(unknown: list[str]) -> str:
     """Return what to tell who saves what `load` would not trust."""
-    local = [n for n in unknown if "<lambda>" in n or "<locals>" in n]
+    local = [name for name in unknown if _is_local(name)]
     named = [n for n in unknown if n not in local]
     told = f"it holds {', '.join(unknown)}, which load would not trust."
     if named:
         told += f" To keep that, give trusted={named!r} to save and to load."
     if local:
         told += (
-            " A lambda, and a function in another one, cannot be kept: define it in a "
-            "module."
+            f" {', '.join(local)} cannot be kept: a lambda, or what is defined in a "
+            "function, is to be defined in a module."
         )
     return told
+
+
+def _is_local(name: str) -> bool:
+    """Tell whether a name is of what its module does not have, as a lambda."""
+    module, _, last = name.rpartition(".")
+    return module in sys.modules and not hasattr(sys.modules[module], last)
 
 
 def _why(error: Exception) -> str:
@@ -361,9 +368,10 @@ def _why(error: Exception) -> str:
     if told or isinstance(error, ImportError | Warning):
         return str(error)
     plain = isinstance(error, archive.Damaged | zipfile.BadZipFile)
+    found = str(error).rstrip(".") if plain else type(error).__name__
     return (
-        "The file is damaged, or save did not write it "
-        f"({error if plain else type(error).__name__}). Restore it from a copy"
+        f"The file is damaged, or save did not write it ({found}). Restore it from a "
+        "copy"
     )
 
 
@@ -381,13 +389,17 @@ def _names(data: bytes, trusted: list[str]) -> tuple[list[str], list[str]]:
 
     Beside them are those that skops trusts, and those in `trusted`.
     """
-    made_by, own = archive.loaders(archive.check(data)), _own_types()
+    schema, own = archive.check(data), _own_types()
+    made_by = archive.loaders(schema)
     ours: list[str] = []
     unknown: list[str] = []
     for name in _skops().get_untrusted_types(data=data):
         if name not in trusted:
             known = _is_known(name, made_by.get(name, set()), own)
             (ours if known else unknown).append(name)
+    empty = own & archive.stateless(schema)
+    if empty and not unknown:
+        raise archive.Damaged(f"it has {', '.join(sorted(empty))} without its state")
     return ours, unknown
 
 
