@@ -4,9 +4,9 @@ Digits out of codes
 ===================
 
 Every autoencoder here can ``sample``: it draws codes and decodes them. What comes out
-hangs on where the codes are drawn. Three ways to have a density of them are compared: a
-mixture fitted to the codes, a prior that the codes are pulled to, and a prior of which
-each digit has a part.
+depends on where the codes are drawn. Three ways to have a density of them are compared:
+a mixture fitted to the codes, a prior that the codes are pulled to, and a prior of
+which each digit has a part.
 """
 
 # %%

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from estimators import differences
+from estimators import SINGLE, counts, differences, fit, near
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
@@ -232,6 +233,21 @@ def test_jacobian_norm_of_any_autoencoder(params, X):
     np.testing.assert_allclose(model.jacobian_norm(X), expected, rtol=1e-8)
     sparse = sp.csr_array(X)
     np.testing.assert_allclose(model.jacobian_norm(sparse), expected, rtol=1e-8)
+
+
+WITH_JACOBIAN = {
+    name: model
+    for name, model in SINGLE.items()
+    if hasattr(model, "jacobian_norm") and model._accept_sparse
+}
+
+
+@unfinished
+@pytest.mark.parametrize("name", WITH_JACOBIAN)
+def test_jacobian_norm_of_sparse_rows_is_that_of_dense_ones(name):
+    X = counts(24, 5)
+    model = fit(clone(WITH_JACOBIAN[name]).set_params(random_state=0), X)
+    near(model.jacobian_norm(X), model.jacobian_norm(X.toarray()))
 
 
 @unfinished

@@ -342,6 +342,14 @@ def test_a_row_without_any_value(X):
     assert np.isfinite(model.impute(gappy)).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_chunk_in_which_all_is_missing_is_taken(dtype):
+    model = DenoisingAutoencoder(2, dtype=dtype, random_state=0)
+    model.partial_fit(np.random.default_rng(0).normal(size=(20, 6)))
+    model.partial_fit(np.full((5, 6), np.nan))
+    assert np.isfinite(model.transform(np.zeros((1, 6)))).all()
+
+
 @pytest.mark.parametrize("standardize", [True, False])
 def test_a_column_without_any_value(standardize, X):
     gappy = X.copy()

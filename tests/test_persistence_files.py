@@ -37,6 +37,7 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import GradientNormClipping
 
 from sklearn_ae import (
+    L1,
     AdversarialAutoencoder,
     Autoencoder,
     AutoencoderOutlierDetector,
@@ -308,6 +309,23 @@ def test_not_written(name, path):
     with pytest.raises(ValueError, match=f"(?s)Cannot save.*{words}"):
         save(make(), path)
     assert path.read_bytes() == b"as it was"
+
+
+def test_not_written_says_of_a_lambda_what_to_do_and_of_others_what_to_trust(path):
+    def message(prior):
+        with pytest.raises(ValueError) as told:
+            save(adversary(prior), path)
+        return str(told.value)
+
+    assert "lambda" not in message(ring)
+    assert "trusted=" in message(ring)
+    assert "trusted=" not in message(lambda n, r: ring(n, r))
+
+    def inner(n_samples, random_state):
+        return ring(n_samples, random_state)
+
+    assert "trusted=" not in message(inner)
+    assert "inner cannot be kept" in message(inner)
 
 
 @pytest.mark.parametrize("name", ["function", "skorch", "forest"])
@@ -706,7 +724,7 @@ WRONG = {
     "scale 0": (units(scale=0.0), "scale of its units is 0"),
     "scale infinite": (units(scale=np.inf), "scale of its units is inf"),
     "scale a str": (units(scale="1"), "scale of its units is '1'"),
-    "rows_dtype": (units(rows_dtype="object"), "units are those of no rows"),
+    "rows_dtype": (units(rows_dtype="object"), "not those of float32 or float64 rows"),
     "features": (put(n_features_in_=3), "n_features_in_ is 3"),
     "components": (put(n_components_=7), "n_components_ is 7"),
     "names": (put(feature_names_in_=np.array(["a"], object)), "feature_names_in_"),
@@ -715,6 +733,11 @@ WRONG = {
     "moments": (put(_code_moments=(3, np.zeros(2), np.eye(3))), "moments"),
     "variance": (put(_code_moments=(3, np.zeros(2), np.zeros(2))), "no variance"),
     "history": (put(history_={"train_loss": [1.0]}), "history_"),
+    "no history": (put(history_={}), "history_ has no train_loss"),
+    "a curve too long": (
+        within("history_", lambda h: h.update(train_l1=np.zeros(9))),
+        "9 epochs of train_l1, and 2 of train_loss",
+    ),
     "density": (put(_density=3), "density"),
     "stream": (put(_seen=3), "stream"),
     "seed": (put(_seed=-1), "_seed"),
@@ -751,6 +774,79 @@ def test_numbers_of_a_stream(path):
     refused_both(path, model, rows(outside), "indices")
 
 
+def stream(**change):
+    """Return what changes parts of a stream, by what was there."""
+
+    def changed(state):
+        seen = copy.deepcopy(state["_seen"])
+        for name, new in change.items():
+            vars(seen)[name] = new(vars(seen)[name])
+        state["_seen"] = seen
+
+    return changed
+
+
+def first(value):
+    def changed(array):
+        array = array.astype(np.float64) if value != value else array
+        (array.data if sp.issparse(array) else array.reshape(-1))[0] = value
+        return array
+
+    return changed
+
+
+YOUNG = {
+    "Autoencoder": (Autoencoder(2, max_iter=2), table(20)),
+    "sparse": (Autoencoder(2, max_iter=2), counts(20)),
+    "class": (FAST["GeneralizedAutoencoder-class"], table(20)),
+    "mixture": (FAST["AdversarialAutoencoder-mixture"], table(20)),
+    "denoising": (FAST["DenoisingAutoencoder"], counts(20)),
+}
+WRONG_STREAM = {
+    "weights too few": (stream(weight=lambda w: w[1:]), "weights of its stream"),
+    "weight 0": (stream(weight=first(0.0)), "weights of its stream"),
+    "weight NaN": (stream(weight=first(np.nan)), "weights of its stream"),
+    "weights a list": (stream(weight=list), "weights of its stream"),
+    "weights of no rows": (
+        stream(rows=lambda rows: None, labels=lambda y: None),
+        "weights of its stream",
+    ),
+    "NaN": (stream(rows=first(np.nan)), "rows of its stream are not finite"),
+    "infinite": (stream(rows=first(np.inf)), "rows of its stream are not finite"),
+    "no class": (stream(labels=first(7)), "labels of its stream"),
+    "float labels": (stream(labels=lambda y: y * 1.0), "labels of its stream"),
+}
+
+
+@pytest.mark.parametrize("name", YOUNG)
+def test_numbers_of_a_young_stream(name, path):
+    model, X = YOUNG[name]
+    given = {"sample_weight": np.ones(20)}
+    model = clone(model).set_params(random_state=0).partial_fit(X, labels(20), **given)
+    through_file(model, path)
+    for what, (change, words) in WRONG_STREAM.items():
+        if "labels" in words and model._seen.labels is None:
+            continue
+        if "labels" not in words and what.startswith("weight"):
+            assert model._seen.weight is not None
+        refused_both(path, model, change, words)
+
+
+def test_numbers_of_a_young_stream_may_be_missing_where_they_are_filled(path):
+    X = table(20)
+    X[3, 1] = np.nan
+    model = clone(FAST["DenoisingAutoencoder"]).partial_fit(X)
+    assert np.isnan(through_file(model, path)._seen.rows[3, 1])
+
+
+def test_numbers_of_what_came_with_a_later_training(path):
+    """Its curves are shorter than that of the loss, and the file is as good."""
+    model = small(warm_start=True)
+    model.set_params(penalties=[L1()], early_stopping=True).fit(table())
+    back = through_file(model, path)
+    assert {len(curve) for curve in back.history_.values()} == {2, 4}
+
+
 META = {
     "StackedAutoencoderPretrainer-class": {
         "layers": (put(estimators_=[]), "no layers"),
@@ -779,7 +875,7 @@ META = {
         "features": (put(n_features_in_=4), "other features"),
         "threshold": (put(offset_=float("nan")), "threshold"),
         "a density": (put(_usual=[3]), "densities"),
-        "densities": (within("_usual", lambda u: u * 2), "each a density"),
+        "densities": (within("_usual", lambda u: u * 2), "each have a density"),
         "scale": (
             within("_usual", lambda u: vars(u[0]).update(_scales=[0.0, 1.0])),
             "other rows",
@@ -825,6 +921,53 @@ def test_undamaged_parts_of_others(name, fitted_meta):
             changed = {**state, part: [state[part]]}
             with pytest.raises(ValueError, match="damaged"):
                 type(model).__new__(type(model)).__setstate__(changed)
+
+
+def test_undamaged_or_told_what_to_do(path):
+    """Whatever reads the bytes, what it raises is not what the user is told."""
+    save(small(), path)
+    whole = path.read_bytes()
+    array = whole.index(b"'shape': (3,")
+
+    def with_bytes(place, *values):
+        return whole[:place] + bytes(values) + whole[place + len(values) :]
+
+    def without_node(members):
+        members["schema.json"] = members["schema.json"].replace(b'"content"', b'"c"')
+
+    broken = {
+        "nothing": b"",
+        "text": b"no file of ours",
+        "cut": whole[:1000],
+        "a parenthesis": with_bytes(array + 9, ord("[")),
+        "a name": with_bytes(array + 9, ord("x")),
+        "the magic string": with_bytes(whole.index(b"\x93NUMPY"), 0),
+        "no UTF-8": with_bytes(whole.index(b'"__class__"') + 3, 0xFF),
+        "no JSON": with_bytes(whole.index(b'"__class__"'), ord(" ")),
+        "no nodes": rewritten(whole, without_node),
+    }
+    for data in broken.values():
+        path.write_bytes(data)
+        with pytest.raises(
+            ValueError,
+            match=r"Cannot load .*: The file is damaged, or save did not write it "
+            r"\([^<>]+\). Restore it from a copy\.$",
+        ) as told:
+            load(path)
+        for raw in ("0x", "codec", "EOF", "zip file", "malformed"):
+            assert raw not in str(told.value)
+
+
+def test_undamaged_but_of_what_is_not_installed(path):
+    save(adversary(ring), path, trusted=[f"{__name__}.ring"])
+
+    def renamed(members):
+        schema = members["schema.json"]
+        members["schema.json"] = schema.replace(__name__.encode(), b"not_installed")
+
+    path.write_bytes(rewritten(path.read_bytes(), renamed))
+    with pytest.raises(ValueError, match="No module named 'not_installed'"):
+        load(path, trusted=["not_installed.ring"])
 
 
 def test_undamaged_tells_values_apart():

@@ -230,6 +230,14 @@ def test_booleans_have_no_unlabelled(X):
 # -- weights ---------------------------------------------------------------------
 
 
+def test_weights_that_together_are_none_are_said_to_be_those_of_y(X):
+    """1e-300 times 1e-30 is 0 in float64."""
+    w = np.where(Y == 0, 1e-300, 1.0)
+    model = make(class_weight={0: 1e-30, 1: 0.0})
+    with pytest.raises(ValueError, match=r"No row of y is of a class"):
+        model.fit(X, Y, sample_weight=w)
+
+
 def test_class_weights_are_sample_weights(X):
     """Of rows with a label, that is: for the stack those of all rows count."""
     y = np.where(np.arange(60) % 5 == 0, 1, 0)

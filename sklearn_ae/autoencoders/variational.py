@@ -529,8 +529,8 @@ class VariationalAutoencoder(ImageAutoencoder):
             with the KL in closed form and its other term a mean over 32 draws. None is
             the bound that `fit` maximises.
         random_state : int, RandomState or None, default=None
-            Of the draws. Whatever it is, those of a row do not hang on the others; None
-            is always the same.
+            Of the draws. Whatever it is, those of a row do not depend on the others;
+            None is always the same.
 
         Returns
         -------
@@ -568,7 +568,7 @@ class VariationalAutoencoder(ImageAutoencoder):
         return bounds - X.shape[1] * math.log(self._units.scale)
 
     def _bounds(self, module: Any, X: Any, k: int, seed: int) -> NDArray[Any]:
-        """Return L_k of few rows, by draws that hang on the row and the seed alone."""
+        """Return L_k of few rows, by draws that depend on row and seed alone."""
         kind = RECONSTRUCTIONS[self._fitted_loss]
         rows = X.toarray() if is_sparse(X) else X
         if kind.lowest is not None:  # a row beyond has the draws of the clipped one

@@ -14,12 +14,13 @@ import struct
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["check", "compact", "loaders"]
+__all__ = ["Damaged", "check", "compact", "loaders", "stateless"]
 
 _SCHEMA = "schema.json"
 #: Sparse arrays come compressed: to at most so many times their size, or so many bytes.
@@ -28,6 +29,21 @@ _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+
+
+class Damaged(ValueError):
+    """Of bytes that are no file of ours, or no longer."""
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Say of what others cannot read which part of the file it is."""
+    try:
+        yield
+    except (Damaged, MemoryError):
+        raise
+    except Exception as error:
+        raise Damaged(f"{what} cannot be read") from error
 
 
 def compact(data: bytes) -> bytes:
@@ -49,23 +65,23 @@ def check(data: bytes) -> dict[str, Any]:
 
     Raises
     ------
-    ValueError
-        If it grows.
-    zipfile.BadZipFile
-        If it is none.
+    Damaged
+        If it grows, or is none.
     """
     contents = _contents(data)
-    try:
+    if _SCHEMA not in contents:
+        raise Damaged(f"it has no {_SCHEMA}")
+    with _reading(f"its {_SCHEMA}"):
         schema = json.loads(bytes(contents[_SCHEMA]))
-    except (KeyError, RecursionError) as error:
-        raise ValueError(f"its {_SCHEMA} is missing, or too deep") from error
     if not isinstance(schema, dict) or not isinstance(schema.get("__loader__"), str):
-        raise ValueError(f"its {_SCHEMA} is none")
+        raise Damaged(f"its {_SCHEMA} is not one that describes an object")
     for name, content in contents.items():
         if name.endswith(".npy"):
-            _check_array(name, content)
+            with _reading(f"its array {name!r}"):
+                _check_array(name, content)
         elif name.endswith(".npz"):
-            _check_sparse(name, content)
+            with _reading(f"its sparse array {name!r}"):
+                _check_sparse(name, content)
     _check_references(schema, set(contents))
     _check_growth(schema)
     return schema
@@ -81,17 +97,27 @@ def loaders(schema: dict[str, Any]) -> dict[str, set[str]]:
     return found
 
 
+def stateless(schema: dict[str, Any]) -> set[str]:
+    """Return the types of objects of which a schema says no state."""
+    return {
+        f"{node.get('__module__')}.{node.get('__class__')}"
+        for node in _nodes(schema)
+        if node["__loader__"] == "ObjectNode" and node.get("content") is None
+    }
+
+
 def _contents(data: bytes) -> dict[str, memoryview]:
     """Return what the members of an archive are, if they are stored as they are."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = archive.infolist()
-    del archive
+    with _reading("its list of members"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+        del archive
     _check_members(members, len(data))
     contents, whole = {}, memoryview(data)
     for member in members:
         lengths = whole[member.header_offset :][26:30]
         if len(lengths) < 4:
-            raise ValueError("one of its members is not there")
+            raise Damaged("one of its members is not there")
         start = member.header_offset + 30 + sum(struct.unpack("<HH", lengths))
         contents[member.filename] = whole[start : start + member.file_size]
     return contents
@@ -100,17 +126,17 @@ def _contents(data: bytes) -> dict[str, memoryview]:
 def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
     names = [member.filename for member in members]
     if len(set(names)) < len(names):
-        raise ValueError("two of its members have the same name")
+        raise Damaged("two of its members have the same name")
     for member in members:
         stored = member.compress_type == zipfile.ZIP_STORED
         if not stored or member.file_size != member.compress_size:
-            raise ValueError(f"its member {member.filename!r} is compressed")
+            raise Damaged(f"its member {member.filename!r} is compressed")
     if sum(member.file_size for member in members) > size:
-        raise ValueError("its members are larger than the file")
+        raise Damaged("its members are larger than the file")
 
 
 def _check_array(name: str, content: bytes | memoryview) -> None:
-    """Raise ValueError for an array whose header says more than there is."""
+    """Raise Damaged for an array whose header says more than there is."""
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:  # numpy reads no further than there is
@@ -120,16 +146,16 @@ def _check_array(name: str, content: bytes | memoryview) -> None:
     for length in shape:
         claimed *= int(length)
     if claimed != len(content) - file.tell():
-        raise ValueError(f"its array {name!r} is not of the size that it says")
+        raise Damaged(f"its array {name!r} is not of the size that it says")
 
 
 def _check_sparse(name: str, content: memoryview) -> None:
-    """Raise ValueError for a sparse array that grows, or has entries elsewhere."""
+    """Raise Damaged for a sparse array that grows, or has entries elsewhere."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = archive.infolist()
         size = sum(member.file_size for member in members)
         if size > max(_EXPANSION * len(content), _LEAST):
-            raise ValueError(f"its sparse array {name!r} is compressed too well")
+            raise Damaged(f"its sparse array {name!r} is compressed too well")
         for member in members:
             if member.filename.endswith(".npy"):
                 _check_array(member.filename, archive.read(member))
@@ -152,19 +178,19 @@ def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def _check_references(schema: Any, names: set[str]) -> None:
-    """Raise ValueError where a member is read more than once."""
+    """Raise Damaged where a member is read more than once."""
     readers: dict[str, set[Any]] = defaultdict(set)
     for node in _nodes(schema):
         if isinstance(node.get("file"), str):
             readers[node["file"]].add(node.get("__id__"))
     if not set(readers) <= names:
-        raise ValueError("it refers to a member that it does not have")
+        raise Damaged("it refers to a member that it does not have")
     if any(len(nodes) > 1 or not all(nodes) for nodes in readers.values()):
-        raise ValueError("one of its members is read again and again")
+        raise Damaged("one of its members is read again and again")
 
 
 def _check_growth(schema: Any) -> None:
-    """Raise ValueError where nodes refer to nodes so that there are more than written.
+    """Raise Damaged where nodes refer to nodes so that there are more than written.
 
     Nodes of one number are the same one: the first that was read.
     """
@@ -187,14 +213,14 @@ def _check_growth(schema: Any) -> None:
         missing = [k for below in held[key] for k in below if k not in sizes]
         if missing:
             if key in open_nodes:
-                raise ValueError("one of its nodes is held by itself")
+                raise Damaged("one of its nodes is held by itself")
             open_nodes.add(key)
             waiting.extend(missing)
             continue
         sizes[key] = 1 + max(sum(sizes[k] for k in below) for below in held[key])
         waiting.pop()
     if sizes[schema["__key__"]] > n_written:
-        raise ValueError("there is more in it than is written")
+        raise Damaged("there is more in it than is written")
 
 
 def _directly_below(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -94,8 +94,8 @@ class BaseAutoencoder(
     _net_class: ClassVar[type[AutoencoderNet]] = AutoencoderNet
     #: Whether ``linear_path="auto"`` may switch the linear path on.
     _has_linear_path: ClassVar[bool] = False
-    #: What the objective hangs on, beside the shapes of the weights: training cannot go
-    #: on with another value of these entries of ``_module_config``.
+    #: What the objective depends on, beside the shapes of the weights: training cannot
+    #: go on with another value of these entries of ``_module_config``.
     _fixed: ClassVar[tuple[str, ...]] = (
         "loss",
         "activation",
@@ -392,7 +392,7 @@ class BaseAutoencoder(
         if codes or not (as_they_are or precise):
             return
         size, limit = inputs.largest_size(X), 1e150 if precise else 1e15
-        if size <= limit:
+        if not size > limit:  # it is NaN where all values are missing
             return
         why = "standardize=False" if centred else self._objective(self.loss)
         ways = ["Scale X down"]
@@ -421,7 +421,7 @@ class BaseAutoencoder(
         return self
 
     def _uses_linear_path(self) -> bool:
-        """Resolve ``linear_path``; raise where it is asked for and cannot be had."""
+        """Resolve ``linear_path``; raise where it is asked for and not supported."""
         obstacles = self._linear_path_obstacles()
         blocked = [name for name, blocks in obstacles.items() if blocks]
         if isinstance(self.linear_path, str):

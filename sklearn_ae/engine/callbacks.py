@@ -172,7 +172,7 @@ def _bare(given: Any) -> Any:
 
 
 def _of_kind(callback: Callback) -> str | None:
-    """Return why a callback cannot be had at all."""
+    """Return why a callback is not supported at all, or None."""
     if isinstance(callback, InputShapeSetter):
         return "the network has the size of X already. Leave it out."
     if isinstance(callback, LoadInitState):
@@ -193,7 +193,7 @@ def _of_kind(callback: Callback) -> str | None:
 
 
 def _of_course(callback: Callback, streaming: bool, solver: str) -> str | None:
-    """Return why a callback cannot be had in such a training."""
+    """Return why a callback does not work in such a training, or None."""
     once = "partial_fit makes one pass over the rows of each call. Use fit."
     if isinstance(callback, LRScheduler):
         try:
@@ -212,7 +212,7 @@ def _of_course(callback: Callback, streaming: bool, solver: str) -> str | None:
 
 
 def _of_held_out(callback: Callback, before: Sequence[Callback]) -> str | None:
-    """Return why a callback cannot be had without rows to judge by."""
+    """Return why a callback does not work without rows to judge by, or None."""
     hint = "Set early_stopping=True, with X_val in fit or without"
     if isinstance(callback, (*SCORING, PassthroughScoring)) and not callback.on_train:
         return f"it scores held-out rows, and there are none. {hint}, or on_train=True."

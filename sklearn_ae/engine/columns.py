@@ -172,7 +172,7 @@ def _columns(x: Tensor, start: int, stop: int) -> Tensor:
     ends = x.ccol_indices()[start : stop + 1]
     first, last = int(ends[0]), int(ends[-1])
     rows, values = x.row_indices()[first:last], x.values()[first:last]
-    columns = torch.arange(stop - start).repeat_interleave(ends.diff())
-    out = torch.zeros(x.shape[0], stop - start, dtype=x.dtype)
+    columns = torch.arange(stop - start, device="cpu").repeat_interleave(ends.diff())
+    out = torch.zeros(x.shape[0], stop - start, dtype=x.dtype, device="cpu")
     out[rows.long(), columns] = values
     return out

@@ -82,7 +82,7 @@ def check_module(build: Callable[[], Any], arrays: Any, config: Any) -> Any:
     need(isinstance(arrays, dict) and isinstance(config, dict), "it has no weights")
     need(
         all(isinstance(array, np.ndarray) for array in arrays.values()),
-        "its weights are no arrays",
+        "its weights are not arrays",
     )
     n_numbers = sum(array.size for array in arrays.values())
     n_features = config.get("n_features", 0)
@@ -107,7 +107,7 @@ def check_module(build: Callable[[], Any], arrays: Any, config: Any) -> Any:
     return module
 
 
-def check_fit(kept: Mapping[str, Any], module: Any) -> None:
+def check_fit(kept: Mapping[str, Any], module: Any, accept_nan: bool = False) -> None:
     """Raise ValueError where what an autoencoder learned does not fit together.
 
     Parameters
@@ -116,6 +116,8 @@ def check_fit(kept: Mapping[str, Any], module: Any) -> None:
         The state of a fitted autoencoder.
     module : Module
         Built from it, with or without numbers.
+    accept_nan : bool, default=False
+        Whether dense rows may have missing values.
     """
     n_features, n_components = kept["n_features_in_"], kept["n_components_"]
     claimed = kept["_config"].get("n_features", n_features)
@@ -132,16 +134,20 @@ def check_fit(kept: Mapping[str, Any], module: Any) -> None:
     _check_units(kept["_units"], n_features)
     _check_moments(kept["_code_moments"], n_components)
     check_history(kept["history_"])
-    _check_stream(kept["_seen"], n_features)
+    n_classes = np.size(kept.get("_seen_classes", ()))
+    _check_stream(kept["_seen"], n_features, n_classes, accept_nan)
     _check_optimizer(kept["_optimizer_state"], module)
     density = kept["_density"]
     width = getattr(density, "n_features_in_", n_components)
-    need(density is None or hasattr(density, "sample"), "its density is none")
+    need(
+        density is None or hasattr(density, "sample"),
+        "its density is missing, or cannot be drawn from",
+    )
     need(width == n_components, "its density is of other codes")
-    need(isinstance(kept["_solver"], str), "its solver is none")
-    need(isinstance(kept["_standardize"], bool), "its standardize is no bool")
+    need(isinstance(kept["_solver"], str), "its solver is not a name")
+    need(isinstance(kept["_standardize"], bool), "its standardize is not True or False")
     for name in ("_seed", "_n_trainings"):
-        need(is_count(kept[name], 0), f"its {name} is no whole number")
+        need(is_count(kept[name], 0), f"its {name} is not a whole number, 0 or more")
 
 
 def check_feature_names(kept: Mapping[str, Any]) -> None:
@@ -162,12 +168,16 @@ def check_classes(classes: Any) -> None:
     """Raise ValueError for what is not an array of two labels or more."""
     need(
         isinstance(classes, np.ndarray) and classes.ndim == 1 and len(classes) > 1,
-        "its classes_ are none",
+        "its classes_ are missing, or not two labels or more",
     )
 
 
-def check_history(history: Any) -> None:
-    """Raise ValueError for what is not one number per epoch for each term."""
+def check_history(history: Any, may_be_empty: bool = False) -> None:
+    """Raise ValueError for what is not one number per epoch for each term.
+
+    What came with a later training, as held-out rows or a penalty, has fewer numbers
+    than the loss.
+    """
     need(
         isinstance(history, dict)
         and all(
@@ -179,6 +189,16 @@ def check_history(history: Any) -> None:
         ),
         "its history_ is not one number per epoch for each term",
     )
+    if may_be_empty and not history:
+        return
+    need("train_loss" in history, "its history_ has no train_loss")
+    n_epochs = len(history["train_loss"])
+    for name, curve in history.items():
+        need(
+            len(curve) <= n_epochs,
+            f"its history_ has {len(curve)} epochs of {name}, and {n_epochs} of "
+            "train_loss",
+        )
 
 
 def is_count(value: object, least: int = 1) -> bool:
@@ -207,7 +227,10 @@ def _is_plain(value: object, *kinds: type) -> bool:
 
 def _check_units(units: Any, n_features: int) -> None:
     kinds: list[type] = [bridge.Units, *bridge.Units.__subclasses__()]
-    need(_is_plain(units, *kinds), "its units are none")
+    need(
+        _is_plain(units, *kinds),
+        "its units are missing, or not of a kind that a fit makes",
+    )
     scale, top = units.scale, getattr(units, "top", 1.0)
     need(
         units.shift is None or is_finite(units.shift, (n_features,)),
@@ -220,7 +243,7 @@ def _check_units(units: Any, n_features: int) -> None:
         )
     need(
         units.rows_dtype in ("float32", "float64") and isinstance(units.is_far, bool),
-        "its units are those of no rows",
+        "its units are not those of float32 or float64 rows",
     )
 
 
@@ -238,19 +261,25 @@ def _check_moments(moments: Any, n_components: int) -> None:
     need((variance > 0.0).all(), "its codes have no variance")
 
 
-def _check_stream(seen: Any, n_features: int) -> None:
+def _check_stream(seen: Any, n_features: int, n_classes: int, accept_nan: bool) -> None:
     if seen is None:
         return
-    need(_is_plain(seen, streams.Stream), "what it knows of its stream is nothing")
-    reach, rows, labels = seen.reach, seen.rows, seen.labels
+    need(
+        _is_plain(seen, streams.Stream),
+        "its stream is not of the kind that a fit makes",
+    )
+    reach, rows, labels, weight = seen.reach, seen.rows, seen.labels, seen.weight
     need(
         all(is_count(n, 0) for n in (seen.least, seen.n_within, seen.n_beyond))
         and isinstance(seen.loss, str)
         and isinstance(seen.by_fit, bool),
-        "its stream is not counted",
+        "its stream has counts or names that are missing or wrong",
     )
     if reach is not None:
-        need(_is_plain(reach, streams.Reach), "the reach of its stream is none")
+        need(
+            _is_plain(reach, streams.Reach),
+            "the reach of its stream is not of the kind that a fit makes",
+        )
         need(
             (reach.centre is None or is_finite(reach.centre, (n_features,)))
             and is_finite(reach.size, (n_features,))
@@ -263,14 +292,30 @@ def _check_stream(seen: Any, n_features: int) -> None:
             and rows.ndim == 2
             and rows.shape[1] == n_features
             and rows.dtype.kind in "fiu",
-            f"the rows of its stream have not {n_features} features",
+            f"the rows of its stream are not numbers of {n_features} features",
         )
         if sp.issparse(rows):
             need(rows.format == "csr", "the rows of its stream are not in CSR")
             rows.check_format(full_check=True)
+        values = rows.data if sp.issparse(rows) else rows
+        if accept_nan and not sp.issparse(rows):
+            values = values[~np.isnan(values)]
+        need(np.isfinite(values).all(), "the rows of its stream are not finite")
+    each = () if rows is None else (rows.shape[0],)
     need(
-        labels is None or (rows is not None and is_finite(labels, (rows.shape[0],))),
-        "the labels of its stream are not one for each row",
+        labels is None
+        or (
+            rows is not None
+            and is_finite(labels, each)
+            and labels.dtype.kind in "iu"
+            and ((labels >= -1) & (labels < n_classes)).all()
+        ),
+        "the labels of its stream are not one for each row, or of no class",
+    )
+    need(
+        weight is None
+        or (rows is not None and is_finite(weight, each) and (weight > 0.0).all()),
+        "the weights of its stream are not one positive number for each row",
     )
 
 

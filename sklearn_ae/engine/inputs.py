@@ -261,7 +261,7 @@ def some_rows(n_rows: int, seed: int, most: int) -> NDArray[np.intp]:
 
 
 def row_generators(X: Any, seed: int) -> list[np.random.Generator]:
-    """Return a random generator for each row, which hangs on its numbers and the seed.
+    """Return a random generator for each row, which depends on its numbers and seed.
 
     Whatever rows a row is among, it gets the same draws; other rows get others.
     """

@@ -232,7 +232,7 @@ class Labels:
             own = sample_weight[rows] / sample_weight[rows].max()
         if class_weight is not None:
             of_class = _class_weights(class_weight, classes, known, own)
-        weight = _weights(places, own, of_class)
+        weight = _weights(places, own, of_class, "y")
         return cls(classes, rows, places, reading.unlabeled, weight, own, of_class)
 
     def held_out(
@@ -252,7 +252,7 @@ class Labels:
         own = None
         if sample_weight is not None:
             own = sample_weight[rows] / sample_weight[rows].max()
-        weight = _weights(places[rows], own, self.of_class)
+        weight = _weights(places[rows], own, self.of_class, "y_val")
         return replace(
             self, rows=rows, places=places[rows], weight=weight, sample_weight=own
         )
@@ -311,13 +311,14 @@ def _weights(
     places: NDArray[np.intp],
     own: NDArray[np.float64] | None,
     of_class: NDArray[np.float64] | None,
+    name: str,
 ) -> NDArray[np.float64] | None:
-    """Return how much each label counts, for its row and for its class."""
+    """Return how much each label, of y or y_val, counts: for its row and its class."""
     if of_class is None:
         return own
     weight = of_class[places] * (1.0 if own is None else own)
     if not weight.any():  # of classes none of which counts
-        raise ValueError("No row of y_val is of a class that class_weight counts.")
+        raise ValueError(f"No row of {name} is of a class that class_weight counts.")
     counted: NDArray[np.float64] = weight / weight.max()
     return counted
 

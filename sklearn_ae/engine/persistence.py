@@ -13,7 +13,9 @@ import copy
 import importlib
 import inspect
 import os
+import sys
 import warnings
+import zipfile
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
@@ -179,13 +181,15 @@ def check_autoencoder(estimator: Any, kept: Mapping[str, Any]) -> None:
     Shapes come first: what is claimed takes no memory before it is known to be there.
     """
     dtypes = ("bfloat16", "float32", "float64")
-    consistency.need(kept["_fitted_dtype"] in dtypes, "its dtype is none")
-    consistency.need(isinstance(kept["device_"], str), "its device is none")
+    consistency.need(
+        kept["_fitted_dtype"] in dtypes, "its dtype is not one that a fit computes in"
+    )
+    consistency.need(isinstance(kept["device_"], str), "its device is not a name")
     with plain_torch():
         module = consistency.check_module(
             lambda: _built(estimator, kept), kept["_weights"], kept["_config"]
         )
-    consistency.check_fit(kept, module)
+    consistency.check_fit(kept, module, estimator._accept_nan)
 
 
 def _built(estimator: Any, kept: Mapping[str, Any]) -> Any:
@@ -269,11 +273,7 @@ def save(
         data = archive.compact(_skops().dumps(_portable(estimator, {})))
         ours, unknown = _names(data, trusted)
         if unknown:
-            raise ValueError(
-                f"it holds {', '.join(unknown)}, which load would not trust. To keep "
-                f"that, give trusted={unknown!r} to save and to load. A lambda, and a "
-                "function in another one, cannot be kept: define it in a module"
-            )
+            raise ValueError(_not_trusted(unknown))
         _skops().loads(data, trusted=[*ours, *trusted])  # which checks what is in it
     except Exception as error:
         raise ValueError(
@@ -329,10 +329,59 @@ def load(path: str | os.PathLike[str], trusted: Iterable[str] = ()) -> Any:
                 f"who wrote the file, give trusted={unknown!r}"
             )
         return skops.loads(data, trusted=[*ours, *trusted])
+    except MemoryError:
+        raise
     except Exception as error:
         raise ValueError(
-            f"Cannot load {os.fspath(path)!r}: {str(error).rstrip('.')}."
+            f"Cannot load {os.fspath(path)!r}: {_why(error).rstrip('.')}."
         ) from error
+
+
+def _not_trusted(unknown: list[str]) -> str:
+    """Return what to tell who saves what `load` would not trust."""
+    local = [name for name in unknown if _is_local(name)]
+    named = [n for n in unknown if n not in local]
+    told = f"it holds {', '.join(unknown)}, which load would not trust."
+    if named:
+        told += f" To keep that, give trusted={named!r} to save and to load."
+    if local:
+        told += (
+            f" {', '.join(local)} cannot be kept: a lambda, or what is defined in a "
+            "function, is to be defined in a module."
+        )
+    return told
+
+
+def _is_local(name: str) -> bool:
+    """Tell whether a name is of what its module does not have, as a lambda."""
+    module, _, last = name.rpartition(".")
+    return module in sys.modules and not hasattr(sys.modules[module], last)
+
+
+def _why(error: Exception) -> str:
+    """Return what to tell who cannot load a file.
+
+    What we raise says it, and so does what is missing here. Any other error is of
+    bytes that nobody looked at before.
+    """
+    told = not isinstance(error, archive.Damaged) and _is_ours(error)
+    if told or isinstance(error, ImportError | Warning):
+        return str(error)
+    plain = isinstance(error, archive.Damaged | zipfile.BadZipFile)
+    found = str(error).rstrip(".") if plain else type(error).__name__
+    return (
+        f"The file is damaged, or save did not write it ({found}). Restore it from a "
+        "copy"
+    )
+
+
+def _is_ours(error: Exception) -> bool:
+    """Tell whether an error was raised in this package."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = "" if place is None else str(place.tb_frame.f_globals.get("__name__"))
+    return isinstance(error, ValueError) and where.startswith("sklearn_ae.")
 
 
 def _names(data: bytes, trusted: list[str]) -> tuple[list[str], list[str]]:
@@ -340,13 +389,17 @@ def _names(data: bytes, trusted: list[str]) -> tuple[list[str], list[str]]:
 
     Beside them are those that skops trusts, and those in `trusted`.
     """
-    made_by, own = archive.loaders(archive.check(data)), _own_types()
+    schema, own = archive.check(data), _own_types()
+    made_by = archive.loaders(schema)
     ours: list[str] = []
     unknown: list[str] = []
     for name in _skops().get_untrusted_types(data=data):
         if name not in trusted:
             known = _is_known(name, made_by.get(name, set()), own)
             (ours if known else unknown).append(name)
+    empty = own & archive.stateless(schema)
+    if empty and not unknown:
+        raise archive.Damaged(f"it has {', '.join(sorted(empty))} without its state")
     return ours, unknown
 
 

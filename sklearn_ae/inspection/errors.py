@@ -227,7 +227,7 @@ class ErrorDisplay:
             "asinh": (lambda e: np.arcsinh(e / width), lambda a: width * np.sinh(a)),
         }[scale]
         there = to_axis(there[there > 0.0] if scale == "log" else there)
-        # twice as many as by Rice's rule, which hangs on their number alone
+        # twice as many as by Rice's rule, which depends on their number alone
         edges = back(
             np.histogram_bin_edges(there, math.ceil(4 * len(there) ** (1 / 3)))
         )

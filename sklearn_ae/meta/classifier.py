@@ -549,7 +549,10 @@ class StackedAutoencoderClassifier(
         stack, classes = kept["pretrainer_"], kept["classes_"]
         check_feature_names(kept)
         check_history(kept["history_"])
-        need(isinstance(stack, StackedAutoencoderPretrainer), "its stack is none")
+        need(
+            isinstance(stack, StackedAutoencoderPretrainer),
+            "its stack is missing, or not a StackedAutoencoderPretrainer",
+        )
         check_is_fitted(stack, "estimators_")
         need(
             stack.n_features_in_ == kept["n_features_in_"],

@@ -506,7 +506,7 @@ class AutoencoderOutlierDetector(
             isinstance(networks, list)
             and networks
             and all(isinstance(network, Codec) for network in networks),
-            "its networks are none",
+            "its networks are missing, or not autoencoders",
         )
         for network in networks:
             check_is_fitted(network)
@@ -514,12 +514,20 @@ class AutoencoderOutlierDetector(
                 network.n_features_in_ == kept["n_features_in_"],
                 "its networks are of other features",
             )
-        need(isinstance(usual, list), "its densities are none")
-        need(len(usual) in (0, len(networks)), "its networks have not each a density")
+        need(isinstance(usual, list), "its densities are missing")
+        need(
+            len(usual) in (0, len(networks)), "its networks do not each have a density"
+        )
         for network, density in zip(networks, usual, strict=False):
-            need(isinstance(density, Usualness), "one of its densities is none")
+            need(
+                isinstance(density, Usualness),
+                "one of its densities is not of the kind that a fit makes",
+            )
             density.check(network)
-        need(isinstance(offset, float) and offset == offset, "its threshold is none")
+        need(
+            isinstance(offset, float) and offset == offset,
+            "its threshold is missing, or not a number",
+        )
 
 
 def _first(estimator: Any) -> Any:

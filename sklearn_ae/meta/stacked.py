@@ -708,7 +708,7 @@ class StackedAutoencoderPretrainer(
             kept[name] for name in ("estimators_", "_names", "n_features_in_")
         )
         check_feature_names(kept)
-        check_history(kept["history_"])
+        check_history(kept["history_"], may_be_empty=True)
         need(isinstance(layers, list) and layers, "it has no layers")
         need(
             isinstance(names, list)
@@ -717,7 +717,10 @@ class StackedAutoencoderPretrainer(
             "its layers have no names",
         )
         for layer in layers:
-            need(isinstance(layer, BaseAutoencoder), "one of its layers is none")
+            need(
+                isinstance(layer, BaseAutoencoder),
+                "one of its layers is not an autoencoder",
+            )
             check_is_fitted(layer, "module_")
             need(
                 layer.n_features_in_ == width

@@ -54,7 +54,7 @@ N_GAUSSIANS = 3
 #: Variances of the noise, in the mean variance of a feature: one view is sharp, one
 #: blurred.
 NOISE_VARIANCES = (0.01, 1.0)
-#: What no number in a view exceeds, so that its square is one.
+#: Numbers in a view are cut off here, so that their squares are finite.
 FAR = 1e100
 
 
@@ -113,7 +113,7 @@ class Usualness(Params):
                 for half, scale in zip(halves, self._scales, strict=True)
             ]
             views = self._views(halves)
-        if len(views) == 1:  # of which a mixture cannot be had
+        if len(views) == 1:  # a mixture needs two rows
             views = np.repeat(views, 2, axis=0)
         enough = min(N_GAUSSIANS, len(views) // (2 * views.shape[1]))
         n_apart = len(np.unique(views[:, 0]))
@@ -177,9 +177,12 @@ class Usualness(Params):
                 and is_finite(factors, (n, n_views, n_views))
                 and np.isfinite(mean)
                 and 0.0 < deviation < np.inf,
-                "one of its densities is none",
+                "one of its densities has numbers that are missing or do not fit",
             )
-        need(len(self._levels) == len(NOISE_VARIANCES), "one of its densities is none")
+        need(
+            len(self._levels) == len(NOISE_VARIANCES),
+            "one of its densities has a part too many or too few",
+        )
 
     def _halves(self, model: Any, X: Any) -> Iterator[tuple[NDArray[Any], ...]]:
         """Yield what is restored of rows, what is left, and whether any is observed.

@@ -142,8 +142,9 @@ class _SquaredNorms(torch.autograd.Function):
 def exact_norm(x: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the same of any encoder, by a backward pass for each component."""
     training = torch.is_grad_enabled()
+    x = dense(x)  # where x was made: out of inference mode it cannot be read so
     with torch.inference_mode(False), torch.enable_grad():
-        x = dense(x).detach().clone().requires_grad_()
+        x = x.detach().clone().requires_grad_()
         z = encode(x)
         total = torch.zeros(len(x), dtype=x.dtype, device=x.device)
         for component in z.unbind(1):
@@ -158,8 +159,9 @@ def estimated_norm(
     x: Tensor, encode: Callable[[Tensor], Tensor], generator: torch.Generator
 ) -> Tensor:
     """Return Hutchinson's unbiased estimate of it, ‖vᵀJ‖² with v of random signs."""
+    x = dense(x)
     with torch.inference_mode(False), torch.enable_grad():
-        x = dense(x).detach().clone().requires_grad_()
+        x = x.detach().clone().requires_grad_()
         z = encode(x)
         coins = torch.rand(z.shape, generator=generator, dtype=z.dtype, device=z.device)
         signs = torch.where(coins < 0.5, -1.0, 1.0).to(z.dtype)

@@ -64,7 +64,7 @@ class Reconstruction:
     Raises
     ------
     ValueError
-        If the objective cannot be had with that output.
+        If the objective is not supported with that output.
     """
 
     name: ClassVar[str]
