@@ -590,6 +590,61 @@ def test_scores_count_rows_by_their_weights():
     assert best >= max(model.validation_scores_) - 1e-9
 
 
+@pytest.mark.parametrize("held", ["sample_weight", "sample_weight_val"])
+@pytest.mark.parametrize("takes", [False, True])
+def test_functions_that_score_get_weights_if_they_take_them(takes, held):
+    X, y = rare()
+    seen = []
+
+    def plain(model, X, y):
+        return float((model.predict(X) == y).mean())
+
+    def weighted(model, X, y, sample_weight=None):
+        seen.append(sample_weight)
+        return float(np.average(model.predict(X) == y, weights=sample_weight))
+
+    given = {"X_val": X[:100], "y_val": y[:100]} if held.endswith("val") else {}
+    given[held] = np.arange(1.0, 101.0 if given else 201.0)
+    model = classifier(scoring=weighted if takes else plain, max_iter=2)
+    assert len(model.fit(X, y, **given).validation_scores_) == model.n_iter_
+    assert len(seen) == takes * 4  # before all, and before and after each epoch
+    assert all(weight.std() > 0 for weight in seen)
+
+
+@pytest.mark.parametrize("name", ["adjusted_rand_score", "neg_log_loss"])
+def test_metrics_get_weights_if_they_take_them(name):
+    X, y = rare()
+    model = classifier(scoring=name, max_iter=2)
+    assert len(model.fit(X, y, np.arange(1.0, 201.0)).validation_scores_) == 2
+
+
+def test_scored_classifier_has_the_methods_of_a_fitted_one():
+    def score(model, X, y):
+        logs = model.predict_log_proba(X)
+        assert model.predict(X).tolist() == model.classes_[logs.argmax(1)].tolist()
+        np.testing.assert_allclose(np.exp(logs), model.predict_proba(X))
+        return model.score(X, y)
+
+    X, y = rare()
+    assert len(classifier(scoring=score, max_iter=2).fit(X, y).validation_scores_) == 2
+
+
+@pytest.mark.parametrize(
+    ("scoring", "y"),
+    [
+        ("roc_auc", np.arange(200) % 3),
+        ("f1", np.array(["a", "b"])[np.arange(200) % 2]),
+        (lambda model, X: 0.0, np.arange(200) % 2),
+        (lambda model, X, y: model.predict(X), np.arange(200) % 2),
+    ],
+)
+def test_what_cannot_score_is_refused_before_pretraining(scoring, y, monkeypatch):
+    X, _ = rare()
+    monkeypatch.setattr(Autoencoder, "fit", None)
+    with pytest.raises(ValueError, match=r"cannot score these rows: .* Use 'loss'"):
+        classifier(scoring=scoring).fit(X, y)
+
+
 def test_rare_class_is_not_lost():
     X, y = rare(400)
     plain = classifier().fit(X, y)

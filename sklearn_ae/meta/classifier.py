@@ -48,7 +48,8 @@ from sklearn_ae.engine.weights import (
     named_rows,
     without_weightless,
 )
-from sklearn_ae.meta.fine_tuning import FineTuningParameters, fine_tune
+from sklearn_ae.meta.fine_tuning import FineTuningParameters, divided, fine_tune
+from sklearn_ae.meta.scoring import check_scoring
 from sklearn_ae.meta.stacked import (
     StackedAutoencoderPretrainer,
     TakesRowsOfFirstLayer,
@@ -118,8 +119,12 @@ class StackedAutoencoderClassifier(
     scoring : str or callable, default="loss"
         What `early_stopping` judges held-out rows by: "loss", the objective; the name
         of a scorer, such as "accuracy", "balanced_accuracy" or "roc_auc"; or a function
-        of a fitted classifier, X and y. Where one class is rare, a network that never
-        predicts it may have the best accuracy.
+        that is called as ``scoring(classifier, X, y)``: with a fitted classifier, the
+        held-out rows that have a label as an array or CSR, as `fit` has read them, and
+        their labels. `sample_weight` is given to a function or metric that takes one;
+        any other counts all rows alike. It is tried once before anything is trained, on
+        predictions for which all classes are as likely. Where one class is rare, a
+        network that never predicts it may have the best accuracy.
     early_stopping : bool, default=False
         Whether to hold out rows with a label (some of each class), or to take `X_val`
         for that; stop when they are no longer served better, by `scoring`; and keep the
@@ -299,9 +304,11 @@ class StackedAutoencoderClassifier(
         if weight is not None and not weight.all():
             labels = labels.within(np.flatnonzero(weight))
             X, y, weight = without_weightless(X, y, weight)
-        held_out = None if val is None else self._held_out(val, known, stack, labels)
-        if held_out is None:
-            labels.check_split(self)
+        held_out = None if val is None else self._held_out(val, known, stack)
+        _, judged = divided(self, labels, 0, held_out)
+        if judged is not None and self.scoring != "loss":
+            judges = X if held_out is None else held_out.X
+            check_scoring(self.scoring, judges, judged)
         self._become(self._train(stack, X, y, labels, known, weight, held_out))
         return self
 
@@ -316,18 +323,13 @@ class StackedAutoencoderClassifier(
     #: What to set so that they are.
     _judging_hint: ClassVar[str] = "Set early_stopping=True."
 
-    def _held_out(
-        self, val: HeldOut, known: Mapping[str, Any], stack: Any, labels: Labels
-    ) -> HeldOut:
+    def _held_out(self, val: HeldOut, known: Mapping[str, Any], stack: Any) -> HeldOut:
         """Return rows to judge by as those of X are checked and read."""
         first = stack._first_layer()
         with named_rows("X_val"):
             X = self._as_known(known, val.X, like=first)
             first._check_values(X, first.loss)
-        held_out = val.checked(X)
-        if self.early_stopping:
-            labels.held_out(held_out.y, held_out.X, held_out.weight)
-        return held_out
+        return val.checked(X)
 
     def _train(
         self,
