@@ -464,6 +464,32 @@ def test_bad_validation_rows(name, problem):
         model.fit(table(), labels(), **given)
 
 
+def test_validation_rows_far_from_the_others():
+    X, far = table(), drawn() * 1e25
+    model = Autoencoder(2, early_stopping=True, max_iter=2, random_state=0)
+    with pytest.raises(ValueError, match=r"X_val.*Check their units.*'float64'"):
+        clone(model).fit(X, X_val=far)
+    clone(model).set_params(dtype="float64").fit(X, X_val=far)
+    model.set_params(linear_path=False, solver="sgd", learning_rate_init=1e30)
+    with pytest.raises(ValueError, match="Lower the learning rate"):
+        model.fit(X, X_val=drawn())
+
+
+@pytest.mark.parametrize(
+    "kind", [StackedAutoencoderPretrainer, StackedAutoencoderClassifier]
+)
+def test_validation_rows_too_large_for_a_stack(kind):
+    layer = clone(CALM).set_params(standardize=False, dtype="float32")
+    stack = StackedAutoencoderPretrainer(layer, layer_sizes=(4, 2))
+    if kind is StackedAutoencoderClassifier:
+        stack = kind(stack)
+    else:
+        stack.set_params(fine_tune="class")
+    stack.set_params(early_stopping=True, unlabeled=-1)
+    with pytest.raises(ValueError, match="X_val: X has values as large as"):
+        stack.fit(table(), labels(), X_val=drawn() * 1e25, y_val=labels(10))
+
+
 @pytest.mark.parametrize("name", CORE)
 def test_validation_rows_without_a_use(name):
     model = clone(CORE[name])

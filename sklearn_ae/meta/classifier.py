@@ -329,6 +329,7 @@ class StackedAutoencoderClassifier(
         with named_rows("X_val"):
             X = self._as_known(known, val.X, like=first)
             first._check_values(X, first.loss)
+            first._check_size(X)
         return val.checked(X)
 
     def _train(

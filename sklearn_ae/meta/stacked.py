@@ -439,6 +439,7 @@ class StackedAutoencoderPretrainer(
         with named_rows("X_val"):
             X = self._as_known(known, val.X, like=first)
             first._check_values(X, first.loss)
+            first._check_size(X)
         return val.checked(X)
 
     def _fit_layers(
