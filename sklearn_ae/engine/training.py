@@ -577,9 +577,12 @@ def history(
     names = [
         name
         for name in net.history[-1]
-        if name.startswith(("train_", "valid_")) or name in scores
+        if name in scores
+        or (
+            name.startswith(("train_", "valid_"))
+            and not name.endswith(("_count", "_best"))
+        )
     ]
-    names = [name for name in names if not name.endswith(("_count", "_best"))]
     curves = {name: np.array(net.history[:, name], dtype=np.float64) for name in names}
     return {
         name: np.concatenate([earlier.get(name, curve[:0]), curve])
