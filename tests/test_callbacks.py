@@ -3,8 +3,8 @@
 import io
 import json
 from functools import partial
-from pathlib import Path
 from operator import attrgetter
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np

@@ -445,7 +445,19 @@ REFUSED = {
     "nan": ({"X_val": np.full((3, 5), np.inf)}, "X_val: Input X contains inf"),
     "weight": (
         {"X_val": np.ones((3, 5)), "sample_weight_val": [1.0]},
-        "sample_weight.shape",
+        "sample_weight_val: sample_weight.shape",
+    ),
+    "negative": (
+        {"X_val": np.ones((3, 5)), "sample_weight_val": -np.ones(3)},
+        "sample_weight_val: Negative",
+    ),
+    "masked": (
+        {"X_val": np.ones((3, 5)), "sample_weight_val": np.ma.ones(3)},
+        "sample_weight_val: Masked arrays",
+    ),
+    "labels": (
+        {"X_val": np.ones((3, 5)), "y_val": [1, 0]},
+        "y_val: Found input variables with inconsistent numbers",
     ),
     "alone": ({"sample_weight_val": np.ones(3)}, "X_val was not provided"),
 }
@@ -488,6 +500,52 @@ def test_validation_rows_too_large_for_a_stack(kind):
     stack.set_params(early_stopping=True, unlabeled=-1)
     with pytest.raises(ValueError, match="X_val: X has values as large as"):
         stack.fit(table(), labels(), X_val=drawn() * 1e25, y_val=labels(10))
+
+
+def test_weights_of_any_container():
+    model = Autoencoder(2, max_iter=2, random_state=0)
+    plain = clone(model).fit(table(), sample_weight=WEIGHT).transform(table())
+    for weight in (torch.tensor(WEIGHT, requires_grad=True), WEIGHT.tolist()):
+        fitted = clone(model).fit(table(), sample_weight=weight)
+        np.testing.assert_array_equal(fitted.transform(table()), plain)
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_weights_that_cannot_be_read(name):
+    given = {"X": table(), "y": labels()}
+    with pytest.raises(TypeError, match=r"sample_weight: This torch tensor .* meta"):
+        fit_with(CORE[name], sample_weight=torch.ones(N, device="meta"), **given)
+    with pytest.raises(ValueError, match="sample_weight: Masked arrays"):
+        fit_with(CORE[name], sample_weight=np.ma.array(WEIGHT), **given)
+
+
+def test_wrong_kind_of_validation_rows_is_named():
+    model = Autoencoder(2, early_stopping=True)
+    with pytest.raises(TypeError, match="X_val: "):
+        model.fit(table(), X_val=torch.ones(3, 5, device="meta"))
+
+
+def test_labels_are_asked_for_where_something_judges_by_them():
+    layer = clone(CALM).set_params(early_stopping=True)
+    related = GeneralizedAutoencoder(
+        2, relation="class", early_stopping=True, max_iter=2, dtype=layer.dtype
+    )
+    stack = StackedAutoencoderPretrainer(layer, layer_sizes=(4, 2))
+    model = StackedAutoencoderClassifier(stack, max_iter=2, unlabeled=-1)
+    given = {"X_val": drawn()}
+    fitted = clone(model).fit(table(), labels(), **given)
+    assert all(one.validation_loss_curve_ for one in fitted.pretrainer_.estimators_)
+    of_related = clone(model).set_params(pretrainer__estimators=[layer, related])
+    for needs in (
+        clone(model).set_params(early_stopping=True),
+        of_related,
+        of_related.pretrainer,
+    ):
+        with pytest.raises(ValueError, match="y_val was not provided"):
+            needs.fit(table(), labels(), **given)
+    model.set_params(pretrainer__estimator__early_stopping=False)
+    with pytest.raises(ValueError, match="pretrainer__estimator__early_stopping"):
+        model.fit(table(), labels(), **given)
 
 
 @pytest.mark.parametrize("name", CORE)

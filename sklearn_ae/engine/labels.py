@@ -15,6 +15,7 @@ from sklearn.utils.validation import _num_samples
 
 from sklearn_ae.engine.notices import warn_user
 from sklearn_ae.engine.params import Instance, Interval, Nothing, Params
+from sklearn_ae.engine.weights import named_rows
 
 __all__ = ["LabelParameters", "Labels", "Reading", "places_of", "read"]
 
@@ -128,15 +129,16 @@ def read(y: Any, unlabeled: int | str | None = "auto", seen: Any = None) -> Read
 def places_of(
     y: Any, X: Any, unlabeled: int | str | None, classes: NDArray[Any]
 ) -> NDArray[np.intp]:
-    """Return each label's place among classes that are known, −1 for none.
+    """Return the place of each label of `y_val` among known classes, −1 for none.
 
     Raises
     ------
     ValueError
         If y is not what `read` takes, not as long as X, or has other classes.
     """
-    check_consistent_length(X, y)
-    reading = read(y, unlabeled, classes)
+    with named_rows("y_val"):
+        check_consistent_length(X, y)
+        reading = read(y, unlabeled, classes)
     unseen = np.setdiff1d(reading.labels, classes)
     if len(unseen):
         raise ValueError(

@@ -402,8 +402,6 @@ def _judged(
     if labels is not None and held_out.y is not None:
         read_as = fitted["_unlabeled"], fitted["_seen_classes"]
         places = places_of(held_out.y, X, *read_as)
-    elif labels is not None and estimator._judges_by_labels:
-        raise ValueError("X_val is provided, but y_val was not provided.")
     missing = estimator._accept_nan and inputs.has_missing(X)
     return Given(X, places, held_out.scaled_weight, missing)
 

@@ -16,7 +16,7 @@ from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 from sklearn_ae.engine.bridge import CACHE_BYTES
-from sklearn_ae.engine.inputs import rows_of
+from sklearn_ae.engine.inputs import as_array, rows_of
 
 __all__ = [
     "HeldOut",
@@ -66,8 +66,9 @@ class HeldOut:
     def checked(self, X: Any) -> HeldOut:
         """Return them with validated rows X, with checked weights, and none of zero."""
         if self.y is not None:
-            check_consistent_length(X, self.y)
-        weight, y = check_weight(self.weight, X), self.y
+            with named_rows("y_val"):
+                check_consistent_length(X, self.y)
+        weight, y = check_weight(self.weight, X, "sample_weight_val"), self.y
         if weight is not None:
             X, y, weight = without_weightless(X, y, weight)
         return HeldOut(X, y, weight)
@@ -81,7 +82,8 @@ def check_val(
     Raises
     ------
     ValueError
-        If there is something without `X_val`, or nothing is judged by it.
+        If there is something without `X_val`, nothing is judged by it, or it is judged
+        by labels and there are none.
     """
     if X_val is None:
         for name, value in (("y_val", y_val), ("sample_weight_val", sample_weight_val)):
@@ -93,32 +95,43 @@ def check_val(
             f"X_val is passed to fit, and nothing in this {type(estimator).__name__} "
             f"judges by it. {estimator._judging_hint}"
         )
+    if y_val is None and estimator._judges_by_labels:
+        raise ValueError("X_val is provided, but y_val was not provided.")
     return HeldOut(X_val, y_val, sample_weight_val)
 
 
 @contextmanager
 def named_rows(name: str) -> Iterator[None]:
-    """Let errors say which rows they are about."""
+    """Let errors say which rows, or what of them, they are about."""
     try:
         yield
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        text = str(error)
+        raise kind(text if name in text else f"{name}: {text}") from error
 
 
-def check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
+def check_weight(
+    sample_weight: Any, X: Any, name: str = "sample_weight"
+) -> NDArray[np.float64] | None:
     """Return weights of the rows of X as an array; None where none are given.
+
+    Errors call them by `name`.
 
     Raises
     ------
     ValueError
         If they are not finite, negative, all zero, or not one for each row.
+    TypeError
+        If they are no numbers that can be read.
     """
     if sample_weight is None:
         return None
     rows = np.empty((X.shape[0], 0))  # all that is asked of X is their number
-    weight: NDArray[np.float64] = _check_sample_weight(
-        sample_weight, rows, dtype=np.float64, ensure_non_negative=True
-    )
+    with named_rows(name):
+        weight: NDArray[np.float64] = _check_sample_weight(
+            as_array(sample_weight), rows, dtype=np.float64, ensure_non_negative=True
+        )
     return weight
 
 

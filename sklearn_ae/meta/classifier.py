@@ -273,7 +273,8 @@ class StackedAutoencoderClassifier(
             Rows that `early_stopping` judges by, of this training and of the layers
             that have it set, in place of some that are drawn from X.
         y_val : array-like of shape (n_val,), default=None
-            Their labels. This training judges by the rows that have one.
+            Their labels, for `early_stopping` and for layers that judge by labels. This
+            training judges by the rows that have one.
         sample_weight_val : array-like of shape (n_val,), default=None
             How much each row of X_val counts.
 
@@ -292,8 +293,6 @@ class StackedAutoencoderClassifier(
         self._check_params()
         self._check_callbacks(fine_tunes=True)
         val = check_val(self, X_val, y_val, sample_weight_val)
-        if val is not None and y_val is None:
-            raise ValueError("X_val is provided, but y_val was not provided.")
         stack = self._stack()
         given = X
         X, known = self._taken_in(X, like=stack._first_layer())
@@ -315,13 +314,26 @@ class StackedAutoencoderClassifier(
     @property
     def _stops_early(self) -> bool:
         """Whether rows are held out to judge by, in this training or a layer's."""
-        pretrains = self.pretrain and not isinstance(self.pretrainer, FrozenEstimator)
-        stack = self.pretrainer
-        below = pretrains and stack is not None and stack._stops_early
-        return bool(self.early_stopping) or bool(below)
+        below = self._to_pretrain
+        return bool(self.early_stopping) or (below is not None and below._stops_early)
+
+    @property
+    def _judges_by_labels(self) -> bool:
+        """Whether their labels are needed, in this training or a layer's."""
+        own, below = bool(self.early_stopping), self._to_pretrain
+        return own or (below is not None and below._judges_by_labels)
+
+    @property
+    def _to_pretrain(self) -> StackedAutoencoderPretrainer | None:
+        """The stack whose parameters say how it is pretrained, if it is."""
+        frozen = isinstance(self.pretrainer, FrozenEstimator)
+        return self.pretrainer if self.pretrain and not frozen else None
 
     #: What to set so that they are.
-    _judging_hint: ClassVar[str] = "Set early_stopping=True."
+    _judging_hint: ClassVar[str] = (
+        "Set early_stopping=True, or on the layers of its stack, as "
+        "pretrainer__estimator__early_stopping."
+    )
 
     def _held_out(self, val: HeldOut, known: Mapping[str, Any], stack: Any) -> HeldOut:
         """Return rows to judge by as those of X are checked and read."""

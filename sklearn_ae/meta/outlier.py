@@ -289,6 +289,8 @@ class AutoencoderOutlierDetector(
         below = self.estimator is not None and self.estimator._stops_early
         return isinstance(self.contamination, str) or below
 
+    #: Whether their labels are needed.
+    _judges_by_labels: ClassVar[bool] = False
     #: What to set so that they are.
     _judging_hint: ClassVar[str] = (
         "Set contamination='auto', or early_stopping=True on its estimator."
