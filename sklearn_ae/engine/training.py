@@ -26,7 +26,7 @@ from sklearn_ae.engine.start import linear_start
 from sklearn_ae.engine.streams import Stream, joined, stacked
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.threads import suited_threads
-from sklearn_ae.engine.weights import HeldOut, effective_rows
+from sklearn_ae.engine.weights import HeldOut, effective_rows, scaled
 
 __all__ = [
     "Over",
@@ -162,7 +162,7 @@ def train(
             weight = None  # up to a factor
         counted = weight
         if weight is not None:
-            weight = weight / weight.max()  # whose sums are finite
+            weight = scaled(weight)
         if not begins:
             units = estimator._units
         elif config.get("linear_path"):

@@ -27,6 +27,7 @@ __all__ = [
     "effective_rows",
     "named_rows",
     "repeated",
+    "scaled",
     "without_weightless",
 ]
 
@@ -61,7 +62,7 @@ class HeldOut:
     @property
     def scaled_weight(self) -> NDArray[np.float64] | None:
         """How much each counts, up to a factor, that sums of it are finite."""
-        return None if self.weight is None else self.weight / self.weight.max()
+        return None if self.weight is None else scaled(self.weight)
 
     def checked(self, X: Any) -> HeldOut:
         """Return them with validated rows X, with checked weights, and none of zero."""
@@ -135,6 +136,11 @@ def check_weight(
     return weight
 
 
+def scaled(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weights up to a factor: their sums are finite, and float32 holds them."""
+    return weight / weight.max()
+
+
 def without_weightless(
     X: Any, y: Any, weight: NDArray[np.float64]
 ) -> tuple[Any, Any, NDArray[np.float64]]:
@@ -177,7 +183,7 @@ def effective_rows(weight: NDArray[np.float64]) -> int:
     on their scale.
     """
     largest = float(weight.max())
-    shares = weight / largest
+    shares = scaled(weight)
     total = float(shares.sum())
     least = total**2 / float(np.square(shares).sum())
     return max(1, round(min(max(total * largest, least), 2.0**53)))
@@ -190,6 +196,6 @@ def copies(weight: NDArray[np.float64], most: int = MOST_COPIES) -> NDArray[np.i
     where these would be too many, as many in proportion, to the nearest whole number.
     """
     n_rows = min(max(effective_rows(weight), len(weight)), most)
-    below = np.cumsum(weight / weight.max())
+    below = np.cumsum(scaled(weight))
     ends = np.floor(below / below[-1] * n_rows + 0.5).astype(np.intp)
     return np.repeat(np.arange(len(weight)), np.diff(ends, prepend=0))

@@ -30,7 +30,7 @@ from sklearn_ae.engine.notices import diverged
 from sklearn_ae.engine.parameters import TrainingParameters
 from sklearn_ae.engine.params import Instance, Interval, Nothing
 from sklearn_ae.engine.surroundings import plain_torch
-from sklearn_ae.engine.weights import HeldOut, effective_rows
+from sklearn_ae.engine.weights import HeldOut, effective_rows, scaled
 from sklearn_ae.meta.scoring import score_of
 from sklearn_ae.parts.activations import dropout
 from sklearn_ae.parts.averages import mean
@@ -357,7 +357,7 @@ def fine_tune(
     device, width = torch.device(first.device_), X.shape[1]
     counted = weight
     if weight is not None:
-        weight = weight / weight.max()  # whose sums are finite
+        weight = scaled(weight)
     draw, *streams = map(int, np.random.SeedSequence(seed).generate_state(3))
 
     kind = training.compute_dtype(dtype)
@@ -480,7 +480,7 @@ def _describe_anew(
     weight = of_some = None
     if counted is not None:
         n_rows, of_some = effective_rows(counted), counted[chosen]
-        weight = counted / counted.max()
+        weight = scaled(counted)
     for layer in layers:
 
         def over(function: Any, layer: Any = layer, below: Any = below) -> Any:

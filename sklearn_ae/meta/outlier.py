@@ -37,6 +37,7 @@ from sklearn_ae.engine.weights import (
     check_weight,
     effective_rows,
     named_rows,
+    scaled,
     without_weightless,
 )
 from sklearn_ae.meta.stacked import TakesRowsOfFirstLayer
@@ -593,7 +594,7 @@ def _threshold(
     if weight is None:
         return float(np.mean(scores[n_outliers - 1 : n_outliers + 1]))
     # the last score of as many rows as are outliers, and the first beyond them
-    below = np.cumsum(weight / weight.max())
+    below = np.cumsum(scaled(weight))
     below *= total / below[-1]
     last = np.searchsorted(below, n_outliers * (1 - 1e-9))
     first = np.searchsorted(below, n_outliers * (1 + 1e-9), side="right")
