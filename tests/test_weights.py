@@ -23,6 +23,7 @@ from estimators import (
     trainers,
 )
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import balanced_accuracy_score, make_scorer
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
@@ -500,6 +501,14 @@ def test_validation_rows_too_large_for_a_stack(kind):
     stack.set_params(early_stopping=True, unlabeled=-1)
     with pytest.raises(ValueError, match="X_val: X has values as large as"):
         stack.fit(table(), labels(), X_val=drawn() * 1e25, y_val=labels(10))
+
+
+def test_rows_too_large_for_a_frozen_stack():
+    layer = clone(CALM).set_params(standardize=False, dtype="float32")
+    stack = StackedAutoencoderPretrainer(layer, layer_sizes=(2,)).fit(table())
+    model = StackedAutoencoderClassifier(FrozenEstimator(stack), unlabeled=-1)
+    with pytest.raises(ValueError, match="X has values as large as"):
+        model.fit(table() * 1e25, labels())
 
 
 def test_weights_of_any_container():

@@ -298,6 +298,7 @@ class StackedAutoencoderClassifier(
         X, known = self._taken_in(X, like=stack._first_layer())
         if isinstance(self.pretrainer, FrozenEstimator):  # names, and their number
             validate_data(stack, given, reset=False, skip_check_array=True)
+            stack._first_layer()._check_size(X)
         weight = check_weight(sample_weight, X)
         labels = Labels.of(y, X, self, weight, self.class_weight)
         if weight is not None and not weight.all():

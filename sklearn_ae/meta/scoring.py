@@ -92,10 +92,11 @@ def score_of(
         try:
             value = float(scorer(predictions, rows, true, **weights))
         except Exception as error:  # of a function of whoever's
+            reason = f"{type(error).__name__}: {error}".rstrip(". ")
             raise ValueError(
-                f"scoring={scoring!r} cannot score these rows: {type(error).__name__}: "
-                f"{error} Use 'loss' or 'balanced_accuracy', for more than two classes "
-                "or strings 'f1_macro' or 'roc_auc_ovr', or a scorer of your own by "
+                f"scoring={scoring!r} cannot score these rows: {reason}. Use 'loss' or "
+                "'balanced_accuracy', for more than two classes or strings 'f1_macro' "
+                "or 'roc_auc_ovr', or a scorer of your own by "
                 "sklearn.metrics.make_scorer."
             ) from error
         if not np.isfinite(value):
