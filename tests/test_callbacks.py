@@ -3,6 +3,7 @@
 import io
 import json
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -343,6 +344,14 @@ def test_scores_are_in_the_units_of_the_rows():
         assert estimator.history_["mine"][-1] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("name", ["a_best", "a_count", "count"])
+def test_scores_are_kept_under_any_other_name(name):
+    callback = skorchs.EpochScoring(size, name=name, on_train=True)
+    history = model(callback, max_iter=2).fit(table()).history_
+    assert len(history[name]) == 2
+    assert f"{name}_best" not in history
+
+
 def test_layers_and_fine_tuning_have_their_own():
     X, y = table(40), np.arange(40) % 2
     mine = skorchs.EpochScoring(size, name="mine", on_train=True)
@@ -442,6 +451,10 @@ def test_needs_held_out_rows(callback, text):
     [
         (skorchs.EpochScoring(None, on_train=True), "scorer's name"),
         (skorchs.EpochScoring("acuracy", on_train=True), "acuracy"),
+        (skorchs.EpochScoring(size, name="train_loss", on_train=True), "another name="),
+        (skorchs.BatchScoring(size, name="valid_loss", on_train=True), "another name="),
+        (skorchs.EpochScoring(attrgetter("lr"), on_train=True), "Give it name="),
+        (skorchs.EpochScoring(size, name="dur", on_train=True), "another name="),
         (skorchs.PassthroughScoring("mine", on_train=True), "BatchScoring before it"),
         (skorchs.EarlyStopping(monitor="mine"), "recorded by no callback before it"),
         (skorchs.Checkpoint(monitor="size_best"), "recorded by no callback before it"),

@@ -23,6 +23,7 @@ from estimators import (
     trainers,
 )
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import balanced_accuracy_score, make_scorer
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
@@ -465,7 +466,19 @@ REFUSED = {
     "nan": ({"X_val": np.full((3, 5), np.inf)}, "X_val: Input X contains inf"),
     "weight": (
         {"X_val": np.ones((3, 5)), "sample_weight_val": [1.0]},
-        "sample_weight.shape",
+        "sample_weight_val: sample_weight.shape",
+    ),
+    "negative": (
+        {"X_val": np.ones((3, 5)), "sample_weight_val": -np.ones(3)},
+        "sample_weight_val: Negative",
+    ),
+    "masked": (
+        {"X_val": np.ones((3, 5)), "sample_weight_val": np.ma.ones(3)},
+        "sample_weight_val: Masked arrays",
+    ),
+    "labels": (
+        {"X_val": np.ones((3, 5)), "y_val": [1, 0]},
+        "y_val: Found input variables with inconsistent numbers",
     ),
     "alone": ({"sample_weight_val": np.ones(3)}, "X_val was not provided"),
 }
@@ -481,6 +494,86 @@ def test_bad_validation_rows(name, problem):
         part.set_params(early_stopping=True)
     given, text = REFUSED[problem]
     with pytest.raises(ValueError, match=text):
+        model.fit(table(), labels(), **given)
+
+
+def test_validation_rows_far_from_the_others():
+    X, far = table(), drawn() * 1e25
+    model = Autoencoder(2, early_stopping=True, max_iter=2, random_state=0)
+    with pytest.raises(ValueError, match=r"X_val.*Check their units.*'float64'"):
+        clone(model).fit(X, X_val=far)
+    clone(model).set_params(dtype="float64").fit(X, X_val=far)
+    model.set_params(linear_path=False, solver="sgd", learning_rate_init=1e30)
+    with pytest.raises(ValueError, match="Lower the learning rate"):
+        model.fit(X, X_val=drawn())
+
+
+@pytest.mark.parametrize(
+    "kind", [StackedAutoencoderPretrainer, StackedAutoencoderClassifier]
+)
+def test_validation_rows_too_large_for_a_stack(kind):
+    layer = clone(CALM).set_params(standardize=False, dtype="float32")
+    stack = StackedAutoencoderPretrainer(layer, layer_sizes=(4, 2))
+    if kind is StackedAutoencoderClassifier:
+        stack = kind(stack)
+    else:
+        stack.set_params(fine_tune="class")
+    stack.set_params(early_stopping=True, unlabeled=-1)
+    with pytest.raises(ValueError, match="X_val: X has values as large as"):
+        stack.fit(table(), labels(), X_val=drawn() * 1e25, y_val=labels(10))
+
+
+def test_rows_too_large_for_a_frozen_stack():
+    layer = clone(CALM).set_params(standardize=False, dtype="float32")
+    stack = StackedAutoencoderPretrainer(layer, layer_sizes=(2,)).fit(table())
+    model = StackedAutoencoderClassifier(FrozenEstimator(stack), unlabeled=-1)
+    with pytest.raises(ValueError, match="X has values as large as"):
+        model.fit(table() * 1e25, labels())
+
+
+def test_weights_of_any_container():
+    model = Autoencoder(2, max_iter=2, random_state=0)
+    plain = clone(model).fit(table(), sample_weight=WEIGHT).transform(table())
+    for weight in (torch.tensor(WEIGHT, requires_grad=True), WEIGHT.tolist()):
+        fitted = clone(model).fit(table(), sample_weight=weight)
+        np.testing.assert_array_equal(fitted.transform(table()), plain)
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_weights_that_cannot_be_read(name):
+    given = {"X": table(), "y": labels()}
+    with pytest.raises(TypeError, match=r"sample_weight: This torch tensor .* meta"):
+        fit_with(CORE[name], sample_weight=torch.ones(N, device="meta"), **given)
+    with pytest.raises(ValueError, match="sample_weight: Masked arrays"):
+        fit_with(CORE[name], sample_weight=np.ma.array(WEIGHT), **given)
+
+
+def test_wrong_kind_of_validation_rows_is_named():
+    model = Autoencoder(2, early_stopping=True)
+    with pytest.raises(TypeError, match="X_val: "):
+        model.fit(table(), X_val=torch.ones(3, 5, device="meta"))
+
+
+def test_labels_are_asked_for_where_something_judges_by_them():
+    layer = clone(CALM).set_params(early_stopping=True)
+    related = GeneralizedAutoencoder(
+        2, relation="class", early_stopping=True, max_iter=2, dtype=layer.dtype
+    )
+    stack = StackedAutoencoderPretrainer(layer, layer_sizes=(4, 2))
+    model = StackedAutoencoderClassifier(stack, max_iter=2, unlabeled=-1)
+    given = {"X_val": drawn()}
+    fitted = clone(model).fit(table(), labels(), **given)
+    assert all(one.validation_loss_curve_ for one in fitted.pretrainer_.estimators_)
+    of_related = clone(model).set_params(pretrainer__estimators=[layer, related])
+    for needs in (
+        clone(model).set_params(early_stopping=True),
+        of_related,
+        of_related.pretrainer,
+    ):
+        with pytest.raises(ValueError, match="y_val was not provided"):
+            needs.fit(table(), labels(), **given)
+    model.set_params(pretrainer__estimator__early_stopping=False)
+    with pytest.raises(ValueError, match="pretrainer__estimator__early_stopping"):
         model.fit(table(), labels(), **given)
 
 
@@ -608,6 +701,61 @@ def test_scores_count_rows_by_their_weights():
     model = classifier(scoring="accuracy").fit(X[100:], y[100:], **judged)
     best = model.score(X[:100], y[:100], sample_weight=w)
     assert best >= max(model.validation_scores_) - 1e-9
+
+
+@pytest.mark.parametrize("held", ["sample_weight", "sample_weight_val"])
+@pytest.mark.parametrize("takes", [False, True])
+def test_functions_that_score_get_weights_if_they_take_them(takes, held):
+    X, y = rare()
+    seen = []
+
+    def plain(model, X, y):
+        return float((model.predict(X) == y).mean())
+
+    def weighted(model, X, y, sample_weight=None):
+        seen.append(sample_weight)
+        return float(np.average(model.predict(X) == y, weights=sample_weight))
+
+    given = {"X_val": X[:100], "y_val": y[:100]} if held.endswith("val") else {}
+    given[held] = np.arange(1.0, 101.0 if given else 201.0)
+    model = classifier(scoring=weighted if takes else plain, max_iter=2)
+    assert len(model.fit(X, y, **given).validation_scores_) == model.n_iter_
+    assert len(seen) == takes * 4  # before all, and before and after each epoch
+    assert all(weight.std() > 0 for weight in seen)
+
+
+@pytest.mark.parametrize("name", ["adjusted_rand_score", "neg_log_loss"])
+def test_metrics_get_weights_if_they_take_them(name):
+    X, y = rare()
+    model = classifier(scoring=name, max_iter=2)
+    assert len(model.fit(X, y, np.arange(1.0, 201.0)).validation_scores_) == 2
+
+
+def test_scored_classifier_has_the_methods_of_a_fitted_one():
+    def score(model, X, y):
+        logs = model.predict_log_proba(X)
+        assert model.predict(X).tolist() == model.classes_[logs.argmax(1)].tolist()
+        np.testing.assert_allclose(np.exp(logs), model.predict_proba(X))
+        return model.score(X, y)
+
+    X, y = rare()
+    assert len(classifier(scoring=score, max_iter=2).fit(X, y).validation_scores_) == 2
+
+
+@pytest.mark.parametrize(
+    ("scoring", "y"),
+    [
+        ("roc_auc", np.arange(200) % 3),
+        ("f1", np.array(["a", "b"])[np.arange(200) % 2]),
+        (lambda model, X: 0.0, np.arange(200) % 2),
+        (lambda model, X, y: model.predict(X), np.arange(200) % 2),
+    ],
+)
+def test_what_cannot_score_is_refused_before_pretraining(scoring, y, monkeypatch):
+    X, _ = rare()
+    monkeypatch.setattr(Autoencoder, "fit", None)
+    with pytest.raises(ValueError, match=r"cannot score these rows: .* Use 'loss'"):
+        classifier(scoring=scoring).fit(X, y)
 
 
 def test_rare_class_is_not_lost():

@@ -378,7 +378,8 @@ class BaseAutoencoder(
         held_out = val.checked(X)
         if held_out.weight is None or self._repeats_rows is None:
             return held_out
-        check_counts(held_out.weight, self._repeats_rows)
+        with named_rows("sample_weight_val"):
+            check_counts(held_out.weight, self._repeats_rows)
         return HeldOut(*repeated(held_out.X, held_out.y, held_out.weight))
 
     def _check_size(self, X: Any) -> None:

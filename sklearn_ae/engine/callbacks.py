@@ -50,6 +50,8 @@ SCORING = (EpochScoring, BatchScoring)
 _BY_EPOCH = (EarlyStopping, EpochTimer, GradientNormClipping, ParamMapper, PrintLog)
 #: What the net itself records of an epoch, beside losses and their terms.
 _RECORDED = ("epoch", "dur", "train_loss_best", "valid_loss_best")
+#: How the names of losses and of their terms begin, and of what else is the fit's.
+_OF_FIT = ("train_", "valid_")
 
 
 def is_callback(value: object) -> bool:
@@ -234,7 +236,7 @@ def _of_held_out(callback: Callback, before: Sequence[Callback]) -> str | None:
 
 
 def _of_scoring(callback: Callback) -> str | None:
-    """Return why a callback has nothing to score by."""
+    """Return why a callback has nothing to score by, or no place for the score."""
     if not isinstance(callback, SCORING):
         return None
     if callback.scoring is None:
@@ -244,6 +246,15 @@ def _of_scoring(callback: Callback) -> str | None:
             get_scorer(callback.scoring)
         except ValueError as error:
             return str(error)
+    try:
+        name = records(copy.copy(callback).initialize())
+    except AttributeError:  # an object that can be called
+        return "its function has no name, and it was given none. Give it name=."
+    if isinstance(name, str) and (name in _RECORDED or name.startswith(_OF_FIT)):
+        return (
+            f"its name {name!r} may be that of a number of the fit's own, as all are "
+            f"that begin with {' or '.join(map(repr, _OF_FIT))}. Give it another name=."
+        )
     return None
 
 

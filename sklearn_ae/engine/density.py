@@ -13,7 +13,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.utils.validation import has_fit_parameter
 
 from sklearn_ae.engine.threads import one_blas_thread
-from sklearn_ae.engine.weights import copies
+from sklearn_ae.engine.weights import copies, scaled
 
 __all__ = ["Moments", "code_moments", "draw", "fitted", "gaussian", "merged_moments"]
 
@@ -99,7 +99,7 @@ def fitted(
     # what it gets is numpy's, whatever X was
     weights = {}
     if weight is not None and has_fit_parameter(density, "sample_weight"):
-        weights["sample_weight"] = weight / weight.max()
+        weights["sample_weight"] = scaled(weight)
     elif weight is not None:
         codes = codes[copies(weight)]
     try:

@@ -15,6 +15,7 @@ from sklearn.utils.validation import _num_samples
 
 from sklearn_ae.engine.notices import warn_user
 from sklearn_ae.engine.params import Instance, Interval, Nothing, Params
+from sklearn_ae.engine.weights import named_rows, scaled
 
 __all__ = ["LabelParameters", "Labels", "Reading", "places_of", "read"]
 
@@ -128,15 +129,16 @@ def read(y: Any, unlabeled: int | str | None = "auto", seen: Any = None) -> Read
 def places_of(
     y: Any, X: Any, unlabeled: int | str | None, classes: NDArray[Any]
 ) -> NDArray[np.intp]:
-    """Return each label's place among classes that are known, −1 for none.
+    """Return the place of each label of `y_val` among known classes, −1 for none.
 
     Raises
     ------
     ValueError
         If y is not what `read` takes, not as long as X, or has other classes.
     """
-    check_consistent_length(X, y)
-    reading = read(y, unlabeled, classes)
+    with named_rows("y_val"):
+        check_consistent_length(X, y)
+        reading = read(y, unlabeled, classes)
     unseen = np.setdiff1d(reading.labels, classes)
     if len(unseen):
         raise ValueError(
@@ -227,9 +229,9 @@ class Labels:
                 message += ". If -1 is a class, use unlabeled=None"
             raise ValueError(f"{message}.")
         reading.warn()
-        own = of_class = None  # up to a factor, that float32 can hold it
+        own = of_class = None
         if sample_weight is not None:
-            own = sample_weight[rows] / sample_weight[rows].max()
+            own = scaled(sample_weight[rows])
         if class_weight is not None:
             of_class = _class_weights(class_weight, classes, known, own)
         weight = _weights(places, own, of_class, "y")
@@ -251,7 +253,7 @@ class Labels:
             raise ValueError("No row of y_val has a label.")
         own = None
         if sample_weight is not None:
-            own = sample_weight[rows] / sample_weight[rows].max()
+            own = scaled(sample_weight[rows])
         weight = _weights(places[rows], own, self.of_class, "y_val")
         return replace(
             self, rows=rows, places=places[rows], weight=weight, sample_weight=own
@@ -319,8 +321,7 @@ def _weights(
     weight = of_class[places] * (1.0 if own is None else own)
     if not weight.any():  # of classes none of which counts
         raise ValueError(f"No row of {name} is of a class that class_weight counts.")
-    counted: NDArray[np.float64] = weight / weight.max()
-    return counted
+    return scaled(weight)
 
 
 def _labelled_rows(

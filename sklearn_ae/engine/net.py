@@ -409,17 +409,31 @@ class AutoencoderNet(NeuralNet):
 
         loss = mean(losses)
         if not math.isfinite(loss):
-            raise ValueError(
-                f"The {'training' if training else 'validation'} loss became "
-                f"non-finite ({loss}) in epoch {len(self.history)}: training diverged. "
-                f"Lower the learning rate (learning_rate_init={self.lr:g})."
-            )
+            raise self._not_finite(loss, training)
         self.history.record(prefix + "_batch_count", len(sizes))
         self.history.record(prefix + "_loss", loss)
         self.history.record(prefix + "_loss_best", loss < self._best[prefix])
         self._best[prefix] = min(loss, self._best[prefix])
         for name in terms[0]:
             self.history.record(f"{prefix}_{name}", mean([t[name] for t in terms]))
+
+    def _not_finite(self, loss: float, training: bool) -> ValueError:
+        """Return the error for a loss that is not a number."""
+        rule = self.stopping
+        if not training and rule is not None and not math.isfinite(rule.loss_before_):
+            like = next(self.module_.parameters())
+            wider = "" if like.dtype == torch.float64 else ", or use dtype='float64'"
+            return ValueError(
+                f"The validation loss is non-finite ({loss}), and was so before the "
+                "first step, while the training loss is not: the held-out rows (X_val, "
+                "where it is given) are so far from those of X to learn from that it "
+                f"overflows. Check their units{wider}."
+            )
+        return ValueError(
+            f"The {'training' if training else 'validation'} loss became non-finite "
+            f"({loss}) in epoch {len(self.history)}: training diverged. Lower the "
+            f"learning rate (learning_rate_init={self.lr:g})."
+        )
 
     def _told(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Return what callbacks are told of a batch: x and y, as skorch has it."""
@@ -652,16 +666,17 @@ class BestWeights(Callback):
     def on_train_begin(self, net: AutoencoderNet, **kwargs: Any) -> None:
         self.best_, self.reference_ = math.inf, math.inf
         self.weights_, self.epochs_without_, self.converged_ = None, 0, False
+        self.loss_before_ = 0.0
         rows = net.rows_valid
-        if self.score is not None:
-            self._consider(net, -self.score())
-        elif self.monitor == "valid" and rows is not None:
+        if self.monitor == "valid" and rows is not None:
             steps = [
                 (batch.target.shape[0], net.validation_step(batch)["loss"])
                 for batch in net.get_iterator(rows)
             ]
             total = sum(size * float(loss) for size, loss in steps)
-            self._consider(net, total / len(rows))
+            self.loss_before_ = total / len(rows)
+            judged = self.loss_before_ if self.score is None else -self.score()
+            self._consider(net, judged)
 
     def on_epoch_end(self, net: AutoencoderNet, **kwargs: Any) -> None:
         if self.monitor == "train" and not net.module_.settled:

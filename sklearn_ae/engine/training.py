@@ -26,7 +26,7 @@ from sklearn_ae.engine.start import linear_start
 from sklearn_ae.engine.streams import Stream, joined, stacked
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.threads import suited_threads
-from sklearn_ae.engine.weights import HeldOut, effective_rows
+from sklearn_ae.engine.weights import HeldOut, effective_rows, scaled
 
 __all__ = [
     "Over",
@@ -162,7 +162,7 @@ def train(
             weight = None  # up to a factor
         counted = weight
         if weight is not None:
-            weight = weight / weight.max()  # whose sums are finite
+            weight = scaled(weight)
         if not begins:
             units = estimator._units
         elif config.get("linear_path"):
@@ -403,8 +403,6 @@ def _judged(
     if labels is not None and held_out.y is not None:
         read_as = fitted["_unlabeled"], fitted["_seen_classes"]
         places = places_of(held_out.y, X, *read_as)
-    elif labels is not None and estimator._judges_by_labels:
-        raise ValueError("X_val is provided, but y_val was not provided.")
     missing = estimator._accept_nan and inputs.has_missing(X)
     return Given(X, places, held_out.scaled_weight, missing)
 
@@ -584,9 +582,12 @@ def history(
     names = [
         name
         for name in net.history[-1]
-        if name.startswith(("train_", "valid_")) or name in scores
+        if name in scores
+        or (
+            name.startswith(("train_", "valid_"))
+            and not name.endswith(("_count", "_best"))
+        )
     ]
-    names = [name for name in names if not name.endswith(("_count", "_best"))]
     curves = {name: np.array(net.history[:, name], dtype=np.float64) for name in names}
     return {
         name: np.concatenate([earlier.get(name, curve[:0]), curve])

@@ -16,7 +16,7 @@ from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.validation import _check_sample_weight
 
 from sklearn_ae.engine.bridge import CACHE_BYTES
-from sklearn_ae.engine.inputs import rows_of
+from sklearn_ae.engine.inputs import as_array, rows_of
 
 __all__ = [
     "HeldOut",
@@ -27,6 +27,7 @@ __all__ = [
     "effective_rows",
     "named_rows",
     "repeated",
+    "scaled",
     "without_weightless",
 ]
 
@@ -61,13 +62,14 @@ class HeldOut:
     @property
     def scaled_weight(self) -> NDArray[np.float64] | None:
         """How much each counts, up to a factor, that sums of it are finite."""
-        return None if self.weight is None else self.weight / self.weight.max()
+        return None if self.weight is None else scaled(self.weight)
 
     def checked(self, X: Any) -> HeldOut:
         """Return them with validated rows X, with checked weights, and none of zero."""
         if self.y is not None:
-            check_consistent_length(X, self.y)
-        weight, y = check_weight(self.weight, X), self.y
+            with named_rows("y_val"):
+                check_consistent_length(X, self.y)
+        weight, y = check_weight(self.weight, X, "sample_weight_val"), self.y
         if weight is not None:
             X, y, weight = without_weightless(X, y, weight)
         return HeldOut(X, y, weight)
@@ -81,7 +83,8 @@ def check_val(
     Raises
     ------
     ValueError
-        If there is something without `X_val`, or nothing is judged by it.
+        If there is something without `X_val`, nothing is judged by it, or it is judged
+        by labels and there are none.
     """
     if X_val is None:
         for name, value in (("y_val", y_val), ("sample_weight_val", sample_weight_val)):
@@ -93,33 +96,49 @@ def check_val(
             f"X_val is passed to fit, and nothing in this {type(estimator).__name__} "
             f"judges by it. {estimator._judging_hint}"
         )
+    if y_val is None and estimator._judges_by_labels:
+        raise ValueError("X_val is provided, but y_val was not provided.")
     return HeldOut(X_val, y_val, sample_weight_val)
 
 
 @contextmanager
 def named_rows(name: str) -> Iterator[None]:
-    """Let errors say which rows they are about."""
+    """Let errors say which rows, or what of them, they are about."""
     try:
         yield
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        text = str(error)
+        raise kind(text if name in text else f"{name}: {text}") from error
 
 
-def check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
+def check_weight(
+    sample_weight: Any, X: Any, name: str = "sample_weight"
+) -> NDArray[np.float64] | None:
     """Return weights of the rows of X as an array; None where none are given.
+
+    Errors call them by `name`.
 
     Raises
     ------
     ValueError
         If they are not finite, negative, all zero, or not one for each row.
+    TypeError
+        If they are no numbers that can be read.
     """
     if sample_weight is None:
         return None
     rows = np.empty((X.shape[0], 0))  # all that is asked of X is their number
-    weight: NDArray[np.float64] = _check_sample_weight(
-        sample_weight, rows, dtype=np.float64, ensure_non_negative=True
-    )
+    with named_rows(name):
+        weight: NDArray[np.float64] = _check_sample_weight(
+            as_array(sample_weight), rows, dtype=np.float64, ensure_non_negative=True
+        )
     return weight
+
+
+def scaled(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weights up to a factor: their sums are finite, and float32 holds them."""
+    return weight / weight.max()
 
 
 def without_weightless(
@@ -172,7 +191,7 @@ def effective_rows(weight: NDArray[np.float64]) -> int:
     on their scale.
     """
     largest = float(weight.max())
-    shares = weight / largest
+    shares = scaled(weight)
     total = float(shares.sum())
     least = total**2 / float(np.square(shares).sum())
     return max(1, round(min(max(total * largest, least), 2.0**53)))
@@ -185,6 +204,6 @@ def copies(weight: NDArray[np.float64], most: int = MOST_COPIES) -> NDArray[np.i
     where these would be too many, as many in proportion, to the nearest whole number.
     """
     n_rows = min(max(effective_rows(weight), len(weight)), most)
-    below = np.cumsum(weight / weight.max())
+    below = np.cumsum(scaled(weight))
     ends = np.floor(below / below[-1] * n_rows + 0.5).astype(np.intp)
     return np.repeat(np.arange(len(weight)), np.diff(ends, prepend=0))

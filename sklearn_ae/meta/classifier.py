@@ -48,7 +48,8 @@ from sklearn_ae.engine.weights import (
     named_rows,
     without_weightless,
 )
-from sklearn_ae.meta.fine_tuning import FineTuningParameters, fine_tune
+from sklearn_ae.meta.fine_tuning import FineTuningParameters, divided, fine_tune
+from sklearn_ae.meta.scoring import check_scoring
 from sklearn_ae.meta.stacked import (
     StackedAutoencoderPretrainer,
     TakesRowsOfFirstLayer,
@@ -118,8 +119,12 @@ class StackedAutoencoderClassifier(
     scoring : str or callable, default="loss"
         What `early_stopping` judges held-out rows by: "loss", the objective; the name
         of a scorer, such as "accuracy", "balanced_accuracy" or "roc_auc"; or a function
-        of a fitted classifier, X and y. Where one class is rare, a network that never
-        predicts it may have the best accuracy.
+        that is called as ``scoring(classifier, X, y)``: with a fitted classifier, the
+        held-out rows that have a label as an array or CSR, as `fit` has read them, and
+        their labels. `sample_weight` is given to a function or metric that takes one;
+        any other counts all rows alike. It is tried once before anything is trained, on
+        predictions for which all classes are as likely. Where one class is rare, a
+        network that never predicts it may have the best accuracy.
     early_stopping : bool, default=False
         Whether to hold out rows with a label (some of each class), or to take `X_val`
         for that; stop when they are no longer served better, by `scoring`; and keep the
@@ -268,7 +273,8 @@ class StackedAutoencoderClassifier(
             Rows that `early_stopping` judges by, of this training and of the layers
             that have it set, in place of some that are drawn from X.
         y_val : array-like of shape (n_val,), default=None
-            Their labels. This training judges by the rows that have one.
+            Their labels, for `early_stopping` and for layers that judge by labels. This
+            training judges by the rows that have one.
         sample_weight_val : array-like of shape (n_val,), default=None
             How much each row of X_val counts.
 
@@ -287,47 +293,57 @@ class StackedAutoencoderClassifier(
         self._check_params()
         self._check_callbacks(fine_tunes=True)
         val = check_val(self, X_val, y_val, sample_weight_val)
-        if val is not None and y_val is None:
-            raise ValueError("X_val is provided, but y_val was not provided.")
         stack = self._stack()
         given = X
         X, known = self._taken_in(X, like=stack._first_layer())
         if isinstance(self.pretrainer, FrozenEstimator):  # names, and their number
             validate_data(stack, given, reset=False, skip_check_array=True)
+            stack._first_layer()._check_size(X)
         weight = check_weight(sample_weight, X)
         labels = Labels.of(y, X, self, weight, self.class_weight)
         if weight is not None and not weight.all():
             labels = labels.within(np.flatnonzero(weight))
             X, y, weight = without_weightless(X, y, weight)
-        held_out = None if val is None else self._held_out(val, known, stack, labels)
-        if held_out is None:
-            labels.check_split(self)
+        held_out = None if val is None else self._held_out(val, known, stack)
+        _, judged = divided(self, labels, 0, held_out)
+        if judged is not None and self.scoring != "loss":
+            judges = X if held_out is None else held_out.X
+            check_scoring(self.scoring, judges, judged)
         self._become(self._train(stack, X, y, labels, known, weight, held_out))
         return self
 
     @property
     def _stops_early(self) -> bool:
         """Whether rows are held out to judge by, in this training or a layer's."""
-        pretrains = self.pretrain and not isinstance(self.pretrainer, FrozenEstimator)
-        stack = self.pretrainer
-        below = pretrains and stack is not None and stack._stops_early
-        return bool(self.early_stopping) or bool(below)
+        below = self._to_pretrain
+        return bool(self.early_stopping) or (below is not None and below._stops_early)
+
+    @property
+    def _judges_by_labels(self) -> bool:
+        """Whether their labels are needed, in this training or a layer's."""
+        own, below = bool(self.early_stopping), self._to_pretrain
+        return own or (below is not None and below._judges_by_labels)
+
+    @property
+    def _to_pretrain(self) -> StackedAutoencoderPretrainer | None:
+        """The stack whose parameters say how it is pretrained, if it is."""
+        frozen = isinstance(self.pretrainer, FrozenEstimator)
+        return self.pretrainer if self.pretrain and not frozen else None
 
     #: What to set so that they are.
-    _judging_hint: ClassVar[str] = "Set early_stopping=True."
+    _judging_hint: ClassVar[str] = (
+        "Set early_stopping=True, or on the layers of its stack, as "
+        "pretrainer__estimator__early_stopping."
+    )
 
-    def _held_out(
-        self, val: HeldOut, known: Mapping[str, Any], stack: Any, labels: Labels
-    ) -> HeldOut:
+    def _held_out(self, val: HeldOut, known: Mapping[str, Any], stack: Any) -> HeldOut:
         """Return rows to judge by as those of X are checked and read."""
         first = stack._first_layer()
         with named_rows("X_val"):
             X = self._as_known(known, val.X, like=first)
             first._check_values(X, first.loss)
-        held_out = val.checked(X)
-        if self.early_stopping:
-            labels.held_out(held_out.y, held_out.X, held_out.weight)
-        return held_out
+            first._check_size(X)
+        return val.checked(X)
 
     def _train(
         self,

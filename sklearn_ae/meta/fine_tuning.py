@@ -18,8 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.metrics import get_scorer
+from sklearn.base import clone
 from torch import Tensor, nn
 
 from sklearn_ae.engine import bridge, density, inputs, making, training
@@ -31,7 +30,8 @@ from sklearn_ae.engine.notices import diverged
 from sklearn_ae.engine.parameters import TrainingParameters
 from sklearn_ae.engine.params import Instance, Interval, Nothing
 from sklearn_ae.engine.surroundings import plain_torch
-from sklearn_ae.engine.weights import HeldOut, effective_rows
+from sklearn_ae.engine.weights import HeldOut, effective_rows, scaled
+from sklearn_ae.meta.scoring import score_of
 from sklearn_ae.parts.activations import dropout
 from sklearn_ae.parts.averages import mean
 from sklearn_ae.parts.corruptions import Corruption
@@ -42,6 +42,7 @@ __all__ = [
     "SoftmaxModule",
     "StackModule",
     "codes_of",
+    "divided",
     "fine_tune",
 ]
 
@@ -356,7 +357,7 @@ def fine_tune(
     device, width = torch.device(first.device_), X.shape[1]
     counted = weight
     if weight is not None:
-        weight = weight / weight.max()  # whose sums are finite
+        weight = scaled(weight)
     draw, *streams = map(int, np.random.SeedSequence(seed).generate_state(3))
 
     kind = training.compute_dtype(dtype)
@@ -371,7 +372,7 @@ def fine_tune(
     if labels is None:
         parts = _parts(estimator, X.shape[0], seed, weight, held_out)
     else:
-        labels, judged = _divided(estimator, labels, seed, held_out)
+        labels, judged = divided(estimator, labels, seed, held_out)
         parts = labels.of_rows(), None if judged is None else judged.of_rows()
     with plain_torch(), torch.inference_mode(False), torch.enable_grad():
         noise = None if estimator.corruption is None else clone(estimator.corruption)
@@ -383,9 +384,12 @@ def fine_tune(
             units = _code_units(layers, X, labels, draw)
             module = SoftmaxModule(module, units, len(labels.classes), generator)
             if judged is not None and scoring != "loss":
-                where = first._units, kind, device
-                predictions = Predictions(module, labels.classes, where)
-                score = _score_of(scoring, predictions, judges, judged)
+
+                def probable(rows: Any) -> NDArray[Any]:
+                    where = first._units, kind, device, module.width
+                    return bridge.apply(module.probabilities, rows, *where)
+
+                score = score_of(scoring, probable, judges, judged)
         train, valid = rows(parts[0]), rows(parts[1], judges)
         net = making.make_net(
             estimator,
@@ -432,65 +436,21 @@ def _parts(
     return part(train), None if valid is None else part(valid)
 
 
-def _divided(
+def divided(
     estimator: Any, labels: Labels, seed: int, held_out: HeldOut | None
 ) -> tuple[Labels, Labels | None]:
-    """Return labels to train and to judge by."""
+    """Return labels to train and to judge by, the latter only for early stopping.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows to judge by, or their labels are not what they should be.
+    """
     if not estimator.early_stopping:
         return labels, None
     if held_out is None:
         return labels.split(estimator.validation_fraction, seed)
     return labels, labels.held_out(held_out.y, held_out.X, held_out.weight)
-
-
-class Predictions(ClassifierMixin, BaseEstimator):
-    """What a network predicts in the middle of its training, for scorers.
-
-    Parameters
-    ----------
-    module : SoftmaxModule
-    classes : ndarray of shape (n_classes,)
-    where : (Units, torch.dtype, torch.device)
-        What rows are given to it in.
-    """
-
-    def __init__(self, module: Any, classes: NDArray[Any], where: Any) -> None:
-        self.module, self.classes, self.where = module, classes, where
-        self.classes_ = classes
-
-    def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Return the probability of each class for each row."""
-        module = self.module
-        probabilities = bridge.apply(module.probabilities, X, *self.where, module.width)
-        return probabilities.astype(np.float64)
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Return the most likely class of each row."""
-        return self.classes[self.predict_proba(X).argmax(1)]
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-
-def _score_of(
-    scoring: Any, predictions: Predictions, X: Any, labels: Labels
-) -> Callable[[], float]:
-    """Return what scores the predictions of the rows that have labels."""
-    scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
-    rows, true = X[labels.rows], labels.classes[labels.places]
-    weights = {}
-    if labels.sample_weight is not None:
-        weights["sample_weight"] = labels.sample_weight
-
-    def score() -> float:
-        value = float(scorer(predictions, rows, true, **weights))
-        if not np.isfinite(value):
-            raise ValueError(
-                f"scoring={scoring!r} gives {value} for the rows to judge by."
-            )
-        return value
-
-    return score
 
 
 def _code_units(
@@ -520,7 +480,7 @@ def _describe_anew(
     weight = of_some = None
     if counted is not None:
         n_rows, of_some = effective_rows(counted), counted[chosen]
-        weight = counted / counted.max()
+        weight = scaled(counted)
     for layer in layers:
 
         def over(function: Any, layer: Any = layer, below: Any = below) -> Any:

@@ -37,6 +37,7 @@ from sklearn_ae.engine.weights import (
     check_weight,
     effective_rows,
     named_rows,
+    scaled,
     without_weightless,
 )
 from sklearn_ae.meta.stacked import TakesRowsOfFirstLayer
@@ -289,6 +290,8 @@ class AutoencoderOutlierDetector(
         below = self.estimator is not None and self.estimator._stops_early
         return isinstance(self.contamination, str) or below
 
+    #: Whether their labels are needed.
+    _judges_by_labels: ClassVar[bool] = False
     #: What to set so that they are.
     _judging_hint: ClassVar[str] = (
         "Set contamination='auto', or early_stopping=True on its estimator."
@@ -599,7 +602,7 @@ def _threshold(
     if weight is None:
         return float(np.mean(scores[n_outliers - 1 : n_outliers + 1]))
     # the last score of as many rows as are outliers, and the first beyond them
-    below = np.cumsum(weight / weight.max())
+    below = np.cumsum(scaled(weight))
     below *= total / below[-1]
     last = np.searchsorted(below, n_outliers * (1 - 1e-9))
     first = np.searchsorted(below, n_outliers * (1 + 1e-9), side="right")

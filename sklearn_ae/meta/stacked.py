@@ -425,6 +425,15 @@ class StackedAutoencoderPretrainer(
         own = self.fine_tune is not None and bool(self.early_stopping)
         return own or any(layer._stops_early for layer in self._kinds_of_layers())
 
+    @property
+    def _judges_by_labels(self) -> bool:
+        """Whether their labels are needed, in a layer or in fine-tuning."""
+        own = self.fine_tune == "class" and bool(self.early_stopping)
+        return own or any(
+            layer._stops_early and layer._judges_by_labels
+            for layer in self._kinds_of_layers()
+        )
+
     #: What to set so that they are.
     _judging_hint: ClassVar[str] = (
         "Set early_stopping=True on its layers, as estimator__early_stopping, or on "
@@ -433,12 +442,10 @@ class StackedAutoencoderPretrainer(
 
     def _held_out(self, val: HeldOut, known: Mapping[str, Any], first: Any) -> HeldOut:
         """Return rows to judge by as those of X are checked and read."""
-        needs_y = self.fine_tune == "class" and self.early_stopping
-        if val.y is None and needs_y:
-            raise ValueError("X_val is provided, but y_val was not provided.")
         with named_rows("X_val"):
             X = self._as_known(known, val.X, like=first)
             first._check_values(X, first.loss)
+            first._check_size(X)
         return val.checked(X)
 
     def _fit_layers(
