@@ -771,7 +771,7 @@ def test_numbers_of_a_stream(path):
         r.indices[0] = 10**6
         return r
 
-    refused_both(path, model, rows(outside), "indices")
+    refused_both(path, model, rows(outside), "indices|sparse array")
 
 
 def stream(**change):
