@@ -34,7 +34,13 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.neighbors import BallTree, KDTree, KernelDensity, NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch.callbacks import GradientNormClipping
+from skorch.callbacks import (
+    EarlyStopping,
+    EpochTimer,
+    GradientNormClipping,
+    LRScheduler,
+    PassthroughScoring,
+)
 
 from sklearn_ae import (
     L1,
@@ -290,8 +296,8 @@ NOT_TRUSTED = {
     "function": (lambda: adversary(ring), r"test_persistence_files\.ring"),
     "lambda": (lambda: adversary(lambda n, r: ring(n, r)), r"<lambda>.*module"),
     "skorch": (
-        lambda: small(callbacks=[GradientNormClipping(1.0)]),
-        r"skorch\.callbacks\.regularization\.GradientNormClipping",
+        lambda: small(callbacks=[("timer", EpochTimer())]),
+        r"skorch\.callbacks\.logging\.EpochTimer",
     ),
     "forest": (
         lambda: make_pipeline(small(), RandomForestClassifier(2, random_state=0)).fit(
@@ -336,6 +342,24 @@ def test_types_that_are_named(name, path):
         load(path)
     back = load(path, trusted=[words])
     assert type(back) is type(model)
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        EarlyStopping(monitor="train_loss"),
+        GradientNormClipping(1.0),
+        LRScheduler("StepLR", step_size=2),
+        PassthroughScoring("train_loss", on_train=True),
+    ],
+    ids=lambda callback: type(callback).__name__,
+)
+def test_callbacks_that_touch_no_files_are_kept(callback, path):
+    model = small(callbacks=[callback])
+    back = through_file(model, path)
+    (kept,), (given,) = back.callbacks, model.callbacks
+    assert type(kept) is type(given) and kept.get_params() == given.get_params()
+    assert back.fit(table()).n_iter_
 
 
 def test_not_written_that_does_not_fit_together(path):

@@ -216,6 +216,14 @@ _OF_SKLEARN = {
     "sklearn.utils._bunch",
     "sklearn.utils._metadata_requests",
 }
+#: Callbacks of skorch's that a file may hold: they write no file and read none.
+_OF_SKORCH = {
+    "skorch.callbacks.logging.ProgressBar",
+    "skorch.callbacks.lr_scheduler.LRScheduler",
+    "skorch.callbacks.regularization.GradientNormClipping",
+    "skorch.callbacks.scoring.PassthroughScoring",
+    "skorch.callbacks.training.EarlyStopping",
+}
 #: Functions of scikit-learn that scorers and selectors refer to.
 _FUNCTIONS = ("sklearn.feature_selection", "sklearn.metrics")
 #: How instances of classes are made: not by a call that a file says.
@@ -407,8 +415,10 @@ def _is_known(name: str, made_by: set[str], ours: set[str]) -> bool:
     """Tell whether a name may be in a file, if it is made there by these nodes."""
     if name in _OF_KERNELS:
         return made_by == {"ConstructorFromReduceNode"}
-    if name in ours:
+    if name in ours or name in _OF_SKORCH:
         return made_by <= _BY_STATE
+    if name == "builtins.print":  # by which skorch's callbacks speak
+        return made_by == {"TypeNode"}
     if name == "numpy.dtype":
         return made_by == {"DTypeNode"}
     module, _, last = name.rpartition(".")
