@@ -450,16 +450,23 @@ class Outer(Saves):
         through_file(estimator, self.path)
 
 
+class Keeps(Saves):
+    """Keeps what a fit hands over after each of its steps, read again from a file."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.kept = []
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        if fitted_estimator is not None:
+            self.kept.append(through_file(fitted_estimator, self.path))
+
+
 def test_during_a_fit_what_is_kept_can_be_used(path):
-    kept = []
-
-    class Keeps(Saves):
-        def take(self, estimator):
-            if estimator is not self.outer:
-                kept.append(through_file(estimator, path))
-
+    keeps = Keeps(path)
     model = Autoencoder(2, hidden_layer_sizes=(3,), max_iter=3, random_state=0)
-    model.set_callbacks(Keeps(path)).fit(table())
+    model.set_callbacks(keeps).fit(table())
+    kept = keeps.kept
     assert [one.n_iter_ for one in kept] == [1, 2, 3]
     same(kept[-1], model)
     assert kept[0].sample(2, random_state=0).shape == (2, 5)
@@ -469,34 +476,20 @@ def test_during_a_fit_what_is_kept_can_be_used(path):
 @pytest.mark.parametrize("name", DURING)
 def test_during_a_refit_to_rows_without_names(name, path):
     """What a callback is given is of these rows, though the earlier fit had names."""
-    kept = []
-
-    class Keeps(Saves):
-        def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
-            if fitted_estimator is not None:
-                kept.append(through_file(fitted_estimator, path))
-
-    X = table()
+    keeps, X = Keeps(path), table()
     names = [f"x{number}" for number in range(X.shape[1])]
     model = fit(clone(DURING[name]), pd.DataFrame(X, columns=names))
-    fit(model.set_callbacks(Keeps(path)), X)
-    assert all(getattr(one, "feature_names_in_", None) is None for one in kept)
+    fit(model.set_callbacks(keeps), X)
+    assert all(getattr(one, "feature_names_in_", None) is None for one in keeps.kept)
 
 
 def test_during_a_fit_rows_count_by_their_weights(path):
-    kept = []
-
-    class Keeps(Saves):
-        def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
-            if fitted_estimator is not None:
-                kept.append(fitted_estimator)
-
-    X = table()
+    keeps, X = Keeps(path), table()
     weight = np.where(np.arange(len(X)) < 3, 1000.0, 1.0)
     model = Autoencoder(2, hidden_layer_sizes=(3,), max_iter=1, random_state=0)
-    model.set_callbacks(Keeps(path)).fit(X, sample_weight=weight)
+    model.set_callbacks(keeps).fit(X, sample_weight=weight)
     for found, mean in zip(
-        kept[-1]._code_moments[:2], model._code_moments, strict=False
+        keeps.kept[-1]._code_moments[:2], model._code_moments, strict=False
     ):
         np.testing.assert_allclose(found, mean, rtol=1e-4, atol=1e-4)
 

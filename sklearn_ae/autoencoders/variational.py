@@ -160,8 +160,9 @@ class VariationalModule(AutoencoderModule):
         n = float(self.hyper.beta) * math.exp(2.0 * float(self.log_noise.detach()))
         # what is no more than noise is left a little, to learn from
         share = np.maximum(variance - n, 1e-4 * variance)
-        total = np.where(variance > 0.0, np.maximum(variance, share + n), 1.0)
-        spread = np.sqrt(np.where(variance > 0.0, n / (share + n), 1.0))
+        there = variance > 0.0
+        total = np.where(there, share + n, 1.0)
+        spread = np.where(there, np.sqrt(n / total), 1.0)
         encode, decode = np.sqrt(share) / total, np.sqrt(share)
         before = np.log(np.expm1(np.maximum(spread - LEAST_SPREAD, LEAST_SPREAD)))
         facing, speaking = self.encoder.facing, self.decoder.facing

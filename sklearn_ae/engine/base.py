@@ -371,11 +371,7 @@ class BaseAutoencoder(
 
     def _held_out(self, val: HeldOut, known: Mapping[str, Any]) -> HeldOut:
         """Return rows to judge by as those of X are checked and read."""
-        with named_rows("X_val"):
-            X = self._as_known(known, val.X, like=self)
-            self._check_values(X, self.loss)
-            self._check_size(X)
-        held_out = val.checked(X)
+        held_out = val.read(self, known, like=self)
         if held_out.weight is None or self._repeats_rows is None:
             return held_out
         with named_rows("sample_weight_val"):

@@ -5,7 +5,7 @@ A row of weight 2 is two rows, and one of weight 0 none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,7 @@ __all__ = [
     "check_weight",
     "copies",
     "effective_rows",
+    "handed_on",
     "named_rows",
     "repeated",
     "scaled",
@@ -64,6 +65,18 @@ class HeldOut:
         """How much each counts, up to a factor, that sums of it are finite."""
         return None if self.weight is None else scaled(self.weight)
 
+    def read(self, estimator: Any, known: Mapping[str, Any], like: Any) -> HeldOut:
+        """Return them as the rows of X are checked and read, and none of weight zero.
+
+        Their features are `known` to the estimator that is fitted; `like` is the
+        autoencoder that they are for.
+        """
+        with named_rows("X_val"):
+            X = estimator._as_known(known, self.X, like=like)
+            like._check_values(X, like.loss)
+            like._check_size(X)
+        return self.checked(X)
+
     def checked(self, X: Any) -> HeldOut:
         """Return them with validated rows X, with checked weights, and none of zero."""
         if self.y is not None:
@@ -99,6 +112,18 @@ def check_val(
     if y_val is None and estimator._judges_by_labels:
         raise ValueError("X_val is provided, but y_val was not provided.")
     return HeldOut(X_val, y_val, sample_weight_val)
+
+
+def handed_on(
+    estimator: Any, weight: NDArray[np.float64] | None, val: HeldOut | None
+) -> dict[str, Any]:
+    """Return what an estimator that another one fits is given of both, by name."""
+    given: dict[str, Any] = {}
+    if weight is not None:
+        given["sample_weight"] = weight
+    if val is not None and estimator._stops_early:
+        given |= {"X_val": val.X, "y_val": val.y, "sample_weight_val": val.weight}
+    return given
 
 
 @contextmanager

@@ -45,7 +45,7 @@ from sklearn_ae.engine.weights import (
     HeldOut,
     check_val,
     check_weight,
-    named_rows,
+    handed_on,
     without_weightless,
 )
 from sklearn_ae.meta.fine_tuning import FineTuningParameters, divided, fine_tune
@@ -295,16 +295,17 @@ class StackedAutoencoderClassifier(
         val = check_val(self, X_val, y_val, sample_weight_val)
         stack = self._stack()
         given = X
-        X, known = self._taken_in(X, like=stack._first_layer())
+        first = stack._first_layer()
+        X, known = self._taken_in(X, like=first)
         if isinstance(self.pretrainer, FrozenEstimator):  # names, and their number
             validate_data(stack, given, reset=False, skip_check_array=True)
-            stack._first_layer()._check_size(X)
+            first._check_size(X)
         weight = check_weight(sample_weight, X)
         labels = Labels.of(y, X, self, weight, self.class_weight)
         if weight is not None and not weight.all():
             labels = labels.within(np.flatnonzero(weight))
             X, y, weight = without_weightless(X, y, weight)
-        held_out = None if val is None else self._held_out(val, known, stack)
+        held_out = None if val is None else val.read(self, known, like=first)
         _, judged = divided(self, labels, 0, held_out)
         if judged is not None and self.scoring != "loss":
             judges = X if held_out is None else held_out.X
@@ -336,15 +337,6 @@ class StackedAutoencoderClassifier(
         "pretrainer__estimator__early_stopping."
     )
 
-    def _held_out(self, val: HeldOut, known: Mapping[str, Any], stack: Any) -> HeldOut:
-        """Return rows to judge by as those of X are checked and read."""
-        first = stack._first_layer()
-        with named_rows("X_val"):
-            X = self._as_known(known, val.X, like=first)
-            first._check_values(X, first.loss)
-            first._check_size(X)
-        return val.checked(X)
-
     def _train(
         self,
         stack: StackedAutoencoderPretrainer,
@@ -369,13 +361,7 @@ class StackedAutoencoderClassifier(
             with task.propagate_callback_context(stack):
                 task.call_on_fit_task_begin(estimator=self, X=X)
                 stack._read_like(labels.unlabeled)
-                given: dict[str, Any] = {}
-                if weight is not None:
-                    given["sample_weight"] = weight
-                if held_out is not None and stack._stops_early:
-                    given["X_val"], given["y_val"] = held_out.X, held_out.y
-                    given["sample_weight_val"] = held_out.weight
-                stack.fit(X, y, **given)
+                stack.fit(X, y, **handed_on(stack, weight, held_out))
                 task.call_on_fit_task_end(estimator=self, X=X)
         elif not frozen:
             stack._begin(X, weight)

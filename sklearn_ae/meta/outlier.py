@@ -36,6 +36,7 @@ from sklearn_ae.engine.weights import (
     check_val,
     check_weight,
     effective_rows,
+    handed_on,
     named_rows,
     scaled,
     without_weightless,
@@ -359,12 +360,7 @@ class AutoencoderOutlierDetector(
             task = context.subcontext(task_name=f"network {number + 1}{of}")
             with task.propagate_callback_context(network):
                 task.call_on_fit_task_begin(estimator=self, X=X)
-                given: dict[str, Any] = {}
-                if weight is not None:
-                    given["sample_weight"] = weight
-                if val is not None and network._stops_early:
-                    given["X_val"], given["sample_weight_val"] = val.X, val.weight
-                network.fit(X, **given)
+                network.fit(X, **handed_on(network, weight, val))
                 task.call_on_fit_task_end(estimator=self, X=X)
             if self.criterion == "density":
                 n_gaussians = like[number] if like else None

@@ -48,7 +48,7 @@ from sklearn_ae.engine.weights import (
     HeldOut,
     check_val,
     check_weight,
-    named_rows,
+    handed_on,
     without_weightless,
 )
 from sklearn_ae.meta.fine_tuning import (
@@ -394,7 +394,7 @@ class StackedAutoencoderPretrainer(
         weight = check_weight(sample_weight, X)
         if weight is not None:
             X, y, weight = without_weightless(X, y, weight)
-        held_out = None if val is None else self._held_out(val, known, first)
+        held_out = None if val is None else val.read(self, known, like=first)
         if self.fine_tune == "class":
             labels = Labels.of(y, X, self, weight)
             if held_out is None:
@@ -440,14 +440,6 @@ class StackedAutoencoderPretrainer(
         "the stack itself, with fine_tune."
     )
 
-    def _held_out(self, val: HeldOut, known: Mapping[str, Any], first: Any) -> HeldOut:
-        """Return rows to judge by as those of X are checked and read."""
-        with named_rows("X_val"):
-            X = self._as_known(known, val.X, like=first)
-            first._check_values(X, first.loss)
-            first._check_size(X)
-        return val.checked(X)
-
     def _fit_layers(
         self,
         layers: list[tuple[str, Any]],
@@ -465,12 +457,6 @@ class StackedAutoencoderPretrainer(
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         codes, judges = X, held_out
         for number, (name, layer) in enumerate(layers):
-            given: dict[str, Any] = {}
-            if weight is not None:
-                given["sample_weight"] = weight
-            if judges is not None and layer._stops_early:
-                given["X_val"], given["y_val"] = judges.X, judges.y
-                given["sample_weight_val"] = judges.weight
             labels_of_layer = y
             if number and getattr(y, "ndim", 1) > 1:
                 labels_of_layer = None  # rows, which are not to be taken for codes
@@ -478,6 +464,7 @@ class StackedAutoencoderPretrainer(
             task = context.subcontext(task_name=stage)
             with task.propagate_callback_context(layer):
                 task.call_on_fit_task_begin(estimator=self, X=codes)
+                given = handed_on(layer, weight, judges)
                 layer.fit(codes, labels_of_layer, **given)
                 task.call_on_fit_task_end(estimator=self, X=codes)
             if number + 1 < n_layers:

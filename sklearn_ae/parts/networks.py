@@ -24,7 +24,6 @@ from sklearn_ae.parts.activations import dropout, get_activation
 from sklearn_ae.parts.sparse import full_precision, sparse_product
 
 __all__ = [
-    "FIRST_SHARE",
     "REACH",
     "DataDense",
     "Dense",
