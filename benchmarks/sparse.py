@@ -27,7 +27,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from torch import nn
 
 from sklearn_ae import Autoencoder
-from sklearn_ae.engine.bridge import Batch, Rows
+from sklearn_ae.engine.rows import Batch, Rows
 
 OURS, DENSE = "sklearn_ae, sparse", "sklearn_ae, dense batches"
 LOOP = "hand-written loop, dense batches"

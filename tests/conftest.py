@@ -15,8 +15,8 @@ import pytest
 import torch
 from estimators import table
 
-from sklearn_ae.engine import training
-from sklearn_ae.engine.base import BaseAutoencoder
+from sklearn_ae.engine import train as engine_train
+from sklearn_ae.engine.estimator import BaseAutoencoder
 
 # Networks as small as those here are slower on several threads than on one.
 torch.set_num_threads(1)
@@ -45,7 +45,7 @@ def untrained(monkeypatch):
         raise AssertionError("it came to training")
 
     def forbid():
-        monkeypatch.setattr(training, "run", trained)
+        monkeypatch.setattr(engine_train, "run", trained)
         monkeypatch.setattr(BaseAutoencoder, "_train", trained)
 
     return forbid
@@ -58,19 +58,19 @@ def no_steps(monkeypatch):
     def trained(*given, **named):
         raise AssertionError("it came to training")
 
-    monkeypatch.setattr(training, "run", trained)
+    monkeypatch.setattr(engine_train, "run", trained)
 
 
 @pytest.fixture
 def fitted_with_rows(monkeypatch):
     """Return what fits a model, and returns the `Rows` that it learned from."""
-    seen, original = [], training.run
+    seen, original = [], engine_train.run
 
     def run(net, rows, rows_valid, **rest):
         seen.append((rows, rows_valid))
         return original(net, rows, rows_valid, **rest)
 
-    monkeypatch.setattr(training, "run", run)
+    monkeypatch.setattr(engine_train, "run", run)
 
     def fit(model, X, y=None):
         model.fit(X, y)

@@ -32,8 +32,8 @@ from sklearn_ae import (
     StackedAutoencoderPretrainer,
     VariationalAutoencoder,
 )
-from sklearn_ae.engine.base import BaseAutoencoder
-from sklearn_ae.engine.params import Params
+from sklearn_ae.engine.estimator import BaseAutoencoder
+from sklearn_ae.params.fields import Params
 
 #: Whole configurations, as users get them: these pass every check with every default.
 #: The other methods' defaults are those in `FAST` but for hundreds of epochs, which

@@ -13,7 +13,7 @@ from skorch.callbacks import Callback
 
 from sklearn_ae import AdversarialAutoencoder, Autoencoder, load, save
 from sklearn_ae.engine import net
-from sklearn_ae.engine.bridge import Batch
+from sklearn_ae.engine.rows import Batch
 from sklearn_ae.parts.priors import PRIORS, MixturePrior
 
 ANY = torch.full((20_000,), -1)

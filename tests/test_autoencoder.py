@@ -20,8 +20,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_ae import L1, L2, Autoencoder, GaussianNoise, Masking, SaltAndPepper
-from sklearn_ae.engine import bridge, start, training
-from sklearn_ae.engine.bridge import Batch
+from sklearn_ae.engine import pca_start
+from sklearn_ae.engine import rows as engine_rows
+from sklearn_ae.engine import train as engine_train
+from sklearn_ae.engine.rows import Batch
 from sklearn_ae.parts.corruptions import Corruption
 from sklearn_ae.parts.networks import Dense
 
@@ -347,7 +349,7 @@ def test_clean_rows_are_restored_from_noisy_ones(X, loss, early_stopping):
         "absolute_error": lambda: np.abs(clean - restored),
         "poisson": lambda: restored - clean * np.log(restored),
     }[loss]().sum(axis=1)
-    train, valid = training.split(model, X.shape[0], model._seed, False)
+    train, valid = engine_train.split(model, X.shape[0], model._seed, False)
     parts = {"train": slice(None) if train is None else train, "valid": valid}
     price = {"squared_error": 16.0, "absolute_error": 4.0}.get(loss, 1.0)
     for name, part in list(parts.items())[: 1 + early_stopping]:
@@ -516,11 +518,11 @@ def test_memmap_is_read_by_the_batch(tmp_path, monkeypatch):
     np.save(tmp_path / "rows.npy", X)
     mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
     expected = Autoencoder(4, max_iter=2, random_state=0).fit(X)
-    monkeypatch.setattr(bridge, "CACHE_BYTES", 0)
+    monkeypatch.setattr(engine_rows, "CACHE_BYTES", 0)
     model = Autoencoder(4, max_iter=2, random_state=0).fit(mapped)
     np.testing.assert_array_equal(model.transform(mapped), expected.transform(X))
-    monkeypatch.setattr(start, "CACHE_BYTES", 0)
-    monkeypatch.setattr(start, "SAMPLE_BYTES", 300 * 8 * 64)
+    monkeypatch.setattr(pca_start, "CACHE_BYTES", 0)
+    monkeypatch.setattr(pca_start, "SAMPLE_BYTES", 300 * 8 * 64)
     sampled = Autoencoder(4, max_iter=2, random_state=0).fit(mapped)
     assert sampled.score(X) == pytest.approx(expected.score(X), rel=0.3)
 

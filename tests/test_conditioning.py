@@ -18,8 +18,9 @@ from sklearn_ae import (
     SparseAutoencoder,
     VariationalAutoencoder,
 )
-from sklearn_ae.engine.bridge import Rows, Units
 from sklearn_ae.engine.columns import Columns, medians
+from sklearn_ae.engine.rows import Rows
+from sklearn_ae.engine.units import Units
 from sklearn_ae.parts.activations import ACTIVATIONS, inverse
 from sklearn_ae.parts.jacobian import Encoding
 from sklearn_ae.parts.networks import DataDense, MLPDecoder, Preconditioner, TiedDecoder

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_ae import Autoencoder, Contraction, ContractiveAutoencoder
-from sklearn_ae.engine.bridge import Batch
+from sklearn_ae.engine.rows import Batch
 from sklearn_ae.parts.activations import ACTIVATIONS, slope, slope_at_output
 from sklearn_ae.parts.jacobian import (
     Encoding,

@@ -19,7 +19,7 @@ from sklearn_ae import (
     KSparseAutoencoder,
     Masking,
 )
-from sklearn_ae.engine.bridge import Rows
+from sklearn_ae.engine.rows import Rows
 from sklearn_ae.parts.corruptions import Corruption
 
 

@@ -20,8 +20,8 @@ from sklearn_ae import (
     StackedAutoencoderPretrainer,
 )
 from sklearn_ae.autoencoders import embedding as embedding_module
-from sklearn_ae.autoencoders import relations
-from sklearn_ae.engine.bridge import Batch
+from sklearn_ae.autoencoders import graphs
+from sklearn_ae.engine.rows import Batch
 
 # So few epochs are not meant to converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -230,7 +230,7 @@ def test_objective_of_a_batch(embedding, params, batch_size, fitted_with_rows):
     [*((name, {}) for name in EMBEDDINGS), ("laplacian", BALL), ("margin", BALL)],
 )
 def test_batches_mean_what_all_rows_do(embedding, params, fitted_with_rows):
-    """★ Over many draws of rows and of neighbours, within four standard errors."""
+    """★ StreamOf many draws of rows and of neighbours, within four standard errors."""
     X = rows()
     # with so small a margin only what pulls is left of "margin": what pushes is a mean
     # over as many pairs as the batch has, which is unbiased for each number of them
@@ -643,7 +643,7 @@ def test_mds_knows_no_neighbours(monkeypatch):
     def nearest(*given):
         raise AssertionError("nobody asked")
 
-    monkeypatch.setattr(relations, "nearest", nearest)
+    monkeypatch.setattr(graphs, "nearest", nearest)
     small("mds").fit(rows())
     small("margin", embedding_weight=0.0).fit(rows())
 

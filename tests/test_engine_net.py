@@ -21,15 +21,12 @@ from skorch.callbacks import (
 from torch.optim.lr_scheduler import StepLR
 
 from sklearn_ae import Autoencoder, GaussianNoise
-from sklearn_ae.engine import training
-from sklearn_ae.engine.bridge import Rows, Units
+from sklearn_ae.engine import train as engine_train
 from sklearn_ae.engine.callbacks import is_callback
-from sklearn_ae.engine.net import (
-    BatchIterator,
-    BestWeights,
-    StopTraining,
-    schedule_factor,
-)
+from sklearn_ae.engine.net import BatchIterator, schedule_factor
+from sklearn_ae.engine.rows import Rows
+from sklearn_ae.engine.stopping import BestWeights, StopTraining
+from sklearn_ae.engine.units import Units
 from sklearn_ae.parts.corruptions import Corruption
 
 settings.register_profile("deterministic", derandomize=True, deadline=None)
@@ -412,13 +409,13 @@ def test_losses_of_another_objective_are_no_reference():
     """While it changes from epoch to epoch they say nothing of those that come later:
     these may be higher, and still improve."""
     rule = BestWeights("train", tol=1e-4, n_iter_no_change=2, restore=False)
-    module = SimpleNamespace(settled=False, watched="loss")
+    module = SimpleNamespace(schedule_done=False, watched="loss")
     net = SimpleNamespace(history={}, module_=module, rows_valid=None)
     rule.on_train_begin(net)
     for loss in (1.0, 2.0, 3.0):
         net.history[-1, "train_loss"] = loss
         rule.on_epoch_end(net)
-    module.settled = True
+    module.schedule_done = True
     for loss in (10.0, 9.0, 8.0, 7.0, 6.0, 6.0):
         net.history[-1, "train_loss"] = loss
         rule.on_epoch_end(net)
@@ -476,16 +473,16 @@ def test_best_weights_are_restored(learning_rate):
 
 def held_out_rows(fitted, X):
     """Return the rows that a training of this seed holds out."""
-    _, valid = training.split(fitted, len(X), fitted._seed, False)
+    _, valid = engine_train.split(fitted, len(X), fitted._seed, False)
     return X[valid]
 
 
 def test_split_is_shuffled_and_complete():
     settings = model(early_stopping=True, validation_fraction=0.3)
-    train, valid = training.split(settings, 50, 0, False)
+    train, valid = engine_train.split(settings, 50, 0, False)
     assert sorted([*train, *valid]) == list(range(50))
     assert len(valid) == 15 and list(valid) != list(range(15))
-    other = training.split(settings, 50, 1, False)[1]
+    other = engine_train.split(settings, 50, 1, False)[1]
     assert list(other) != list(valid)
 
 
@@ -495,7 +492,7 @@ def test_held_out_rows_teach_nothing():
     X = table(60)
     settings = {"early_stopping": True, "tol": 0.0, "n_iter_no_change": 100}
     first = model(**settings).fit(X)
-    valid = training.split(first, len(X), first._seed, False)[1]
+    valid = engine_train.split(first, len(X), first._seed, False)[1]
     changed = X.copy()
     changed[valid] *= 1.5
     second = model(**settings).fit(changed)
@@ -509,7 +506,7 @@ def test_units_are_of_the_rows_to_learn_from(linear_path):
     X = table(60) + 100.0 * (np.arange(60) < 20)[:, None]
     fitted = model(early_stopping=True, validation_fraction=0.5)
     fitted.set_params(linear_path=linear_path).fit(X)
-    train, _ = training.split(fitted, len(X), fitted._seed, False)
+    train, _ = engine_train.split(fitted, len(X), fitted._seed, False)
     np.testing.assert_allclose(fitted._units.shift, X[train].mean(axis=0))
     assert np.abs(X[train].mean(axis=0) - X.mean(axis=0)).min() > 0.1
     if not linear_path:
@@ -530,7 +527,7 @@ def planned(monkeypatch):
     def run(net, *given, **named):
         raise Planned(net)
 
-    monkeypatch.setattr(training, "run", run)
+    monkeypatch.setattr(engine_train, "run", run)
 
     def plan(n_rows=300, n_features=5, **params):
         X = np.random.default_rng(0).normal(size=(n_rows, n_features))

@@ -16,9 +16,9 @@ from sklearn_ae import (
     load,
     save,
 )
-from sklearn_ae.autoencoders import relations
-from sklearn_ae.engine import start
-from sklearn_ae.engine.bridge import Units, far_from_zero
+from sklearn_ae.autoencoders.graphs import nearest
+from sklearn_ae.engine import pca_start
+from sklearn_ae.engine.units import Units, far_from_zero
 
 # So few epochs are not meant to converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -267,10 +267,10 @@ def test_missing_values_do_not_take_float64():
 @pytest.mark.parametrize("scale", [1e-25, 1e25])
 @pytest.mark.parametrize("container", [np.array, sp.csr_array])
 def test_start_of_large_rows_in_float32(scale, container, monkeypatch):
-    monkeypatch.setattr(start, "PRECISE_NUMBERS", 0)
+    monkeypatch.setattr(pca_start, "PRECISE_NUMBERS", 0)
     X = table(50).astype(np.float32)
     first, other = (
-        start.linear_start(container((X * np.float32(c)).astype(np.float32)), 2, 0)
+        pca_start.linear_start(container((X * np.float32(c)).astype(np.float32)), 2, 0)
         for c in (1.0, scale)
     )
     np.testing.assert_allclose(np.abs(other.encoder), np.abs(first.encoder), atol=1e-3)
@@ -280,9 +280,7 @@ def test_start_of_large_rows_in_float32(scale, container, monkeypatch):
 @pytest.mark.parametrize("container", [np.array, sp.csr_array])
 def test_neighbours_of_large_rows(container):
     X = np.random.default_rng(0).normal(size=(40, 20)).astype(np.float32)
-    near, far = (
-        relations.nearest(container(X * c), 3)[1] for c in (1, np.float32(1e25))
-    )
+    near, far = (nearest(container(X * c), 3)[1] for c in (1, np.float32(1e25)))
     np.testing.assert_array_equal(near, far)
 
 

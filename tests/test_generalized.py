@@ -19,10 +19,11 @@ from sklearn.neighbors import KNeighborsClassifier, kneighbors_graph
 from skorch.callbacks import Callback
 
 from sklearn_ae import Autoencoder, GeneralizedAutoencoder, load, save
-from sklearn_ae.autoencoders import generalized, relations
-from sklearn_ae.engine import bridge
-from sklearn_ae.engine.bridge import Rows, Units
-from sklearn_ae.engine.related import Relation, Targets
+from sklearn_ae.autoencoders import generalized, graphs
+from sklearn_ae.engine import rows as engine_rows
+from sklearn_ae.engine.neighbours import Relation, Targets
+from sklearn_ae.engine.rows import Rows
+from sklearn_ae.engine.units import Units
 from sklearn_ae.parts.sparse import dense
 
 # So few epochs are not meant to converge.
@@ -347,7 +348,7 @@ def test_rows_read_by_the_batch(case, monkeypatch):
     X, y = rows()
     params = {"batch_size": 7, "early_stopping": True, "linear_path": False}
     held = one_of(case, **params).fit(X, y)
-    monkeypatch.setattr(bridge, "CACHE_BYTES", 0)
+    monkeypatch.setattr(engine_rows, "CACHE_BYTES", 0)
     read = one_of(case, **params).fit(X, y)
     np.testing.assert_allclose(read.transform(X), held.transform(X), rtol=1e-12)
     assert read.loss_curve_ == pytest.approx(held.loss_curve_, rel=1e-12)
@@ -434,7 +435,7 @@ def test_targets_are_weights_times_sources(held, kind, monkeypatch):
     weights[3] = 0.0  # a row without relatives
     own = np.where(np.arange(20) < 10, 0.5, 0.0)
     if not held:
-        monkeypatch.setattr(bridge, "CACHE_BYTES", 0)
+        monkeypatch.setattr(engine_rows, "CACHE_BYTES", 0)
     shift = np.arange(5.0) if kind is np.asarray else None
     units, subset = Units(shift, 2.0), np.array([3, 9, 1, 12])
     served = Rows(kind(X), units, torch.float64, subset=subset)
@@ -455,13 +456,13 @@ def test_targets_are_weights_times_sources(held, kind, monkeypatch):
 
 @pytest.fixture
 def seen_by_nearest(monkeypatch):
-    seen, original = [], relations.nearest
+    seen, original = [], graphs.nearest
 
     def nearest(F, k, among=None):
         seen.append(np.array(F))
         return original(F, k, among)
 
-    monkeypatch.setattr(relations, "nearest", nearest)
+    monkeypatch.setattr(graphs, "nearest", nearest)
     return seen
 
 
@@ -892,7 +893,7 @@ def test_rows_without_labels_restore_themselves_alone():
     X, y = rows()
     model, plain = small("class").partial_fit(X, y), small("identity").partial_fit(X)
     plain.module_.load_state_dict(model.module_.state_dict())
-    batch = bridge.Batch(torch.tensor(X), torch.tensor(X))
+    batch = engine_rows.Batch(torch.tensor(X), torch.tensor(X))
     assert torch.equal(
         model.module_.loss(batch)["reconstruction"],
         plain.module_.loss(batch)["reconstruction"],
@@ -908,9 +909,7 @@ def test_self_weight_next_to_nothing_is_none(self_weight, no_steps):
 
 def test_bandwidth_is_of_rows_not_of_codes(monkeypatch):
     X, _ = rows()
-    given, heat = [], relations.heat
-    monkeypatch.setattr(
-        relations, "heat", lambda d, t: (given.append(t), heat(d, t))[1]
-    )
+    given, heat = [], graphs.heat
+    monkeypatch.setattr(graphs, "heat", lambda d, t: (given.append(t), heat(d, t))[1])
     small(bandwidth=0.1, n_rounds=2).fit(X)
     assert given == [0.1, "auto"]

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_ae import Autoencoder, KSparseAutoencoder
-from sklearn_ae.engine.bridge import Batch
+from sklearn_ae.engine.rows import Batch
 from sklearn_ae.parts.activations import top_k
 
 
@@ -62,7 +62,7 @@ def test_as_many_units_as_asked_for(transform_k, digits):
     hook = module.decoder.register_forward_pre_hook(
         lambda _, args: seen.append((args[0] != 0).sum(1))
     )
-    module.begin_epoch(1.0)
+    module.on_epoch(1.0)
     x = torch.randn(7, 64)
     module.loss(Batch(x, x), torch.Generator().manual_seed(0))
     module.loss(Batch(x, x))  # a validation pass
@@ -116,11 +116,11 @@ def test_schedule_comes_down_to_k_in_the_first_half():
     module = fitted(X, n=40, k=3, k_schedule="linear").module_
     ks = []
     for progress in (0.0, 0.25, 0.5, 0.9, 1.0):
-        module.begin_epoch(progress)
+        module.on_epoch(progress)
         ks.append(module.annealed_k)
     assert ks[0] > ks[1] > ks[2] == ks[3] == ks[4] == 3
     module = fitted(X, n=40, k=3, k_schedule="constant").module_
-    module.begin_epoch(0.0)
+    module.on_epoch(0.0)
     assert module.annealed_k == 3
 
 
@@ -131,10 +131,10 @@ def test_schedule_begins_with_six_times_as_many_units(n, k):
     module = fitted(X, n=n, k=k, k_schedule="linear", max_iter=1).module_
     first = min(6 * k, n)
     for progress in np.linspace(0.0, 1.0, 21):
-        module.begin_epoch(progress)
+        module.on_epoch(progress)
         exact = max(k, first + (k - first) * 2 * progress)
         assert abs(module.annealed_k - exact) <= 0.5
-    module.begin_epoch(0.0)
+    module.on_epoch(0.0)
     assert module.annealed_k == first
 
 
@@ -147,7 +147,7 @@ def test_what_is_judged_has_k_units_at_any_time(digits):
     )
     x = torch.tensor(digits[:20], dtype=torch.float32)
     for progress, while_training in ((0.0, 18), (1.0, 3)):
-        module.begin_epoch(progress)
+        module.on_epoch(progress)
         module.loss(Batch(x, x), torch.Generator().manual_seed(0))
         module.loss(Batch(x, x))
         module.reconstruct(x)
@@ -255,7 +255,7 @@ def test_auxiliary_gradient_reaches_dead_units_alone(tied, digits):
     dead = torch.zeros(12, dtype=torch.bool)
     dead[[1, 5, 6]] = True
     module.active.copy_(~dead)
-    module.begin_epoch(1.0)
+    module.on_epoch(1.0)
     x = torch.tensor(digits[:50], dtype=torch.float32)
     a = module.encoder(x)
     module.zero_grad()
@@ -276,7 +276,7 @@ def test_units_are_dead_for_an_epoch(digits):
     for active in ([0, 3, 7], [1, 3], range(12), [11]):
         module.active.zero_()
         module.active[list(active)] = True
-        module.begin_epoch(1.0)
+        module.on_epoch(1.0)
         dead = set(range(12)) - set(active)
         assert set(module.dead.nonzero().flatten().tolist()) == dead
         assert module.n_dead == len(dead) and not module.active.any()
@@ -287,7 +287,7 @@ def test_auxiliary_loss_by_its_formula(n_dead, kept, digits):
     """A 32nd of −log p(x | x̂), with x̂ of the k largest of the dead units alone."""
     module = fitted(digits, n=12, k=2, dtype="float64").module_
     module.active[:] = torch.arange(12) >= n_dead
-    module.begin_epoch(1.0)
+    module.on_epoch(1.0)
     x = torch.tensor(digits[:30])
     a = module.encoder(x).detach()
     largest = a[:, :n_dead].sort(1).values[:, -kept:].min(1, keepdim=True).values

@@ -21,7 +21,7 @@ from sklearn_ae import (
     StackedAutoencoderPretrainer,
     VariationalAutoencoder,
 )
-from sklearn_ae.engine.bridge import Batch
+from sklearn_ae.engine.rows import Batch
 
 SMALL = {
     "hidden_layer_sizes": (6,),

@@ -22,7 +22,7 @@ from sklearn_ae import (
     StackedAutoencoderPretrainer,
     VariationalAutoencoder,
 )
-from sklearn_ae.meta.usualness import MOST_COMPONENTS, NOISE_VARIANCES, Usualness
+from sklearn_ae.meta.row_density import MOST_COMPONENTS, NOISE_VARIANCES, Usualness
 
 QUICK = Autoencoder(2, max_iter=3, random_state=0, dtype="float64")
 

@@ -42,8 +42,8 @@ def linear_path():
     """Return a linear path's encoder and decoder, moved from where they start."""
     outer = LinearPathEncoder(encoder())
     inner = LinearPathDecoder(encoder(SIZES[::-1], kind=MLPDecoder))
-    outer.begin_at(rows(5, 2), rows(1, 5)[0].abs() + 1, rows(1, 2)[0].abs() + 1)
-    inner.begin_at(rows(5, 2), rows(1, 2)[0].abs() + 0.5, rows(1, 5)[0].abs() + 0.7)
+    outer.start_at_pca(rows(5, 2), rows(1, 5)[0].abs() + 1, rows(1, 2)[0].abs() + 1)
+    inner.start_at_pca(rows(5, 2), rows(1, 2)[0].abs() + 0.5, rows(1, 5)[0].abs() + 0.7)
     draw = generator(3)
     for part in (outer, inner):
         for p in part.parameters():
@@ -85,7 +85,7 @@ def test_encoder_reads_sparse_rows(make):
     network = make()
     if isinstance(network, LinearPathEncoder):
         network = LinearPathEncoder(encoder())
-        network.begin_at(rows(5, 2), None, torch.tensor([1.0, 0.3]))
+        network.start_at_pca(rows(5, 2), None, torch.tensor([1.0, 0.3]))
         torch.nn.init.normal_(network.network.weights()[-1], generator=generator())
     x = rows() * (rows(seed=1) > 0)
     torch.testing.assert_close(network(x.to_sparse_csr()), network(x))
@@ -303,8 +303,8 @@ def test_linear_path_starts_at_its_linear_maps(scale):
     outer = LinearPathEncoder(encoder())
     inner = LinearPathDecoder(encoder(SIZES[::-1], kind=MLPDecoder))
     components, back = rows(5, 2), rows(5, 2, seed=1)
-    outer.begin_at(components, scale, torch.ones(2))
-    inner.begin_at(back, torch.ones(2), torch.ones(5))
+    outer.start_at_pca(components, scale, torch.ones(2))
+    inner.start_at_pca(back, torch.ones(2), torch.ones(5))
     x = rows() * 100
     torch.testing.assert_close(outer(x), x @ components)
     torch.testing.assert_close(inner(x[:, :2]), x[:, :2] @ back.T)

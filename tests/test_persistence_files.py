@@ -1115,7 +1115,7 @@ def test_types_of_scikit_learn(name, path):
         ("sklearn.model_selection._split", "np", "TypeNode"),
         ("sklearn.metrics._scorer", "partial", "TypeNode"),
         ("sklearn.metrics", "os", "FunctionNode"),
-        ("sklearn_ae.engine.bridge", "Units", "ConstructorFromReduceNode"),
+        ("sklearn_ae.engine.units", "Units", "ConstructorFromReduceNode"),
         ("sklearn.model_selection._split", "KFold", "ConstructorFromReduceNode"),
         ("sklearn_ae.engine.trees", "Rebuilt", "ObjectNode"),
         ("sklearn.metrics._classification", "accuracy_score", "ListNode"),

@@ -28,8 +28,8 @@ from sklearn_ae import (
     StackedAutoencoderPretrainer,
     VariationalAutoencoder,
 )
-from sklearn_ae.engine.base import BaseAutoencoder
 from sklearn_ae.engine.density import code_moments
+from sklearn_ae.engine.estimator import BaseAutoencoder
 from sklearn_ae.parts.activations import ACTIVATIONS, inverse
 
 # So few epochs are not meant to converge.

@@ -21,9 +21,12 @@ from sklearn_ae import (
     load,
     save,
 )
-from sklearn_ae.engine import bridge, colour, training
-from sklearn_ae.engine.bridge import Batch, Rows, Units
+from sklearn_ae.engine import colour
+from sklearn_ae.engine import rows as engine_rows
+from sklearn_ae.engine import train as engine_train
 from sklearn_ae.engine.colour import LabUnits
+from sklearn_ae.engine.rows import Batch, Rows
+from sklearn_ae.engine.units import Units
 from sklearn_ae.parts.bins import Bins
 
 # So few epochs are not meant to converge.
@@ -418,14 +421,14 @@ def test_bins_hold_as_many_rows_each():
     x = torch.randn(1000, 3, generator=torch.Generator().manual_seed(0)).double()
     bins = Bins(3, 8, torch.float64)
     bins.learn(x)
-    which = bins.of(x)
+    which = bins.assign(x)
     for j in range(3):
         assert torch.bincount(which[:, j]).tolist() == [125] * 8
         for b in range(8):
             assert bins.centres[j, b] == pytest.approx(x[which[:, j] == b, j].mean())
     assert (bins.edges.diff() > 0).all() and (bins.centres.diff() > 0).all()
-    assert bins.of(torch.full((1, 3), -99.0).double()).tolist() == [[0, 0, 0]]
-    assert bins.of(torch.full((1, 3), 99.0).double()).tolist() == [[7, 7, 7]]
+    assert bins.assign(torch.full((1, 3), -99.0).double()).tolist() == [[0, 0, 0]]
+    assert bins.assign(torch.full((1, 3), 99.0).double()).tolist() == [[7, 7, 7]]
 
 
 def test_bins_of_few_values_are_these_values():
@@ -433,7 +436,7 @@ def test_bins_of_few_values_are_these_values():
     x = torch.tensor([[5.0, 0.0, 1.0], [5.0, 1.0, 2.0], [5.0, 1.0, 4.0]]).double()
     bins = Bins(3, 8, torch.float64)
     bins.learn(x)
-    which = bins.of(x)
+    which = bins.assign(x)
     torch.testing.assert_close(bins.centres.gather(1, which.T).T, x)
     certain = F.one_hot(which, 8).double().log()
     torch.testing.assert_close(bins.output(certain), x)
@@ -446,7 +449,7 @@ def test_bins_come_from_rows_of_the_whole_training_set(monkeypatch):
     monkeypatch.setattr("sklearn_ae.autoencoders.split_brain.BIN_NUMBERS", 1)
     X = np.sort(np.random.default_rng(0).normal(size=(5000, 2)), axis=0)
     model = small(target="classification", max_iter=1).fit(X)
-    which = model.module_.likelihood.of(seen_of(model, X))
+    which = model.module_.likelihood.assign(seen_of(model, X))
     counts = np.bincount(which[:, 0], minlength=16)
     np.testing.assert_allclose(counts, 5000 / 16, rtol=0.05)
 
@@ -474,7 +477,7 @@ def test_held_out_rows_do_not_move_the_bins():
     X = table(100)
     params = {"target": "classification", "early_stopping": True}
     one = small(**params).fit(X)
-    _, held_out = training.split(one, 100, 0, False)
+    _, held_out = engine_train.split(one, 100, 0, False)
     X[held_out] *= 100.0
     two = small(**params).fit(X)
     assert torch.equal(one.module_.likelihood.edges, two.module_.likelihood.edges)
@@ -695,7 +698,7 @@ def test_conversion_in_threads():
 def test_large_images_are_turned_to_lab_by_the_batch(monkeypatch):
     X = colours()
     expected = of_images().fit(X)
-    monkeypatch.setattr(bridge, "CACHE_BYTES", 1000)
+    monkeypatch.setattr(engine_rows, "CACHE_BYTES", 1000)
     most = []
     plain = LabUnits.view
 

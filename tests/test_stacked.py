@@ -34,8 +34,11 @@ from sklearn_ae import (
     load,
     save,
 )
-from sklearn_ae.engine import bridge, inputs, start, streams, training
-from sklearn_ae.engine.bridge import Batch
+from sklearn_ae.engine import inputs, pca_start, streams
+from sklearn_ae.engine import rows as engine_rows
+from sklearn_ae.engine import train as engine_train
+from sklearn_ae.engine.rows import Batch
+from sklearn_ae.engine.tensors import from_tensor
 from sklearn_ae.meta.fine_tuning import StackModule, codes_of
 from sklearn_ae.parts.activations import dropout
 
@@ -59,7 +62,7 @@ def stack(*sizes, layer=NOISY, **params):
 
 
 def weights(layer):
-    return {n: bridge.from_tensor(w) for n, w in layer.module_.named_parameters()}
+    return {n: from_tensor(w) for n, w in layer.module_.named_parameters()}
 
 
 def same_weights(one, other):
@@ -376,7 +379,7 @@ def test_last_step_that_diverges_is_noticed(X):
 @pytest.mark.parametrize("fine_tune", ["reconstruction", "class"])
 def test_dead_units_are_those_of_all_rows(fine_tune, X, monkeypatch):
     """Of the layers as they were fine-tuned; more units are dead in some rows."""
-    monkeypatch.setattr(training, "DENSITY_ROWS", 5)
+    monkeypatch.setattr(engine_train, "DENSITY_ROWS", 5)
     sparse = KSparseAutoencoder(30, k=2, max_iter=3)
     model = StackedAutoencoderPretrainer(
         estimators=[sparse, sparse], fine_tune=fine_tune, max_iter=3, random_state=0
@@ -573,8 +576,8 @@ def test_streamed_codes_are_the_codes(kind, fine_tune, monkeypatch):
     X, y = table(300, 6), labels(300)
     model = stack(5, 4, 3, layer=STREAMED[kind], fine_tune=fine_tune)
     held = clone(model).fit(X, y)
-    monkeypatch.setattr(bridge, "CACHE_BYTES", 0)
-    monkeypatch.setattr(start, "CACHE_BYTES", 0)
+    monkeypatch.setattr(engine_rows, "CACHE_BYTES", 0)
+    monkeypatch.setattr(pca_start, "CACHE_BYTES", 0)
     streamed = model.fit(X, y)
     np.testing.assert_allclose(streamed.transform(X), held.transform(X), rtol=1e-9)
     np.testing.assert_allclose(streamed.reconstruct(X), held.reconstruct(X), rtol=1e-9)
@@ -595,13 +598,13 @@ def test_codes_are_never_all_held(kind, fine_tune, monkeypatch, tmp_path):
 
     monkeypatch.setattr(inputs.LazyRows, "__getitem__", recorded)
     monkeypatch.setattr(inputs, "CHUNK_NUMBERS", 64)
-    monkeypatch.setattr(training, "DENSITY_ROWS", 50)
-    monkeypatch.setattr(training, "PROBE_ROWS", 50)
+    monkeypatch.setattr(engine_train, "DENSITY_ROWS", 50)
+    monkeypatch.setattr(engine_train, "PROBE_ROWS", 50)
     monkeypatch.setattr(streams, "SOME_ROWS", 50)
     monkeypatch.setattr(streams, "LEAST_ROWS", 50)
-    monkeypatch.setattr(bridge, "CACHE_BYTES", 0)
-    monkeypatch.setattr(start, "CACHE_BYTES", 0)
-    monkeypatch.setattr(start, "SAMPLE_BYTES", 50 * 4 * 8)
+    monkeypatch.setattr(engine_rows, "CACHE_BYTES", 0)
+    monkeypatch.setattr(pca_start, "CACHE_BYTES", 0)
+    monkeypatch.setattr(pca_start, "SAMPLE_BYTES", 50 * 4 * 8)
     layer = clone(STREAMED[kind]).set_params(batch_size=50)
     model = stack(5, 4, 3, layer=layer, fine_tune=fine_tune, batch_size=50)
     model.fit(X, labels(300))
@@ -727,9 +730,9 @@ def test_sparse_rows(fine_tune):
 
 
 @fine_tuned
-@pytest.mark.parametrize("cache", [bridge.CACHE_BYTES, 0])
+@pytest.mark.parametrize("cache", [engine_rows.CACHE_BYTES, 0])
 def test_missing_values(fine_tune, cache, X, monkeypatch):
-    monkeypatch.setattr(bridge, "CACHE_BYTES", cache)
+    monkeypatch.setattr(engine_rows, "CACHE_BYTES", cache)
     X[::5, 2] = X[7, :3] = np.nan
     model = stack(4, 3, layer=clone(NOISY).set_params(noise="masking"))
     model.set_params(fine_tune=fine_tune).fit(X, Y)
@@ -1099,6 +1102,6 @@ def test_relations_of_codes_that_are_computed_when_read(relation, X, monkeypatch
     layers = [clone(CALM).set_params(random_state=0), top]
     model = StackedAutoencoderPretrainer(estimators=layers, unlabeled=-1)
     held = clone(model).fit(X, Y).transform(X)
-    for module in (bridge, start):
+    for module in (engine_rows, pca_start):
         monkeypatch.setattr(module, "CACHE_BYTES", 1000)
     np.testing.assert_allclose(model.fit(X, Y).transform(X), held, atol=1e-4)

@@ -28,9 +28,9 @@ from sklearn_ae import (
     load,
     save,
 )
-from sklearn_ae.engine import training
-from sklearn_ae.engine.base import BaseAutoencoder
-from sklearn_ae.engine.bridge import Batch
+from sklearn_ae.engine import train as engine_train
+from sklearn_ae.engine.estimator import BaseAutoencoder
+from sklearn_ae.engine.rows import Batch
 from sklearn_ae.parts.activations import dropout
 
 # So few epochs are not meant to converge.
@@ -384,14 +384,14 @@ def test_held_out_rows_are_judged_by_their_own_weights(monkeypatch):
     X, y = blobs(120)
     y[::5] = -1
     weight, parts = np.random.default_rng(0).uniform(0.1, 3.0, size=120), []
-    original = training.run
+    original = engine_train.run
 
     def recorded(net, rows, rows_valid, **given):
         if rows_valid is not None:
             parts.append(rows_valid.subset)
         original(net, rows, rows_valid, **given)
 
-    monkeypatch.setattr(training, "run", recorded)
+    monkeypatch.setattr(engine_train, "run", recorded)
     model = make(early_stopping=True, validation_fraction=0.3, max_iter=1)
     model.set_params(scoring="accuracy", learning_rate_init=0.05)
     model.fit(X, y, sample_weight=weight)
@@ -408,14 +408,14 @@ def test_early_stopping_keeps_the_best_weights(monkeypatch):
     X, y = blobs(120)
     y[::3] = -1
     parts = []
-    original = training.run
+    original = engine_train.run
 
     def recorded(net, rows, rows_valid, **given):
         if rows_valid is not None:
             parts.append((rows.subset, rows_valid.subset))
         original(net, rows, rows_valid, **given)
 
-    monkeypatch.setattr(training, "run", recorded)
+    monkeypatch.setattr(engine_train, "run", recorded)
     model = make(early_stopping=True, validation_fraction=0.25, n_iter_no_change=10)
     model.set_params(max_iter=60, learning_rate_init=0.5, scoring="accuracy").fit(X, y)
     ((train, valid),) = parts
@@ -433,14 +433,14 @@ def test_early_stopping_keeps_the_best_weights(monkeypatch):
 def test_the_share_of_each_class_is_held_out(share, monkeypatch):
     """Rounded, and of rows with a label; the others of it are learned from."""
     X, y = table(91, 6), np.repeat([0, 1, 2, -1], [40, 17, 4, 30])
-    parts, original = [], training.run
+    parts, original = [], engine_train.run
 
     def recorded(net, rows, rows_valid, **given):
         if rows_valid is not None:
             parts.append((rows.subset, rows_valid.subset))
         original(net, rows, rows_valid, **given)
 
-    monkeypatch.setattr(training, "run", recorded)
+    monkeypatch.setattr(engine_train, "run", recorded)
     make(early_stopping=True, validation_fraction=share, max_iter=1).fit(X, y)
     ((train, valid),) = parts
     for of_class, n_rows in enumerate((40, 17, 4)):

@@ -234,7 +234,7 @@ def test_an_interrupt_changes_nothing(monkeypatch):
     def interrupted(*given, **more):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sklearn_ae.engine.training.run", interrupted)
+    monkeypatch.setattr("sklearn_ae.engine.train.run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.partial_fit(table(30, seed=1))
     assert state(model) == before

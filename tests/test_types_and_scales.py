@@ -13,7 +13,7 @@ from sklearn_ae import (
     GeneralizedAutoencoder,
     StackedAutoencoderPretrainer,
 )
-from sklearn_ae.engine import training
+from sklearn_ae.engine import train as engine_train
 from sklearn_ae.engine.inputs import canonical
 
 #: What rounding of rows to float32, in `transform`, changes at most.
@@ -237,6 +237,6 @@ def test_divergence_is_called_so(model):
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e200])
 def test_codes_of_no_use_are_a_divergence(value):
     codes = np.zeros((5, 2))
-    assert training._are_sound(codes)
+    assert engine_train._are_sound(codes)
     codes[3, 1] = value
-    assert not training._are_sound(codes)
+    assert not engine_train._are_sound(codes)

@@ -10,8 +10,10 @@ from sklearn.callback import ProgressBar
 from sklearn.datasets import load_digits
 
 from sklearn_ae import Autoencoder, GaussianNoise
-from sklearn_ae.engine import density, start
-from sklearn_ae.engine.net import BatchIterator, EpochHook
+from sklearn_ae.engine import density, pca_start
+from sklearn_ae.engine import train as engine_train
+from sklearn_ae.engine.net import BatchIterator
+from sklearn_ae.engine.stopping import EpochHook
 from sklearn_ae.parts.corruptions import Corruption
 
 SMALL = {"max_iter": 3, "random_state": 0}
@@ -45,10 +47,10 @@ def test_sparse_rows_mean_what_dense_ones_do(fitted_on, params):
 def test_start_from_a_sample_still_learns(seed, monkeypatch):
     """The unit comes from all rows, the share that PCA leaves from the sample."""
     X = dominated(4000)
-    whole = start.linear_start(X, 1, seed)
-    monkeypatch.setattr(start, "CACHE_BYTES", 10_000)
-    monkeypatch.setattr(start, "SAMPLE_BYTES", 20_000)
-    sampled = start.linear_start(X, 1, seed)
+    whole = pca_start.linear_start(X, 1, seed)
+    monkeypatch.setattr(pca_start, "CACHE_BYTES", 10_000)
+    monkeypatch.setattr(pca_start, "SAMPLE_BYTES", 20_000)
+    sampled = pca_start.linear_start(X, 1, seed)
     assert (sampled.trust == whole.trust).all() and sampled.trust.max() == 1.0
     # about 400 rows: their share of the residual is within a quarter of that of all
     assert sampled.units.scale == pytest.approx(whole.units.scale, rel=0.25)
@@ -57,9 +59,9 @@ def test_start_from_a_sample_still_learns(seed, monkeypatch):
 @pytest.mark.parametrize("precise", [0, 2**22])
 def test_start_far_from_zero(precise, monkeypatch):
     """Rows are centred before they are rounded to float32."""
-    monkeypatch.setattr(start, "PRECISE_NUMBERS", precise)
+    monkeypatch.setattr(pca_start, "PRECISE_NUMBERS", precise)
     X = table(50)
-    near, far = start.linear_start(X, 2, 0), start.linear_start(X + 1e8, 2, 0)
+    near, far = pca_start.linear_start(X, 2, 0), pca_start.linear_start(X + 1e8, 2, 0)
     np.testing.assert_allclose(far.encoder, near.encoder, atol=1e-4)
     assert far.units.scale == pytest.approx(near.units.scale, rel=1e-4)
 
@@ -120,16 +122,15 @@ def test_warm_start_with_another_solver():
 
 
 def test_warm_start_holds_out_the_same_rows(monkeypatch):
-    from sklearn_ae.engine import training
 
     seen = []
-    split = training.split
+    split = engine_train.split
 
     def recorded(*given):
         seen.append(split(*given))
         return seen[-1]
 
-    monkeypatch.setattr(training, "split", recorded)
+    monkeypatch.setattr(engine_train, "split", recorded)
     model = Autoencoder(2, early_stopping=True, warm_start=True, **SMALL)
     model.fit(table(40)).fit(table(40))
     np.testing.assert_array_equal(seen[0][1], seen[1][1])

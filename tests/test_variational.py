@@ -19,7 +19,7 @@ from skorch.callbacks import Callback
 from sklearn_ae import ImportanceWeightedAutoencoder, VariationalAutoencoder
 from sklearn_ae.autoencoders import variational
 from sklearn_ae.autoencoders.variational import kl_divergence
-from sklearn_ae.engine.bridge import Batch
+from sklearn_ae.engine.rows import Batch
 
 both = pytest.mark.parametrize(
     "kind", [VariationalAutoencoder, ImportanceWeightedAutoencoder]
@@ -342,7 +342,7 @@ class Watch(Callback):
     seen = []
 
     def on_epoch_end(self, net, **kwargs):
-        self.seen.append((float(net.module_.warmth), net.module_.settled))
+        self.seen.append((float(net.module_.warmth), net.module_.schedule_done))
 
 
 @both
@@ -364,7 +364,7 @@ def test_cold_kl_does_not_count():
     x = torch.tensor((X - vae._units.shift) / vae._units.scale)
     losses = []
     for module in (vae.module_, iwae.module_):
-        module.begin_epoch(0.0)
+        module.on_epoch(0.0)
         with torch.no_grad():
             losses.append(float(sum(module.loss(Batch(x, x), make(0)).values())))
     assert losses[0] == pytest.approx(losses[1], rel=1e-9)
@@ -378,7 +378,7 @@ def test_warm_up_is_for_training_alone(kind):
     module, x = model.module_, torch.tensor((X - X.mean(0)) / model._units.scale)
     losses, scores = [], []
     for progress in (0.0, 0.25, 1.0):
-        module.begin_epoch(progress)
+        module.on_epoch(progress)
         with torch.no_grad():
             judged = float(sum(module.loss(Batch(x, x)).values()))
             stepped = float(sum(module.loss(Batch(x, x), make(0)).values()))
@@ -683,7 +683,7 @@ def test_score_by_thousands_of_draws_in_parts(scorer, monkeypatch):
     monkeypatch.setattr(type(scorer.module_), "log_weights", watched)
     scorer.score_samples(X, 5000)
     assert sum(n * batch for n, batch, _ in held) == 70 * 5000
-    width = max(scorer.module_.width, 5)
+    width = max(scorer.module_.widest_layer, 5)
     assert max(n * batch * width for n, batch, _ in held) <= variational.PART_NUMBERS
 
 

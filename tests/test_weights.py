@@ -47,7 +47,7 @@ from sklearn_ae import (
     StackedAutoencoderPretrainer,
     VariationalAutoencoder,
 )
-from sklearn_ae.engine.bridge import Batch
+from sklearn_ae.engine.rows import Batch
 from sklearn_ae.engine.weights import copies, effective_rows
 from sklearn_ae.parts.penalties import Penalty
 

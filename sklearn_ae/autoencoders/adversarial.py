@@ -28,16 +28,12 @@ from torch import Tensor
 
 from sklearn_ae.autoencoders.composed import ImageAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
-from sklearn_ae.engine.bridge import Batch, from_tensor, make_generator, to_tensor
 from sklearn_ae.engine.labels import LabelParameters
 from sklearn_ae.engine.net import AutoencoderNet
-from sklearn_ae.engine.parameters import WIDTHS
-from sklearn_ae.engine.params import (
-    Implements,
-    Interval,
-    Nothing,
-    OneOf,
-)
+from sklearn_ae.engine.rows import Batch
+from sklearn_ae.engine.shared_parameters import WIDTHS
+from sklearn_ae.engine.tensors import from_tensor, make_generator, to_tensor
+from sklearn_ae.params.domains import Implements, Interval, Nothing, OneOf
 from sklearn_ae.parts.averages import mean
 from sklearn_ae.parts.networks import MLPEncoder
 from sklearn_ae.parts.priors import PRIORS, Prior

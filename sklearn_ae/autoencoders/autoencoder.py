@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from sklearn.base import clone
 
 from sklearn_ae.autoencoders.composed import ImageAutoencoder
-from sklearn_ae.engine.params import Instance, Nothing, SequenceOf, named_items
+from sklearn_ae.params.domains import Instance, Nothing, SequenceOf, named_items
 from sklearn_ae.parts.corruptions import Corruption
 from sklearn_ae.parts.penalties import Penalty
 

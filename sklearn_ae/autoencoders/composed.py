@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.autoencoders.module import AutoencoderModule
-from sklearn_ae.engine.base import BaseAutoencoder
+from sklearn_ae.engine.estimator import BaseAutoencoder
 from sklearn_ae.engine.inputs import (
     as_array,
     has_missing,
     is_sparse,
     range_outside,
 )
-from sklearn_ae.engine.params import Interval, Nothing, OneOf, SequenceOf
 from sklearn_ae.engine.surroundings import plain_torch
+from sklearn_ae.params.domains import Interval, Nothing, OneOf, SequenceOf
 from sklearn_ae.parts.corruptions import Corruption
 from sklearn_ae.parts.penalties import L1, L2, Penalty
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
@@ -191,7 +191,7 @@ class ComposedAutoencoder(BaseAutoencoder):
         norms = self._apply(
             self.module_.jacobian_norm,
             self._validate(X, reset=False),
-            width=self.n_components_ * self.module_.width,
+            width=self.n_components_ * self.module_.widest_layer,
         )
         return norms / self._units.scale
 

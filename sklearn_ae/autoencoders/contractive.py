@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
-from sklearn_ae.engine.params import Interval, OneOf
+from sklearn_ae.params.domains import Interval, OneOf
 from sklearn_ae.parts.penalties import Contraction, Penalty
 
 __all__ = ["ContractiveAutoencoder"]

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from sklearn_ae.autoencoders.composed import ImageAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
-from sklearn_ae.engine.bridge import Batch
-from sklearn_ae.engine.params import OneOf
+from sklearn_ae.engine.rows import Batch
+from sklearn_ae.params.domains import OneOf
 
 __all__ = ["ConvolutionalAutoencoder", "ConvolutionalModule"]
 

@@ -23,14 +23,11 @@ from torch import Tensor
 
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
-from sklearn_ae.engine.bridge import Batch, Units, make_generator
 from sklearn_ae.engine.inputs import is_sparse
-from sklearn_ae.engine.params import (
-    Instance,
-    Interval,
-    InvalidParameterError,
-    OneOf,
-)
+from sklearn_ae.engine.rows import Batch
+from sklearn_ae.engine.tensors import make_generator
+from sklearn_ae.engine.units import Units
+from sklearn_ae.params.domains import Instance, Interval, InvalidParameterError, OneOf
 from sklearn_ae.parts.corruptions import (
     Corruption,
     GaussianNoise,

@@ -30,12 +30,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sklearn_ae.autoencoders import relations
+from sklearn_ae.autoencoders import graphs
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
-from sklearn_ae.engine.bridge import Batch, Relations, Rows, to_tensor
-from sklearn_ae.engine.params import Interval, OneOf
-from sklearn_ae.engine.related import Neighbours
+from sklearn_ae.engine.neighbours import Neighbours
+from sklearn_ae.engine.rows import Batch, Relations, Rows
+from sklearn_ae.engine.tensors import to_tensor
+from sklearn_ae.params.domains import Interval, OneOf
 from sklearn_ae.parts.penalties import KLSparsity, Penalty
 from sklearn_ae.parts.sparse import dense, full_precision
 
@@ -277,7 +278,7 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
     ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:
         n_rows, related = X.shape[0], self.embedding != "mds"
         if related and self.embedding_weight > 0 and self._counts_neighbors:
-            relations.check_enough(n_rows, self.n_neighbors)
+            graphs.check_enough(n_rows, self.n_neighbors)
         if self.embedding != "laplacian":
             at_once = self.batch_size
             if self.solver == "lbfgs":
@@ -310,7 +311,7 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
                 if k == 0:
                     return None
             elif self._counts_neighbors:
-                relations.check_enough(len(rows), k, "rows to train on")
+                graphs.check_enough(len(rows), k, "rows to train on")
             graph = self._neighbours(F, k)
             if graph.nnz == 0 and not held_out:
                 raise ValueError(
@@ -318,7 +319,7 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
                     "train on a neighbour. Raise it, or set radius='auto'."
                 )
             if self.embedding == "laplacian":
-                graph = relations.heat(graph, self.bandwidth)
+                graph = graphs.heat(graph, self.bandwidth)
             else:
                 graph.data = np.ones_like(graph.data)
             drawn_by = None if held_out else seed
@@ -329,9 +330,9 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
     def _neighbours(self, F: Any, k: int) -> sp.csr_array:
         """Return each row's distances to its neighbours, (n_rows, n_rows)."""
         if not self._counts_neighbors:
-            return relations.within(F, float(self.radius))
-        distances, indices = relations.nearest(F, k)
+            return graphs.within(F, float(self.radius))
+        distances, indices = graphs.nearest(F, k)
         if self.neighbors == "knn":
-            return relations.as_graph(indices, distances, len(indices))
+            return graphs.as_graph(indices, distances, len(indices))
         # by a little more, so that rounding leaves out no pair at this very distance
-        return relations.within(F, float(np.median(distances[:, -1])) * (1 + 1e-9))
+        return graphs.within(F, float(np.median(distances[:, -1])) * (1 + 1e-9))

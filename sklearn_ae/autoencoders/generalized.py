@@ -31,14 +31,15 @@ from numpy.typing import NDArray
 from sklearn.utils import Tags, check_consistent_length
 from torch import Tensor
 
-from sklearn_ae.autoencoders import relations
+from sklearn_ae.autoencoders import graphs
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
-from sklearn_ae.engine.bridge import CACHE_BYTES, Batch, Relations, Rows, Units
 from sklearn_ae.engine.inputs import range_outside, rows_of
 from sklearn_ae.engine.labels import LabelParameters, Labels, Reading
-from sklearn_ae.engine.params import Interval, OneOf
-from sklearn_ae.engine.related import Relation, Targets
+from sklearn_ae.engine.neighbours import Relation, Targets
+from sklearn_ae.engine.rows import CACHE_BYTES, Batch, Relations, Rows
+from sklearn_ae.engine.units import Units
+from sklearn_ae.params.domains import Interval, OneOf
 from sklearn_ae.parts.averages import mean
 from sklearn_ae.parts.sparse import dense
 
@@ -330,12 +331,12 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
     def _check_enough(self, n_rows: int, labels: NDArray[np.intp] | None) -> None:
         """Raise ValueError where rows have fewer neighbours than asked for."""
         if self.relation in ("isomap", "lle", "laplacian"):
-            relations.check_enough(n_rows, self.n_neighbors)
+            graphs.check_enough(n_rows, self.n_neighbors)
         if self.relation == "mfa" and labels is not None:
             _, sizes = np.unique(labels[labels >= 0], return_counts=True)
             smallest, others = sizes.min(), sizes.sum() - sizes.max()
             of = "rows of the smallest class"
-            relations.check_enough(smallest, self.n_neighbors, of)
+            graphs.check_enough(smallest, self.n_neighbors, of)
             if self.n_impostors > others:
                 raise ValueError(
                     f"n_impostors={self.n_impostors} needs as many rows of other "
@@ -409,18 +410,18 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
         k, n_rows = int(self.n_neighbors), X.shape[0]
         F = X if codes is None else codes
         if self.relation == "class":
-            member = relations.members(labels)
-            return member, relations.class_means(X, member, weight)
+            member = graphs.members(labels)
+            return member, graphs.class_means(X, member, weight)
         if self.relation == "lle":
-            return relations.lle_weights(F, k), X
+            return graphs.lle_weights(F, k), X
         if self.relation == "mfa":
-            return relations.margin_weights(F, labels, k, int(self.n_impostors)), X
+            return graphs.margin_weights(F, labels, k, int(self.n_impostors)), X
         if self.relation == "laplacian":
-            distances, indices = relations.nearest(F, k)
+            distances, indices = graphs.nearest(F, k)
             bandwidth = self.bandwidth if codes is None else "auto"
-            graph = relations.as_graph(indices, distances, n_rows)
-            return relations.heat(graph, bandwidth), X
+            graph = graphs.as_graph(indices, distances, n_rows)
+            return graphs.heat(graph, bandwidth), X
         n_landmarks = min(int(self.n_landmarks), n_rows)
-        gram, landmarks = relations.landmark_gram(F, k, n_landmarks, seed)
+        gram, landmarks = graphs.landmark_gram(F, k, n_landmarks, seed)
         every = np.broadcast_to(np.arange(n_landmarks), gram.shape)
-        return relations.as_graph(every, gram, n_landmarks), X[landmarks]
+        return graphs.as_graph(every, gram, n_landmarks), X[landmarks]

@@ -25,9 +25,9 @@ from torch import Tensor
 
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
-from sklearn_ae.engine.bridge import Batch
-from sklearn_ae.engine.params import Bool, Interval, Nothing, OneOf
-from sklearn_ae.engine.training import Over
+from sklearn_ae.engine.rows import Batch
+from sklearn_ae.engine.train import StreamOf
+from sklearn_ae.params.domains import Bool, Interval, Nothing, OneOf
 from sklearn_ae.parts.activations import top_k
 from sklearn_ae.parts.jacobian import chain_norm
 from sklearn_ae.parts.sparse import dense
@@ -66,7 +66,7 @@ class KSparseModule(AutoencoderModule):
         self.register_buffer("active", everything)  # in this epoch, so far
         self.register_buffer("dead", ~everything)  # not active in the epoch before
 
-    def begin_epoch(self, progress: float) -> None:
+    def on_epoch(self, progress: float) -> None:
         """Anneal k; a unit that was not active in the whole last epoch is dead."""
         left = max(0.0, 1.0 - 2.0 * progress)
         self.annealed_k = round(self.k + left * (self.first_k - self.k))
@@ -75,7 +75,7 @@ class KSparseModule(AutoencoderModule):
         self.active.zero_()
 
     @property
-    def settled(self) -> bool:
+    def schedule_done(self) -> bool:
         return self.annealed_k == self.k
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -221,7 +221,9 @@ class KSparseAutoencoder(ComposedAutoencoder):
     def _gives_sparse_codes(self) -> bool:
         return bool(self.sparse_output)
 
-    def _describe(self, module: Any, over: Over, continued: bool) -> dict[str, Any]:
+    def _fitted_extras(
+        self, module: Any, over: StreamOf, continued: bool
+    ) -> dict[str, Any]:
         active = np.zeros(module.n_components, dtype=bool)
         for chunk, _ in over(lambda x: module.is_active(x)[None]):
             active |= chunk[0]

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sklearn_ae.engine.bridge import Batch, Rows, to_tensor
 from sklearn_ae.engine.columns import Columns, medians
-from sklearn_ae.engine.start import LinearStart
+from sklearn_ae.engine.pca_start import LinearStart
+from sklearn_ae.engine.rows import Batch, Rows
+from sklearn_ae.engine.tensors import to_tensor
 from sklearn_ae.parts.activations import CODOMAINS, get_activation
 from sklearn_ae.parts.averages import mean
 from sklearn_ae.parts.convolution import ConvolutionalDecoder, ConvolutionalEncoder
@@ -101,7 +102,10 @@ class AutoencoderModule(nn.Module):
         self.encoder: Any
         self.decoder: Any
         self.encoder, self.decoder = self.build(generator, dtype, **architecture)
-        self.n_components, self.width = architecture["n_components"], self.encoder.width
+        self.n_components, self.widest_layer = (
+            architecture["n_components"],
+            self.encoder.widest_layer,
+        )
         self.code_activation = code_activation
         self.code = get_activation(code_activation)
         self.likelihood = RECONSTRUCTIONS[loss](output_activation)
@@ -166,15 +170,15 @@ class AutoencoderModule(nn.Module):
         return encoder, decoder
 
     @property
-    def n_products(self) -> int:
+    def n_multiplications(self) -> int:
         """About how many multiplications a row's forward pass makes."""
-        return 2 * int(self.encoder.n_products)
+        return 2 * int(self.encoder.n_multiplications)
 
     def _hyperparameters(self, name: str) -> dict[str, Tensor]:
         fields = self._hyper_names[name]
         return {field: getattr(self.hyper, f"{name}_{field}") for field in fields}
 
-    def begin_at(self, start: LinearStart) -> None:
+    def start_at_pca(self, start: LinearStart) -> None:
         """Start at PCA's solution: the linear path, or layers that are linear."""
         encoder, decoder, scale, residual, code_scale, code_trust, trust = (
             None if array is None else to_tensor(array, self.spread.dtype)
@@ -192,8 +196,8 @@ class AutoencoderModule(nn.Module):
         self.starts_at_pca = True
         seen = None if scale is None else (scale.square() + start.shown).sqrt()
         if isinstance(self.encoder, LinearPathEncoder):
-            self.encoder.begin_at(encoder, seen, code_trust)
-            self.decoder.begin_at(decoder, code_scale, trust)
+            self.encoder.start_at_pca(encoder, seen, code_trust)
+            self.decoder.start_at_pca(decoder, code_scale, trust)
             return
         facing, zero = self.encoder.facing, torch.zeros_like(encoder[:, 0])
         tied = isinstance(self.decoder, TiedDecoder)
@@ -224,7 +228,7 @@ class AutoencoderModule(nn.Module):
             self.decoder.speak(gain, zero)
             self.decoder.facing.kernel.copy_(decoder / gain[:, None] / code_scale)
 
-    def begin_with(self, rows: Rows) -> None:
+    def start_from_rows(self, rows: Rows) -> None:
         """Take from the rows what has to be known of them before the first step.
 
         Each feature is seen, and restored, in its own scale, so that none is learned
@@ -311,11 +315,11 @@ class AutoencoderModule(nn.Module):
     #: Whether training starts at PCA's solution, and no preconditioner is needed.
     starts_at_pca: bool = False
     #: Whether the objective stays what it is until the end of training.
-    settled: bool = True
+    schedule_done: bool = True
     #: Names of parameters that have far to go, and are to learn faster.
-    fast: tuple[str, ...] = ()
+    fast_parameters: tuple[str, ...] = ()
 
-    def begin_epoch(self, progress: float) -> None:
+    def on_epoch(self, progress: float) -> None:
         """Set what changes while training, which is at `progress` in [0, 1]."""
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -364,7 +368,7 @@ class AutoencoderModule(nn.Module):
         if self.corruption is None or generator is None:
             return x
         numbers = self._hyperparameters("corruption")
-        return self.corruption.of(x, generator, self.spread, numbers)
+        return self.corruption.apply(x, generator, self.spread, numbers)
 
     def as_learned(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Return the batch with noise on what is encoded, as while training."""

@@ -19,9 +19,9 @@ from torch import nn
 
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
-from sklearn_ae.engine.parameters import ACTIVATION_NAMES
-from sklearn_ae.engine.params import Interval, OneOf
-from sklearn_ae.engine.training import Over
+from sklearn_ae.engine.shared_parameters import ACTIVATION_NAMES
+from sklearn_ae.engine.train import StreamOf
+from sklearn_ae.params.domains import Interval, OneOf
 from sklearn_ae.parts.penalties import L1, KLSparsity, Penalty
 
 __all__ = ["SparseAutoencoder", "SparseModule"]
@@ -146,7 +146,9 @@ class SparseAutoencoder(ComposedAutoencoder):
             "first_bias": float(logit(self.sparsity)) if is_kl else 0.0,
         }
 
-    def _describe(self, module: Any, over: Over, continued: bool) -> dict[str, Any]:
+    def _fitted_extras(
+        self, module: Any, over: StreamOf, continued: bool
+    ) -> dict[str, Any]:
         total, count = np.zeros(module.n_components), 0.0
         for codes, weight in over(module.encode):
             total += weight @ codes.astype(np.float64)

@@ -25,9 +25,10 @@ from torch import Tensor, nn
 
 from sklearn_ae.autoencoders.composed import ImageAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
-from sklearn_ae.engine.bridge import Rows, Units
 from sklearn_ae.engine.colour import LabUnits
-from sklearn_ae.engine.params import Constraint, Interval, OneOf, SequenceOf
+from sklearn_ae.engine.rows import Rows
+from sklearn_ae.engine.units import Units
+from sklearn_ae.params.domains import Constraint, Interval, OneOf, SequenceOf
 from sklearn_ae.parts.bins import Bins
 from sklearn_ae.parts.convolution import (
     ConvolutionalDecoder,
@@ -67,7 +68,7 @@ class SplitBrainModule(AutoencoderModule):
     ) -> None:
         n_values = n_bins if target == "classification" else 1
         super().__init__(n_features=n_features, n_values=n_values, dtype=dtype, **rest)
-        self.width = max(self.width, n_features * n_values)
+        self.widest_layer = max(self.widest_layer, n_features * n_values)
         if target == "classification":
             self.likelihood: Any = Bins(n_features, n_bins, dtype)
 
@@ -120,9 +121,9 @@ class SplitBrainModule(AutoencoderModule):
             CrossDecoder(decoders, codes, parts, n_values),
         )
 
-    def begin_with(self, rows: Rows) -> None:
+    def start_from_rows(self, rows: Rows) -> None:
         """Learn the bins from up to `BIN_NUMBERS` numbers, at least 1000 rows."""
-        super().begin_with(rows)
+        super().start_from_rows(rows)
         if isinstance(self.likelihood, Bins):
             n_features = len(self.likelihood.centres)
             n = min(len(rows), max(1000, BIN_NUMBERS // n_features))

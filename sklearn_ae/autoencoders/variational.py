@@ -30,13 +30,14 @@ from torch import Tensor
 
 from sklearn_ae.autoencoders.composed import ImageAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
-from sklearn_ae.engine.bridge import Batch, Rows, from_tensor, make_generator, to_tensor
-from sklearn_ae.engine.codec import check_count
 from sklearn_ae.engine.columns import Columns
 from sklearn_ae.engine.inputs import is_sparse, row_generators
-from sklearn_ae.engine.params import Bool, Interval, OneOf
-from sklearn_ae.engine.start import principal
-from sklearn_ae.engine.training import Over
+from sklearn_ae.engine.pca_start import principal
+from sklearn_ae.engine.rows import Batch, Rows
+from sklearn_ae.engine.tensors import from_tensor, make_generator, to_tensor
+from sklearn_ae.engine.train import StreamOf
+from sklearn_ae.engine.validation import check_count
+from sklearn_ae.params.domains import Bool, Interval, OneOf
 from sklearn_ae.parts import averages
 from sklearn_ae.parts.networks import DataDense, Dense, TiedDecoder, linear
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
@@ -87,7 +88,7 @@ class VariationalModule(AutoencoderModule):
     """
 
     warmth: Tensor
-    fast: tuple[str, ...] = ("learned_log_noise",)
+    fast_parameters: tuple[str, ...] = ("learned_log_noise",)
 
     def __init__(
         self,
@@ -114,14 +115,14 @@ class VariationalModule(AutoencoderModule):
         self.hyper.register_buffer("log_noise", number(math.log(fixed)))
         self.hyper.register_buffer("beta", number(beta))
         self.register_buffer("warmth", number(1.0))
-        self.kl_warmup, self.settled = kl_warmup, True
+        self.kl_warmup, self.schedule_done = kl_warmup, True
         self.dynamic_binarization = dynamic_binarization
         self.n_importance_samples = n_importance_samples
 
-    def begin_epoch(self, progress: float) -> None:
+    def on_epoch(self, progress: float) -> None:
         """Let the KL count for the more, the longer training has gone on."""
-        self.settled = progress >= self.kl_warmup
-        self.warmth.fill_(1.0 if self.settled else progress / self.kl_warmup)
+        self.schedule_done = progress >= self.kl_warmup
+        self.warmth.fill_(1.0 if self.schedule_done else progress / self.kl_warmup)
 
     def _see(self, columns: Columns, scaled: bool) -> None:
         super()._see(columns, scaled)
@@ -129,8 +130,8 @@ class VariationalModule(AutoencoderModule):
             each = self.encoder.facing.each
             self.spread_head.each.set(each.scale, each.constant, float(each.reach))
 
-    def begin_with(self, rows: Rows) -> None:
-        super().begin_with(rows)
+    def start_from_rows(self, rows: Rows) -> None:
+        super().start_from_rows(rows)
         natural = self.likelihood.name == "squared_error" and not self.has_hidden_units
         free = isinstance(self.spread_head, DataDense)
         free = free and not isinstance(self.decoder, TiedDecoder)
@@ -303,8 +304,8 @@ class ImportanceWeightedModule(VariationalModule):
     """The same, with minus L_k as the loss."""
 
     @property
-    def n_products(self) -> int:
-        return self.n_importance_samples * super().n_products
+    def n_multiplications(self) -> int:
+        return self.n_importance_samples * super().n_multiplications
 
     def loss(
         self, batch: Batch, generator: torch.Generator | None = None
@@ -455,7 +456,9 @@ class VariationalAutoencoder(ImageAutoencoder):
         (likelihood,) = (name for name, its in LOSSES.items() if its == loss)
         return f"likelihood={likelihood!r}"
 
-    def _describe(self, module: Any, over: Over, continued: bool) -> dict[str, Any]:
+    def _fitted_extras(
+        self, module: Any, over: StreamOf, continued: bool
+    ) -> dict[str, Any]:
         count, total, squares = self._activity if continued else (0.0, 0.0, 0.0)
         generator = make_generator(0, module.spread.device)
 
@@ -580,7 +583,7 @@ class VariationalAutoencoder(ImageAutoencoder):
             shape = (n, self.n_components_)
             return np.stack([g.standard_normal(shape) for g in generators], axis=1)
 
-        size = max(1, PART_NUMBERS // (len(generators) * module.width))
+        size = max(1, PART_NUMBERS // (len(generators) * module.widest_layer))
 
         def bounds(x: Tensor) -> Tensor:
             if k == 1:

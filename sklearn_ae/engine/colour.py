@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sklearn_ae.engine.bridge import Units, from_tensor, to_tensor
 from sklearn_ae.engine.inputs import LazyRows, range_outside
+from sklearn_ae.engine.tensors import from_tensor, to_tensor
+from sklearn_ae.engine.units import Units
 
 __all__ = ["LabUnits"]
 

@@ -1,6 +1,6 @@
 """What is known of each column of the rows before anything is learned from them.
 
-Networks are conditioned by it: see `AutoencoderModule.begin_with`.
+Networks are conditioned by it: see `AutoencoderModule.start_from_rows`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_ae.engine.bridge import Rows
 from sklearn_ae.engine.inputs import row_chunks
+from sklearn_ae.engine.rows import Rows
 from sklearn_ae.parts.sparse import column_sums
 
 __all__ = ["Columns", "medians"]

@@ -18,7 +18,8 @@ import scipy.sparse as sp
 import torch
 from torch.overrides import TorchFunctionMode
 
-from sklearn_ae.engine import bridge, streams
+from sklearn_ae.engine import streams
+from sklearn_ae.engine.units import Units
 
 __all__ = [
     "check_classes",
@@ -226,7 +227,7 @@ def _is_plain(value: object, *kinds: type) -> bool:
 
 
 def _check_units(units: Any, n_features: int) -> None:
-    kinds: list[type] = [bridge.Units, *bridge.Units.__subclasses__()]
+    kinds: list[type] = [Units, *Units.__subclasses__()]
     need(
         _is_plain(units, *kinds),
         "its units are missing, or not of a kind that a fit makes",

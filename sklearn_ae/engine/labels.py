@@ -14,8 +14,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples
 
 from sklearn_ae.engine.notices import warn_user
-from sklearn_ae.engine.params import Instance, Interval, Nothing, Params
 from sklearn_ae.engine.weights import named_rows, scaled
+from sklearn_ae.params.domains import Instance, Interval, Nothing
+from sklearn_ae.params.fields import Params
 
 __all__ = ["LabelParameters", "Labels", "Reading", "places_of", "read"]
 
@@ -278,7 +279,7 @@ class Labels:
         return replace(self, rows=np.searchsorted(kept, self.rows))
 
     def of_rows(self) -> dict[str, Any]:
-        """Return what `sklearn_ae.engine.bridge.Rows` is given, with a label."""
+        """Return what `sklearn_ae.engine.rows.Rows` is given, with a label."""
         return {"subset": self.rows, "labels": self.places, "weight": self.weight}
 
     def check_split(self, estimator: Any) -> None:

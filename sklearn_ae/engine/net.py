@@ -9,7 +9,6 @@ callbacks that do not listen. It also keeps Ctrl-C a real interrupt.
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import math
@@ -31,38 +30,21 @@ from skorch.callbacks import (
     LRScheduler,
     PrintLog,
 )
-from skorch.dataset import Dataset
 from torch import Tensor
 
 from sklearn_ae.engine import callbacks as skorchs
-from sklearn_ae.engine.bridge import (
-    CACHE_BYTES,
-    Batch,
-    Rows,
-    from_tensor,
-    make_generator,
-    stream,
-)
+from sklearn_ae.engine.batches import BatchIterator, HeldOutIterator, Served
 from sklearn_ae.engine.notices import warn_user
+from sklearn_ae.engine.rows import Batch, Rows, stream_rows
 from sklearn_ae.engine.state import load_optimizer_state, optimizer_state
+from sklearn_ae.engine.stopping import BestWeights, EpochHook, StopTraining
 from sklearn_ae.parts.sparse import dense
 
-__all__ = [
-    "AutoencoderNet",
-    "BestWeights",
-    "EpochHook",
-    "Served",
-    "StopTraining",
-    "schedule_factor",
-]
+__all__ = ["AutoencoderNet", "schedule_factor"]
 
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end")
 #: What does nothing where predictions are not kept.
 _IDLE = (EpochScoring.on_batch_end,)
-
-
-class StopTraining(Exception):
-    """Ends training early and in order; never seen by users."""
 
 
 def schedule_factor(name: str, progress: float) -> float:
@@ -80,103 +62,6 @@ def schedule_factor(name: str, progress: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * (progress - rise) / (1.0 - rise)))
 
 
-class BatchIterator:
-    """Whole batches of rows, in an order drawn anew for every pass.
-
-    Parameters
-    ----------
-    rows : Rows
-    batch_size : int
-        The last batch may be smaller; none is dropped.
-    generator : torch.Generator or None
-        Draws the order; None keeps the rows as they are.
-    """
-
-    def __init__(
-        self, rows: Rows, batch_size: int, generator: torch.Generator | None
-    ) -> None:
-        self.rows, self.batch_size, self.generator = rows, batch_size, generator
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.rows) / self.batch_size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        n_rows = len(self.rows)
-        if self.generator is None:
-            if self.batch_size >= n_rows:
-                yield self.rows.everything()
-                return
-            order = torch.arange(n_rows, device="cpu")
-        else:
-            order = torch.randperm(n_rows, generator=self.generator, device="cpu")
-        for index in order.split(self.batch_size):
-            yield self.rows.batch(index)
-
-
-class HeldOutIterator(BatchIterator):
-    """Batches of held-out rows as the module learns them, the same in every pass.
-
-    Where it learns from noisy rows, these are noisy too, by one draw: of clean ones a
-    denoiser does best that does nothing.
-
-    Parameters
-    ----------
-    rows, batch_size
-        Of `BatchIterator`.
-    as_learned : callable
-        Returns a batch with noise from a generator.
-    """
-
-    def __init__(
-        self,
-        rows: Rows,
-        batch_size: int,
-        as_learned: Callable[[Batch, torch.Generator], Batch],
-    ) -> None:
-        super().__init__(rows, batch_size, None)
-        self.as_learned = as_learned
-
-    def __iter__(self) -> Iterator[Batch]:
-        generator = make_generator(0, self.rows.device)
-        for batch in super().__iter__():
-            yield self.as_learned(batch, generator)
-
-
-class Served(Dataset):
-    """Rows, as skorch's scoring callbacks want them: X and y in the units of the user.
-
-    Parameters
-    ----------
-    rows : Rows
-    """
-
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def X(self) -> Any:
-        """The rows that were given to fit, and are trained on or held out."""
-        rows = self.rows
-        return rows.X if rows.subset is None else rows.X[rows.subset]
-
-    @property
-    def y(self) -> NDArray[Any] | None:
-        """Number of each row's class; what is to be restored, where there is none.
-
-        None where that is sparse, and too large to be made dense.
-        """
-        if self.rows.labels is not None:
-            return from_tensor(self.rows.labels)
-        X = self.X
-        if not self.rows.is_sparse:
-            return X[:]
-        size = X.shape[0] * X.shape[1] * X.dtype.itemsize
-        return X.toarray() if size <= CACHE_BYTES else None
-
-
 class AutoencoderNet(NeuralNet):
     """A skorch net whose module computes its own loss, as named terms.
 
@@ -185,9 +70,9 @@ class AutoencoderNet(NeuralNet):
     module : torch.nn.Module
         ``module.loss(batch, generator)`` returns a dict of scalar terms, whose sum is
         minimised; without a generator it draws no noise. Before each epoch
-        ``module.begin_epoch(progress)`` is called, and ``module.settled`` tells whether
-        the objective stays what it is. ``module.as_learned(batch, generator)`` puts the
-        noise of training on held-out rows.
+        ``module.on_epoch(progress)`` is called, and ``module.schedule_done`` tells
+        whether the objective stays what it is. ``module.as_learned(batch,
+        generator)`` puts the noise of training on held-out rows.
     rows_valid : Rows or None
         Held-out rows, whose loss is recorded after each epoch.
     shuffle_generator : torch.Generator or None
@@ -275,8 +160,8 @@ class AutoencoderNet(NeuralNet):
             found = self.infer(x)
             return found if self._classifies else units.to_data(found)
 
-        where = units, like.dtype, like.device, getattr(self.module_, "width", 0)
-        for part in stream(answer, X, *where):
+        where = units, like.dtype, like.device, getattr(self.module_, "widest_layer", 0)
+        for part in stream_rows(answer, X, *where):
             yield torch.tensor(part, device=device)
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -367,7 +252,7 @@ class AutoencoderNet(NeuralNet):
             return
         if training:
             epoch, last = len(self.history) - self._first_epoch, self.max_epochs
-            self.module_.begin_epoch((epoch - 1) / last if last > 1 else 1.0)
+            self.module_.on_epoch((epoch - 1) / last if last > 1 else 1.0)
         sizes: list[int] = []
         losses: list[Any] = []
         terms: list[dict[str, Any]] = []
@@ -632,95 +517,3 @@ def _join_groups(optimizer: torch.optim.Optimizer) -> None:
         for group in others:
             first["params"] = [*first["params"], *group["params"]]
         optimizer.param_groups[1:] = []
-
-
-class BestWeights(Callback):
-    """Stop when the loss no longer falls; with a validation set, keep the best weights.
-
-    The weights before the first step are among the candidates.
-
-    Parameters
-    ----------
-    monitor : {"train", "valid"}
-    tol : float
-        The least relative improvement that counts as one.
-    n_iter_no_change : int
-        The epochs without such an improvement after which training stops.
-    restore : bool
-        Whether to go back to the weights with the lowest loss.
-    score : callable or None, default=None
-        Returns a score of held-out rows, in place of their loss: the more the better.
-    """
-
-    def __init__(
-        self,
-        monitor: str,
-        tol: float,
-        n_iter_no_change: int,
-        restore: bool,
-        score: Callable[[], float] | None = None,
-    ) -> None:
-        self.monitor, self.tol, self.restore = monitor, tol, restore
-        self.n_iter_no_change, self.score = n_iter_no_change, score
-
-    def on_train_begin(self, net: AutoencoderNet, **kwargs: Any) -> None:
-        self.best_, self.reference_ = math.inf, math.inf
-        self.weights_, self.epochs_without_, self.converged_ = None, 0, False
-        self.loss_before_ = 0.0
-        rows = net.rows_valid
-        if self.monitor == "valid" and rows is not None:
-            steps = [
-                (batch.target.shape[0], net.validation_step(batch)["loss"])
-                for batch in net.get_iterator(rows)
-            ]
-            total = sum(size * float(loss) for size, loss in steps)
-            self.loss_before_ = total / len(rows)
-            judged = self.loss_before_ if self.score is None else -self.score()
-            self._consider(net, judged)
-
-    def on_epoch_end(self, net: AutoencoderNet, **kwargs: Any) -> None:
-        if self.monitor == "train" and not net.module_.settled:
-            return  # the objective is another in every epoch
-        if self.score is None:
-            self._consider(net, net.history[-1, f"{self.monitor}_loss"])
-        else:
-            net.history.record("valid_score", self.score())
-            self._consider(net, -net.history[-1, "valid_score"])
-        if not net.module_.settled:
-            self.epochs_without_ = 0  # what is minimised is not yet the objective
-        if self.epochs_without_ >= self.n_iter_no_change:
-            self.converged_ = True
-            raise StopTraining
-
-    def on_train_end(self, net: AutoencoderNet, **kwargs: Any) -> None:
-        if self.weights_ is not None:
-            net.module_.load_state_dict(self.weights_)
-
-    def _consider(self, net: AutoencoderNet, loss: float) -> None:
-        if loss < self.reference_ - self.tol * abs(self.reference_) or math.isinf(
-            self.reference_
-        ):
-            self.reference_, self.epochs_without_ = loss, 0
-        else:
-            self.epochs_without_ += 1
-        if self.restore and loss < self.best_:
-            self.best_ = loss
-            self.weights_ = copy.deepcopy(net.module_.state_dict())
-
-
-class EpochHook(Callback):
-    """Call ``begin(net)`` and ``end(net)`` around each epoch; a true answer stops."""
-
-    def __init__(
-        self,
-        begin: Callable[[AutoencoderNet], None],
-        end: Callable[[AutoencoderNet], bool],
-    ) -> None:
-        self.begin, self.end = begin, end
-
-    def on_epoch_begin(self, net: AutoencoderNet, **kwargs: Any) -> None:
-        self.begin(net)
-
-    def on_epoch_end(self, net: AutoencoderNet, **kwargs: Any) -> None:
-        if self.end(net):
-            raise StopTraining

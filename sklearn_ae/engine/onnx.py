@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from sklearn_ae.engine import files
-from sklearn_ae.engine.bridge import to_tensor
-from sklearn_ae.engine.codec import Answer
-from sklearn_ae.engine.params import InvalidParameterError, OneOf
 from sklearn_ae.engine.surroundings import plain_torch
+from sklearn_ae.engine.tensors import to_tensor
 from sklearn_ae.engine.threads import one_at_a_time
+from sklearn_ae.engine.transforms import RowFunction
+from sklearn_ae.params.domains import InvalidParameterError, OneOf
 
 __all__ = ["OPSET", "Function", "to_onnx"]
 
@@ -158,10 +158,10 @@ class Function(nn.Module):
     ----------
     network : Module
         What it computes with.
-    answer : Answer
+    answer : RowFunction
     """
 
-    def __init__(self, network: nn.Module, answer: Answer) -> None:
+    def __init__(self, network: nn.Module, answer: RowFunction) -> None:
         super().__init__()
         if answer.rows is not None and not answer.rows.needs_float64:
             answer = answer._replace(rows=replace(answer.rows, rows_dtype="float32"))

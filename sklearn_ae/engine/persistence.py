@@ -24,18 +24,13 @@ import scipy.sparse as sp
 import torch
 from sklearn.base import BaseEstimator
 
-from sklearn_ae.engine import (
-    archive,
-    bridge,
-    consistency,
-    files,
-    state,
-    streams,
-    training,
-)
-from sklearn_ae.engine.params import Params
+from sklearn_ae.engine import archive, consistency, files, state, streams
 from sklearn_ae.engine.surroundings import plain_torch
+from sklearn_ae.engine.tensors import available_devices
+from sklearn_ae.engine.train import build_module, compute_dtype
 from sklearn_ae.engine.trees import Rebuilt, is_tree
+from sklearn_ae.engine.units import Units
+from sklearn_ae.params.fields import Params
 
 __all__ = [
     "LAYOUT",
@@ -161,7 +156,7 @@ def unpack(estimator: Any, kept: dict[str, Any]) -> dict[str, Any]:
     arrays = kept.pop("_weights", None)
     if arrays is None:
         return kept
-    if kept["device_"] not in bridge.available_devices():
+    if kept["device_"] not in available_devices():
         warnings.warn(
             f"This {type(estimator).__name__} was fitted on {kept['device_']!r}, which "
             "is not available here; it will compute on the CPU.",
@@ -193,8 +188,8 @@ def check_autoencoder(estimator: Any, kept: Mapping[str, Any]) -> None:
 
 
 def _built(estimator: Any, kept: Mapping[str, Any]) -> Any:
-    dtype = training.compute_dtype(kept["_fitted_dtype"])
-    return training.build_module(estimator._module_class, kept["_config"], dtype, 0)
+    dtype = compute_dtype(kept["_fitted_dtype"])
+    return build_module(estimator._module_class, kept["_config"], dtype, 0)
 
 
 # -- a safe file -------------------------------------------------------------------
@@ -450,7 +445,7 @@ def _functions() -> set[str]:
 
 def _own_types() -> set[str]:
     """Return the full names of the classes that a file of ours may hold."""
-    kinds: list[type] = [bridge.Units, streams.Reach, streams.Stream, Params]
+    kinds: list[type] = [Units, streams.Reach, streams.Stream, Params]
     for kind in kinds:
         kinds.extend(kind.__subclasses__())
     ours = (kind for kind in kinds if kind.__module__.startswith("sklearn_ae."))

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
-from sklearn_ae.engine.bridge import from_tensor, to_tensor
+from sklearn_ae.engine.tensors import from_tensor, to_tensor
 from sklearn_ae.engine.trees import Rebuilt, is_tree
 
 __all__ = [

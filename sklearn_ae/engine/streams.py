@@ -14,9 +14,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_ae.engine.bridge import CACHE_BYTES, moments
 from sklearn_ae.engine.inputs import is_sparse, row_chunks, some_rows
 from sklearn_ae.engine.notices import warn_user
+from sklearn_ae.engine.rows import CACHE_BYTES
+from sklearn_ae.engine.units import moments
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 
 __all__ = ["Chunk", "Reach", "Stream", "joined", "stacked"]

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.validation import _check_sample_weight
 
-from sklearn_ae.engine.bridge import CACHE_BYTES
 from sklearn_ae.engine.inputs import as_array, rows_of
+from sklearn_ae.engine.rows import CACHE_BYTES
 
 __all__ = [
     "HeldOut",
@@ -56,7 +56,7 @@ class HeldOut:
     y: Any = None
     weight: NDArray[np.float64] | None = None
 
-    def of(self, X: Any) -> HeldOut:
+    def with_rows(self, X: Any) -> HeldOut:
         """Return the same with other rows in their place, such as their codes."""
         return HeldOut(X, self.y, self.weight)
 

@@ -12,8 +12,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ae.engine.codec import Codec
-from sklearn_ae.engine.params import Interval, InvalidParameterError, SequenceOf
+from sklearn_ae.engine.transforms import Transforms
+from sklearn_ae.params.domains import Interval, InvalidParameterError, SequenceOf
 
 __all__ = [
     "COLORS",
@@ -182,7 +182,7 @@ class Fitted(NamedTuple):
     def codec(cls, estimator: Any, display: type) -> Fitted:
         """Return the same of an autoencoder, or raise TypeError."""
         fitted = cls.of(estimator)
-        if not isinstance(fitted.last, Codec):
+        if not isinstance(fitted.last, Transforms):
             raise TypeError(
                 f"{display.__name__} draws an autoencoder of this package, or a "
                 f"Pipeline that ends in one. Got {type(fitted.last).__name__}."

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA, TruncatedSVD
 
-from sklearn_ae.engine.codec import check_count
 from sklearn_ae.engine.inputs import has_missing, is_sparse, some_rows
-from sklearn_ae.engine.params import Bool, InvalidParameterError
+from sklearn_ae.engine.validation import check_count
 from sklearn_ae.inspection import _drawing
 from sklearn_ae.inspection._drawing import GREY, Classes, Fitted
+from sklearn_ae.params.domains import Bool, InvalidParameterError
 
 __all__ = ["CodeDisplay"]
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
-from sklearn_ae.engine.codec import Codec, check_count
 from sklearn_ae.engine.inputs import is_sparse, row_chunks
+from sklearn_ae.engine.transforms import Transforms
+from sklearn_ae.engine.validation import check_count
 from sklearn_ae.inspection import _drawing
 from sklearn_ae.inspection._drawing import COLORS, Classes, Fitted
 
@@ -299,7 +300,7 @@ def _shares(last: Any, rows: Any, classes: Classes | None) -> NDArray[Any] | Non
     """Return what each feature adds to a row's error, (n_classes, n_features)."""
     if hasattr(last, "explain"):
         explain: Callable[[Any], Any] = last.explain
-    elif isinstance(last, Codec):
+    elif isinstance(last, Transforms):
         explain = last._error_shares
     else:
         return None

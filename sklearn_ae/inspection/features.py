@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sklearn_ae.engine import bridge
-from sklearn_ae.engine.params import Interval, InvalidParameterError, SequenceOf
 from sklearn_ae.engine.surroundings import plain_torch
+from sklearn_ae.engine.tensors import from_tensor, make_generator, to_tensor
+from sklearn_ae.engine.units import moments
 from sklearn_ae.inspection import _drawing
 from sklearn_ae.inspection._drawing import Fitted
+from sklearn_ae.params.domains import Interval, InvalidParameterError, SequenceOf
 from sklearn_ae.parts.convolution import ConvolutionalEncoder
 from sklearn_ae.parts.split import SplitEncoder
 
@@ -249,12 +250,12 @@ def _weights(codec: Any) -> tuple[NDArray[Any], tuple[int, ...] | None]:
     first = getattr(codec, "estimators_", [codec])[0]
     encoder = first.module_.encoder
     if isinstance(encoder, ConvolutionalEncoder):
-        kernels = bridge.from_tensor(encoder.weights()[0])
+        kernels = from_tensor(encoder.weights()[0])
         n_out, n_in, height, width = kernels.shape
         shape = _drawing.image_shape_of((height, width, n_in), height * width * n_in)
         return kernels.transpose(0, 2, 3, 1).reshape(n_out, -1), shape
     if not isinstance(encoder, SplitEncoder):
-        return bridge.from_tensor(encoder.weights()[0]), None
+        return from_tensor(encoder.weights()[0]), None
     blocks = []
     for network, part in zip(
         encoder.networks, (encoder.part_0, encoder.part_1), strict=True
@@ -264,9 +265,9 @@ def _weights(codec: Any) -> tuple[NDArray[Any], tuple[int, ...] | None]:
                 "The two networks of split='channels' have kernels of lightness and of "
                 "colour, which make no pictures."
             )
-        seen = bridge.from_tensor(network.weights()[0])
+        seen = from_tensor(network.weights()[0])
         block = np.zeros((len(seen), first.n_features_in_), seen.dtype)
-        block[:, bridge.from_tensor(part)] = seen
+        block[:, from_tensor(part)] = seen
         blocks.append(block)
     return np.concatenate(blocks), None
 
@@ -285,8 +286,8 @@ def _inputs(codec: Any, units: NDArray[np.intp], X: Any) -> NDArray[Any]:
     encode, n_features = codec.module_.encode, codec.n_features_in_
     spread = np.full(n_features, 1.0)
     if X is not None:
-        spread, scale = np.sqrt(bridge.moments(X)[1]) / scale, 1.0
-    steps = bridge.to_tensor(spread).to(like.device, like.dtype)
+        spread, scale = np.sqrt(moments(X)[1]) / scale, 1.0
+    steps = to_tensor(spread).to(like.device, like.dtype)
 
     def excite(u: Tensor) -> Tensor:
         return encode(u * steps)
@@ -320,13 +321,13 @@ def most_exciting(
     ndarray of shape (n_units, n_features)
     """
     norm = math.sqrt(n_features)
-    generator = bridge.make_generator(0, torch.device("cpu"))
+    generator = make_generator(0, torch.device("cpu"))
     like_cpu = {"dtype": torch.float32, "device": "cpu"}
     starts = torch.randn(N_STARTS, n_features, generator=generator, **like_cpu)
     starts *= norm / starts.norm(dim=1, keepdim=True)
     starts[0] = 0.0
     x = starts.to(like.device, like.dtype).repeat(len(units), 1)
-    unit = bridge.to_tensor(units).to(like.device).repeat_interleave(N_STARTS)[:, None]
+    unit = to_tensor(units).to(like.device).repeat_interleave(N_STARTS)[:, None]
     moved = torch.zeros_like(unit, dtype=torch.bool)
     with torch.enable_grad():
         for step in range(N_STEPS):
@@ -344,4 +345,4 @@ def most_exciting(
         torch.arange(len(units), device=x.device), best
     ]
     alive = moved.view(len(units), N_STARTS).any(dim=1, keepdim=True)
-    return bridge.from_tensor(x.masked_fill(~alive, math.nan))
+    return from_tensor(x.masked_fill(~alive, math.nan))

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_ae.engine.codec import check_count
+from sklearn_ae.engine.validation import check_count
 from sklearn_ae.inspection import _drawing
 from sklearn_ae.inspection._drawing import Fitted
 

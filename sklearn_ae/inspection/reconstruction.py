@@ -8,9 +8,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_ae.engine import bridge
-from sklearn_ae.engine.codec import check_count
 from sklearn_ae.engine.inputs import is_sparse
+from sklearn_ae.engine.units import moments
+from sklearn_ae.engine.validation import check_count
 from sklearn_ae.inspection import _drawing
 from sklearn_ae.inspection._drawing import COLORS, GREY, Fitted
 
@@ -129,7 +129,7 @@ class ReconstructionDisplay:
                 "X_noisy must have the rows of X. Got "
                 f"{given.shape[0]} and {rows.shape[0]}."
             )
-        center, second_moment = bridge.moments(rows)
+        center, second_moment = moments(rows)
         n = min(n or (3 if shape is None else 10), rows.shape[0])
         versions = {"original": _dense(rows[:n])}
         if X_noisy is not None:

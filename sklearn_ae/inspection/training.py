@@ -8,9 +8,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_ae.engine.params import did_you_mean
 from sklearn_ae.inspection import _drawing
 from sklearn_ae.inspection._drawing import COLORS, Fitted
+from sklearn_ae.params.domains import did_you_mean
 
 __all__ = ["TrainingDisplay"]
 

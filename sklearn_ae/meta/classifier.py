@@ -22,8 +22,6 @@ from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from sklearn_ae.engine import bridge, training
-from sklearn_ae.engine.codec import Answer
 from sklearn_ae.engine.consistency import (
     check_classes,
     check_feature_names,
@@ -32,15 +30,10 @@ from sklearn_ae.engine.consistency import (
     need,
 )
 from sklearn_ae.engine.labels import LabelParameters, Labels, read
-from sklearn_ae.engine.params import (
-    Bool,
-    Constraint,
-    Instance,
-    Nothing,
-    OneOf,
-    positional,
-)
 from sklearn_ae.engine.persistence import Persistent
+from sklearn_ae.engine.tensors import from_tensor, to_tensor
+from sklearn_ae.engine.train import next_seed
+from sklearn_ae.engine.transforms import RowFunction
 from sklearn_ae.engine.weights import (
     HeldOut,
     check_val,
@@ -52,9 +45,11 @@ from sklearn_ae.meta.fine_tuning import FineTuningParameters, divided, fine_tune
 from sklearn_ae.meta.scoring import check_scoring
 from sklearn_ae.meta.stacked import (
     StackedAutoencoderPretrainer,
-    TakesRowsOfFirstLayer,
+    ValidatesRowsOfFirstLayer,
     pass_names,
 )
+from sklearn_ae.params.domains import Bool, Constraint, Instance, Nothing, OneOf
+from sklearn_ae.params.fields import positional
 
 __all__ = ["StackedAutoencoderClassifier"]
 
@@ -85,7 +80,7 @@ class _Scoring(Constraint):
 
 class StackedAutoencoderClassifier(
     Persistent,
-    TakesRowsOfFirstLayer,
+    ValidatesRowsOfFirstLayer,
     ClassifierMixin,
     CallbackSupportMixin,
     LabelParameters,
@@ -350,7 +345,7 @@ class StackedAutoencoderClassifier(
         """Return the fitted attributes; `known` are those of the features of X."""
         frozen = isinstance(self.pretrainer, FrozenEstimator)
         pretrains = bool(self.pretrain) and not frozen
-        seed, _ = training.next_seed(self, resume=False)
+        seed, _ = next_seed(self, resume=False)
         draw, seed = map(int, np.random.SeedSequence(seed).generate_state(2))
         if self.random_state is not None:
             stack.set_params(random_state=draw)
@@ -498,11 +493,11 @@ class StackedAutoencoderClassifier(
     def _logits(self, module: Any) -> Callable[[Tensor], Tensor]:
         """Return W f(x) + b as a function of x, with the stack's module for f."""
         device = next(module.parameters()).device
-        weight = bridge.to_tensor(self.coef_).to(device)
-        bias = bridge.to_tensor(self.intercept_).to(device)
+        weight = to_tensor(self.coef_).to(device)
+        bias = to_tensor(self.intercept_).to(device)
         return lambda x: F.linear(module.encode(x), weight, bias)
 
-    def _answers(self, module: Any) -> dict[str, Answer]:
+    def _answers(self, module: Any) -> dict[str, RowFunction]:
         """Return what our methods compute by the stack's module or a copy of it."""
         logits = self._logits(module)
 
@@ -511,7 +506,7 @@ class StackedAutoencoderClassifier(
 
         units, n_in = self.pretrainer_._units, self.n_features_in_
         names = ("X", "probabilities")
-        return {"predict_proba": Answer(probabilities, units, n_in, names)}
+        return {"predict_proba": RowFunction(probabilities, units, n_in, names)}
 
     # -- fitted attributes --------------------------------------------------------
 
@@ -561,7 +556,7 @@ class StackedAutoencoderClassifier(
             "its stack is of other features",
         )
         check_classes(classes)
-        dtype = bridge.from_tensor(next(stack.module_.parameters())).dtype
+        dtype = from_tensor(next(stack.module_.parameters())).dtype
         for name, shape in (
             ("coef_", (len(classes), stack.n_components_)),
             ("intercept_", (len(classes),)),

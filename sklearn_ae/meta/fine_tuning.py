@@ -21,17 +21,30 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from sklearn_ae.engine import bridge, density, inputs, making, training
-from sklearn_ae.engine.base import BaseAutoencoder
-from sklearn_ae.engine.bridge import Batch, Rows, Units
+from sklearn_ae.engine import density, inputs
 from sklearn_ae.engine.callbacks import check_callbacks
+from sklearn_ae.engine.estimator import BaseAutoencoder
 from sklearn_ae.engine.labels import Labels
 from sklearn_ae.engine.notices import diverged
-from sklearn_ae.engine.parameters import TrainingParameters
-from sklearn_ae.engine.params import Instance, Interval, Nothing
+from sklearn_ae.engine.optimizers import make_net
+from sklearn_ae.engine.rows import CACHE_BYTES, Batch, Rows, compute_rows
+from sklearn_ae.engine.shared_parameters import TrainingParameters
 from sklearn_ae.engine.surroundings import plain_torch
+from sklearn_ae.engine.tensors import from_tensor, make_generator
+from sklearn_ae.engine.train import (
+    GAUSSIAN_ROWS,
+    compute_dtype,
+    epoch_hook,
+    history,
+    run,
+    split,
+    try_out,
+    with_weights,
+)
+from sklearn_ae.engine.units import Units
 from sklearn_ae.engine.weights import HeldOut, effective_rows, scaled
 from sklearn_ae.meta.scoring import score_of
+from sklearn_ae.params.domains import Instance, Interval, Nothing
 from sklearn_ae.parts.activations import dropout
 from sklearn_ae.parts.averages import mean
 from sklearn_ae.parts.corruptions import Corruption
@@ -114,8 +127,8 @@ class StackModule(nn.Module):
         What is done to the rows at each training step.
     """
 
-    settled: bool = True
-    fast: tuple[str, ...] = ()
+    schedule_done: bool = True
+    fast_parameters: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -138,7 +151,7 @@ class StackModule(nn.Module):
         numbers = corruption.hyperparameters() if corruption else {}
         self.noise = {name: weight.new_tensor(value) for name, value in numbers.items()}
         self.n_components = self.layers[-1].n_components
-        self.width = max(layer.width for layer in self.layers)
+        self.widest_layer = max(layer.widest_layer for layer in self.layers)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -146,11 +159,11 @@ class StackModule(nn.Module):
         return next(self.layers[0].parameters()).dtype
 
     @property
-    def n_products(self) -> int:
+    def n_multiplications(self) -> int:
         """About how many multiplications a row's forward pass makes."""
-        return sum(layer.n_products for layer in self.layers)
+        return sum(layer.n_multiplications for layer in self.layers)
 
-    def begin_epoch(self, progress: float) -> None:
+    def on_epoch(self, progress: float) -> None:
         """Change nothing: the objective stays what it is."""
 
     def as_learned(self, batch: Batch, generator: torch.Generator) -> Batch:
@@ -158,7 +171,7 @@ class StackModule(nn.Module):
         if self.corruption is None:
             return batch
         spread = self.layers[0].spread
-        x = self.corruption.of(batch.x, generator, spread, self.noise)
+        x = self.corruption.apply(batch.x, generator, spread, self.noise)
         return batch._replace(x=x if batch.observed is None else x * batch.observed)
 
     def encode_batch(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
@@ -230,8 +243,8 @@ class SoftmaxModule(nn.Module):
     generator : torch.Generator
     """
 
-    settled: bool = True
-    fast: tuple[str, ...] = ()
+    schedule_done: bool = True
+    fast_parameters: tuple[str, ...] = ()
     origin: Tensor
 
     def __init__(
@@ -251,11 +264,11 @@ class SoftmaxModule(nn.Module):
         self.scale = units.scale
 
     @property
-    def n_products(self) -> int:
+    def n_multiplications(self) -> int:
         """About how many multiplications a row's forward pass makes."""
-        return self.stack.n_products
+        return self.stack.n_multiplications
 
-    def begin_epoch(self, progress: float) -> None:
+    def on_epoch(self, progress: float) -> None:
         """Change nothing: the objective stays what it is."""
 
     def as_learned(self, batch: Batch, generator: torch.Generator) -> Batch:
@@ -286,9 +299,9 @@ class SoftmaxModule(nn.Module):
         return int(self.head.weight.shape[0])
 
     @property
-    def width(self) -> int:
+    def widest_layer(self) -> int:
         """Of the widest layer."""
-        return int(self.stack.width)
+        return int(self.stack.widest_layer)
 
     def probabilities(self, x: Tensor) -> Tensor:
         """Return softmax(W z + b), of shape (batch, n_classes)."""
@@ -299,7 +312,7 @@ class SoftmaxModule(nn.Module):
         with plain_torch():
             weight = self.head.weight / self.scale
             bias = self.head.bias - weight @ self.origin
-        return bridge.from_tensor(weight), bridge.from_tensor(bias)
+        return from_tensor(weight), from_tensor(bias)
 
 
 def fine_tune(
@@ -360,7 +373,7 @@ def fine_tune(
         weight = scaled(weight)
     draw, *streams = map(int, np.random.SeedSequence(seed).generate_state(3))
 
-    kind = training.compute_dtype(dtype)
+    kind = compute_dtype(dtype)
 
     def rows(part: dict[str, Any] | None, X: Any = X) -> Rows | None:
         if part is None:
@@ -380,18 +393,18 @@ def fine_tune(
             layers, float(estimator.alpha), float(estimator.dropout), noise
         )
         if labels is not None:
-            generator = bridge.make_generator(draw, torch.device("cpu"))
+            generator = make_generator(draw, torch.device("cpu"))
             units = _code_units(layers, X, labels, draw)
             module = SoftmaxModule(module, units, len(labels.classes), generator)
             if judged is not None and scoring != "loss":
 
                 def probable(rows: Any) -> NDArray[Any]:
-                    where = first._units, kind, device, module.width
-                    return bridge.apply(module.probabilities, rows, *where)
+                    where = first._units, kind, device, module.widest_layer
+                    return compute_rows(module.probabilities, rows, *where)
 
                 score = score_of(scoring, probable, judges, judged)
         train, valid = rows(parts[0]), rows(parts[1], judges)
-        net = making.make_net(
+        net = make_net(
             estimator,
             module.to(device),
             device,
@@ -407,13 +420,13 @@ def fine_tune(
         epochs = None if isinstance(estimator.max_iter, str) else net.max_epochs
         task = context.subcontext(task_name="fine-tuning", max_subtasks=epochs)
         task.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
-        hook = training.epoch_hook(estimator, task, X, y, lambda: fitted(module))
-        training.run(net, train, valid, hook=hook)
+        hook = epoch_hook(estimator, task, X, y, lambda: fitted(module))
+        run(net, train, valid, hook=hook)
         task.call_on_fit_task_end(estimator=estimator, X=X, y=y)
     stack, decodes = StackModule(layers), labels is None
-    training.try_out(stack, X, first._units, kind, device, draw, net.lr, decodes)
+    try_out(stack, X, first._units, kind, device, draw, net.lr, decodes)
     _describe_anew(layers, X, draw, counted)
-    return module, training.history(net, {})
+    return module, history(net, {})
 
 
 def _parts(
@@ -425,7 +438,7 @@ def _parts(
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Return what `Rows` is given to train and to judge by, without labels."""
     judges = held_out is not None and bool(estimator.early_stopping)
-    train, valid = training.split(estimator, n_rows, seed, streaming=judges)
+    train, valid = split(estimator, n_rows, seed, streaming=judges)
 
     def part(subset: NDArray[np.intp] | None) -> dict[str, Any]:
         counts = weight if weight is None or subset is None else weight[subset]
@@ -457,7 +470,7 @@ def _code_units(
     layers: Sequence[BaseAutoencoder], X: Any, labels: Labels, seed: int
 ) -> Units:
     """Return the units in which the codes of labelled rows have mean 0 and scale 1."""
-    places = inputs.some_rows(len(labels.rows), seed, training.GAUSSIAN_ROWS)
+    places = inputs.some_rows(len(labels.rows), seed, GAUSSIAN_ROWS)
     codes = X[labels.rows[places]]
     for layer in layers:
         codes = codes_of(layer, codes, held=True)
@@ -475,7 +488,7 @@ def _describe_anew(
     counted: NDArray[np.float64] | None,
 ) -> None:
     """Bring up to date what layers say of themselves, beside their weights."""
-    chosen = inputs.some_rows(X.shape[0], seed, training.GAUSSIAN_ROWS)
+    chosen = inputs.some_rows(X.shape[0], seed, GAUSSIAN_ROWS)
     below, some, n_rows = X, X[chosen], X.shape[0]
     weight = of_some = None
     if counted is not None:
@@ -484,9 +497,9 @@ def _describe_anew(
     for layer in layers:
 
         def over(function: Any, layer: Any = layer, below: Any = below) -> Any:
-            return training.with_weights(layer._stream(function, below), weight)
+            return with_weights(layer._stream(function, below), weight)
 
-        layer.__dict__.update(layer._describe(layer.module_, over, False))
+        layer.__dict__.update(layer._fitted_extras(layer.module_, over, False))
         below = codes_of(layer, below, held=False)
         some = codes_of(layer, some, held=True)
         layer._optimizer_state = None  # of steps from other weights
@@ -510,7 +523,7 @@ def codes_of(
     dtype = np.dtype("float64" if layer._fitted_dtype == "float64" else "float32")
     width = layer.n_components_
     if held is None:
-        held = X.shape[0] * width * dtype.itemsize <= bridge.CACHE_BYTES
+        held = X.shape[0] * width * dtype.itemsize <= CACHE_BYTES
 
     def encoded(rows: Any) -> NDArray[Any]:
         encode = layer.module_.encode

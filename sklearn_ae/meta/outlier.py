@@ -1,7 +1,7 @@
 r"""Outliers: rows that an autoencoder finds unusual.
 
 The score of a row is, by `criterion`, the density of what the network restores and what
-it leaves (`sklearn_ae.meta.usualness`), or minus the error of the reconstruction.
+it leaves (`sklearn_ae.meta.row_density`), or minus the error of the reconstruction.
 """
 
 from __future__ import annotations
@@ -17,20 +17,13 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.autoencoders.autoencoder import Autoencoder
-from sklearn_ae.engine import bridge, inputs, training
-from sklearn_ae.engine.codec import Codec
+from sklearn_ae.engine import inputs
 from sklearn_ae.engine.consistency import check_feature_names, need
 from sklearn_ae.engine.notices import warn_user
-from sklearn_ae.engine.params import (
-    Instance,
-    Interval,
-    Nothing,
-    OneOf,
-    Params,
-    RandomState,
-    positional,
-)
 from sklearn_ae.engine.persistence import Persistent
+from sklearn_ae.engine.rows import CACHE_BYTES
+from sklearn_ae.engine.train import next_seed
+from sklearn_ae.engine.transforms import Transforms
 from sklearn_ae.engine.weights import (
     HeldOut,
     check_val,
@@ -41,8 +34,10 @@ from sklearn_ae.engine.weights import (
     scaled,
     without_weightless,
 )
-from sklearn_ae.meta.stacked import TakesRowsOfFirstLayer
-from sklearn_ae.meta.usualness import Usualness
+from sklearn_ae.meta.row_density import Usualness
+from sklearn_ae.meta.stacked import ValidatesRowsOfFirstLayer
+from sklearn_ae.params.domains import Instance, Interval, Nothing, OneOf, RandomState
+from sklearn_ae.params.fields import Params, positional
 
 __all__ = ["AutoencoderOutlierDetector"]
 
@@ -54,12 +49,12 @@ FALSE_ALARMS = 0.05
 FEWEST_HELD_OUT, N_FOLDS = 50, 5
 #: Fewer scores than this have no quantile of `FALSE_ALARMS`.
 FEWEST_SCORES = round(1 / FALSE_ALARMS)
-_AUTOENCODER = Instance(Codec, "an autoencoder")
+_AUTOENCODER = Instance(Transforms, "an autoencoder")
 
 
 class AutoencoderOutlierDetector(
     Persistent,
-    TakesRowsOfFirstLayer,
+    ValidatesRowsOfFirstLayer,
     OutlierMixin,
     CallbackSupportMixin,
     Params,
@@ -305,7 +300,7 @@ class AutoencoderOutlierDetector(
         val: HeldOut | None,
     ) -> dict[str, Any]:
         """Return the fitted attributes."""
-        seed, _ = training.next_seed(self, resume=False)
+        seed, _ = next_seed(self, resume=False)
         learned, held_out, folds = X, X, []
         of_learned = of_held_out = weight
         by_rows = isinstance(self.contamination, str)
@@ -320,7 +315,7 @@ class AutoencoderOutlierDetector(
             else:
                 parts = np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
                 learned, held_out = (
-                    inputs.rows_of(X, rows, bridge.CACHE_BYTES) for rows in parts
+                    inputs.rows_of(X, rows, CACHE_BYTES) for rows in parts
                 )
                 if weight is not None:
                     of_learned, of_held_out = (weight[rows] for rows in parts)
@@ -385,7 +380,7 @@ class AutoencoderOutlierDetector(
         """
         scores = np.full(X.shape[0], np.nan)
         for number, (learned, held_out) in enumerate(_divided(X, folds)):
-            rows = inputs.rows_of(X, learned, bridge.CACHE_BYTES)
+            rows = inputs.rows_of(X, learned, CACHE_BYTES)
             counts = None if weight is None else weight[learned]
             of = f", fold {number + 1}"
             fitted = self._fitted_to(rows, seed, context, counts, None, of, like)
@@ -504,7 +499,7 @@ class AutoencoderOutlierDetector(
         need(
             isinstance(networks, list)
             and networks
-            and all(isinstance(network, Codec) for network in networks),
+            and all(isinstance(network, Transforms) for network in networks),
             "its networks are missing, or not autoencoders",
         )
         for network in networks:
@@ -531,7 +526,7 @@ class AutoencoderOutlierDetector(
 
 def _first(estimator: Any) -> Any:
     """Return the autoencoder that meets X: itself, or the first layer of a stack."""
-    if isinstance(estimator, TakesRowsOfFirstLayer):
+    if isinstance(estimator, ValidatesRowsOfFirstLayer):
         return estimator._first_layer()
     # what is no autoencoder, fit refuses
     return estimator if _AUTOENCODER.allows(estimator) else Autoencoder(dtype="float64")

@@ -23,27 +23,20 @@ from sklearn.utils import Bunch, Tags, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.autoencoders.denoising import DenoisingAutoencoder
-from sklearn_ae.engine import bridge, training
-from sklearn_ae.engine.base import BaseAutoencoder
 from sklearn_ae.engine.callbacks import check_callbacks, check_patterns
-from sklearn_ae.engine.codec import Codec, TakesRows
 from sklearn_ae.engine.consistency import (
     check_classes,
     check_feature_names,
     check_history,
     need,
 )
+from sklearn_ae.engine.estimator import BaseAutoencoder
 from sklearn_ae.engine.labels import LabelParameters, Labels
-from sklearn_ae.engine.params import (
-    Instance,
-    Interval,
-    Nothing,
-    OneOf,
-    SequenceOf,
-    named_items,
-    positional,
-)
 from sklearn_ae.engine.persistence import Persistent
+from sklearn_ae.engine.train import build_module, compute_dtype, next_seed, split
+from sklearn_ae.engine.transforms import Transforms
+from sklearn_ae.engine.units import Units
+from sklearn_ae.engine.validation import ValidatesRows
 from sklearn_ae.engine.weights import (
     HeldOut,
     check_val,
@@ -57,10 +50,19 @@ from sklearn_ae.meta.fine_tuning import (
     codes_of,
     fine_tune,
 )
+from sklearn_ae.params.domains import (
+    Instance,
+    Interval,
+    Nothing,
+    OneOf,
+    SequenceOf,
+    named_items,
+)
+from sklearn_ae.params.fields import positional
 from sklearn_ae.parts.activations import CODOMAINS
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 
-__all__ = ["StackedAutoencoderPretrainer", "TakesRowsOfFirstLayer", "pass_names"]
+__all__ = ["StackedAutoencoderPretrainer", "ValidatesRowsOfFirstLayer", "pass_names"]
 
 _AUTOENCODER = Instance(BaseAutoencoder, "an autoencoder")
 _AUTOENCODERS = SequenceOf(
@@ -78,7 +80,7 @@ def default_layer() -> DenoisingAutoencoder:
     )
 
 
-class TakesRowsOfFirstLayer(TakesRows):
+class ValidatesRowsOfFirstLayer(ValidatesRows):
     """Takes the rows that the lowest of its layers takes."""
 
     def _first_layer(self) -> Any:
@@ -96,8 +98,8 @@ class TakesRowsOfFirstLayer(TakesRows):
 
 class StackedAutoencoderPretrainer(
     Persistent,
-    TakesRowsOfFirstLayer,
-    Codec,
+    ValidatesRowsOfFirstLayer,
+    Transforms,
     CallbackSupportMixin,
     LabelParameters,
     FineTuningParameters,
@@ -305,10 +307,10 @@ class StackedAutoencoderPretrainer(
                     )
             try:
                 config = layer._module_config(n_features)
-                dtype = training.compute_dtype(layer.dtype)
+                dtype = compute_dtype(layer.dtype)
                 kind = layer._module_class
-                module = training.build_module(kind, config, dtype, seed=0)
-                training.split(layer, n_rows, seed=0, streaming=held_out)
+                module = build_module(kind, config, dtype, seed=0)
+                split(layer, n_rows, seed=0, streaming=held_out)
                 if weight is not None:
                     layer._check_weights(weight)
                 check_callbacks(
@@ -404,7 +406,7 @@ class StackedAutoencoderPretrainer(
             unlabeled = labels.unlabeled
         elif self.fine_tune is not None:
             judged = held_out is not None
-            training.split(self, X.shape[0], seed=0, streaming=judged)
+            split(self, X.shape[0], seed=0, streaming=judged)
         self._check_callbacks(fine_tunes=self.fine_tune is not None)
         self._check_layers(
             layers,
@@ -470,7 +472,7 @@ class StackedAutoencoderPretrainer(
             if number + 1 < n_layers:
                 codes = codes_of(layer, codes)
                 if judges is not None:
-                    judges = judges.of(codes_of(layer, judges.X))
+                    judges = judges.with_rows(codes_of(layer, judges.X))
             if self.verbose:
                 print(  # noqa: T201
                     f"[{type(self).__name__}] {stage}, {layer.n_components_} units: "
@@ -498,7 +500,7 @@ class StackedAutoencoderPretrainer(
 
     def _seed(self, layers: list[tuple[str, Any]]) -> int:
         """Seed the layers, where we are seeded, and return a seed for fine-tuning."""
-        seed, _ = training.next_seed(self, resume=False)
+        seed, _ = next_seed(self, resume=False)
         states = np.random.SeedSequence(seed).generate_state(len(layers) + 1)
         *draws, last = map(int, states)
         if self.random_state is not None:
@@ -669,7 +671,7 @@ class StackedAutoencoderPretrainer(
         return self._fitted_layers()[0].device_
 
     @property
-    def _units(self) -> bridge.Units:
+    def _units(self) -> Units:
         return self._fitted_layers()[0]._units
 
     @property

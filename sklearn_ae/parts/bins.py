@@ -55,7 +55,10 @@ class Bins(nn.Module):
             places = torch.searchsorted(below, sought * (1 + 1e-6), right=True)
             places = places.clamp_max(len(x) - 1)
         self.edges.copy_(ordered.gather(1, places))
-        bins, blank = self.of(x).T, torch.zeros_like(self.centres, dtype=torch.float64)
+        bins, blank = (
+            self.assign(x).T,
+            torch.zeros_like(self.centres, dtype=torch.float64),
+        )
         each = weight.double().expand(len(ordered), -1)
         counts = blank.scatter_add(1, bins, each)
         sums = blank.scatter_add(1, bins, x.T.double() * each)
@@ -66,7 +69,7 @@ class Bins(nn.Module):
         """Return logits for which all bins are as likely."""
         return torch.zeros_like(centre)
 
-    def of(self, x: Tensor) -> Tensor:
+    def assign(self, x: Tensor) -> Tensor:
         """Return the bins (batch, n_features) that rows are in, as whole numbers."""
         # contiguous, without which torch warns and makes a copy itself
         return torch.searchsorted(self.edges, x.T.contiguous(), right=True).T
@@ -87,7 +90,7 @@ class Bins(nn.Module):
         row_weight: Tensor | None = None,
     ) -> Tensor:
         """Return the cross-entropy, summed over features, of the mean row."""
-        which = self.of(target).flatten()  # with the bins last in memory: faster so
+        which = self.assign(target).flatten()  # with the bins last in memory: faster so
         nats = F.cross_entropy(a.flatten(0, 1), which, reduction="none")
         nats = nats.unflatten(0, target.shape)
         nats = (nats if weight is None else nats * weight).sum(1)

@@ -270,12 +270,12 @@ class ConvolutionalEncoder(Encoder):
         return [*kernels, *self.dense.weights()]
 
     @property
-    def width(self) -> int:
+    def widest_layer(self) -> int:
         maps = [b.n_out * math.prod(b.size) for b in self.blocks]
-        return max(math.prod(self.image_shape), self.dense.width, *maps)
+        return max(math.prod(self.image_shape), self.dense.widest_layer, *maps)
 
     @property
-    def n_products(self) -> int:
+    def n_multiplications(self) -> int:
         return sum(
             math.prod((*b.size, b.n_in, b.n_out, *b.kernel)) for b in self.blocks
         )

@@ -18,7 +18,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sklearn_ae.engine.params import Interval, Params
+from sklearn_ae.params.domains import Interval
+from sklearn_ae.params.fields import Params
 from sklearn_ae.parts.sparse import dense, with_values
 
 __all__ = ["Corruption", "GaussianNoise", "Masking", "SaltAndPepper"]
@@ -34,7 +35,7 @@ class Corruption(Params):
         """Return the numbers that ``corrupt`` takes."""
         return {name: float(value) for name, value in self.get_params().items()}
 
-    def of(
+    def apply(
         self,
         x: Tensor,
         generator: torch.Generator,

@@ -245,12 +245,12 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     @property
-    def width(self) -> int:
+    def widest_layer(self) -> int:
         """How many numbers the widest layer has, of one row."""
         return max(n for weight in self.weights() for n in weight.shape)
 
     @property
-    def n_products(self) -> int:
+    def n_multiplications(self) -> int:
         """About how many multiplications it takes to encode a row."""
         return sum(parameter.numel() for parameter in self.parameters())
 
@@ -406,7 +406,7 @@ class LinearPathEncoder(Encoder):
 
     with A = c s⁻¹V fixed (c = 1 where codes are whitened), and f seeing u within ±5
     (sparse rows: unbounded). f's last layer and B start at zero, so training starts at
-    PCA. A, σ and t are given by `begin_at`.
+    PCA. A, σ and t are given by `start_at_pca`.
 
     Parameters
     ----------
@@ -431,7 +431,7 @@ class LinearPathEncoder(Encoder):
         self._reach_number: float | None = None  # clamping by a tensor is slow
         self.register_buffer("trust", blank.new_ones(last.shape[0]))
 
-    def begin_at(
+    def start_at_pca(
         self, components: Tensor, feature_scale: Tensor | None, trust: Tensor
     ) -> None:
         """Take over PCA's solution, in the network's units.
@@ -482,7 +482,7 @@ class LinearPathDecoder(nn.Module):
     .. math:: \hat x = U w + r \circ (g(w) + C w),\qquad w = z/c
 
     with U = Vᵀs fixed, and g seeing the whitened codes w within ±5. g's last layer and
-    C start at zero. U, c and r are given by `begin_at`.
+    C start at zero. U, c and r are given by `start_at_pca`.
 
     Parameters
     ----------
@@ -504,7 +504,9 @@ class LinearPathDecoder(nn.Module):
         self.register_buffer("code_scale", blank.new_ones(first.shape[1]))
         self.register_buffer("trust", blank.new_ones(last.shape[0]))
 
-    def begin_at(self, components: Tensor, code_scale: Tensor, trust: Tensor) -> None:
+    def start_at_pca(
+        self, components: Tensor, code_scale: Tensor, trust: Tensor
+    ) -> None:
         """Take over PCA's solution, in the network's units.
 
         Parameters

@@ -20,7 +20,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sklearn_ae.engine.params import Interval, OneOf, Params
+from sklearn_ae.params.domains import Interval, OneOf
+from sklearn_ae.params.fields import Params
 from sklearn_ae.parts.jacobian import Encoding, estimated_norm, squared_jacobian_norm
 
 __all__ = ["L1", "L2", "Contraction", "KLSparsity", "Penalty"]

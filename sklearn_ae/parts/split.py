@@ -54,14 +54,14 @@ class SplitEncoder(Encoder):
         return [weight for network in networks for weight in network.weights()]
 
     @property
-    def width(self) -> int:
+    def widest_layer(self) -> int:
         networks: Any = self.networks
-        return sum(network.width for network in networks)
+        return sum(network.widest_layer for network in networks)
 
     @property
-    def n_products(self) -> int:
+    def n_multiplications(self) -> int:
         networks: Any = self.networks
-        return sum(network.n_products for network in networks)
+        return sum(network.n_multiplications for network in networks)
 
 
 class CrossDecoder(nn.Module):

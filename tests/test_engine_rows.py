@@ -7,8 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_ae.engine import bridge, inputs
-from sklearn_ae.engine.bridge import Rows, Units, moments
+from sklearn_ae.engine import inputs
+from sklearn_ae.engine import rows as engine_rows
+from sklearn_ae.engine.rows import Rows
+from sklearn_ae.engine.tensors import (
+    available_devices,
+    from_tensor,
+    resolve_device,
+    to_tensor,
+)
+from sklearn_ae.engine.units import Units, moments
 
 settings.register_profile("deterministic", derandomize=True, deadline=None)
 settings.load_profile("deterministic")
@@ -28,7 +36,7 @@ def dense(x):
 def cached(request, monkeypatch):
     """Run with data that fits into the cache, and with data that does not."""
     if request.param == "lazy":
-        monkeypatch.setattr(bridge, "CACHE_BYTES", 0)
+        monkeypatch.setattr(engine_rows, "CACHE_BYTES", 0)
     return request.param == "cached"
 
 
@@ -62,7 +70,7 @@ def test_lazy_rows_are_the_cached_bits(monkeypatch):
     units = Units.of(X)
     index = torch.arange(50)
     first = Rows(X, units, torch.float32).batch(index).x
-    monkeypatch.setattr(bridge, "CACHE_BYTES", 0)
+    monkeypatch.setattr(engine_rows, "CACHE_BYTES", 0)
     assert torch.equal(Rows(X, units, torch.float32).batch(index).x, first)
 
 
@@ -154,7 +162,7 @@ def test_apply_in_chunks(numbers, sparse, monkeypatch):
         return 2 * dense(x)
 
     given_x = sp.csr_array(X) if sparse else X
-    out = bridge.apply(double, given_x, Units(), torch.float32)
+    out = engine_rows.compute_rows(double, given_x, Units(), torch.float32)
     np.testing.assert_array_equal(out, 2 * X)
     assert out.dtype == np.float32 and sum(seen) == 200
     assert len(seen) == 1 if numbers > 1000 else len(seen) > 1
@@ -162,13 +170,13 @@ def test_apply_in_chunks(numbers, sparse, monkeypatch):
 
 
 def test_apply_keeps_other_shapes():
-    out = bridge.apply(lambda x: x.sum(1), data(), Units(), torch.float64)
+    out = engine_rows.compute_rows(lambda x: x.sum(1), data(), Units(), torch.float64)
     np.testing.assert_array_equal(out, data().sum(axis=1))
 
 
 def test_apply_needs_no_gradient():
     weight = torch.ones(5, requires_grad=True)
-    out = bridge.apply(lambda x: x * weight, data(), Units(), torch.float32)
+    out = engine_rows.compute_rows(lambda x: x * weight, data(), Units(), torch.float32)
     np.testing.assert_array_equal(out, data())
 
 
@@ -182,10 +190,10 @@ def test_csr_of_any_index_width(index):
 
 def test_tensors_share_no_memory_with_arrays():
     array = np.zeros(3)
-    tensor = bridge.to_tensor(array, torch.float64)
+    tensor = to_tensor(array, torch.float64)
     tensor += 1
     assert not array.any()
-    out = bridge.from_tensor(tensor)
+    out = from_tensor(tensor)
     out += 1
     assert tensor.tolist() == [1, 1, 1]
 
@@ -218,7 +226,7 @@ def test_float32_range(value):
 
 
 def test_devices():
-    assert bridge.available_devices()[:2] == ["auto", "cpu"]
-    assert bridge.resolve_device("cpu") == torch.device("cpu")
+    assert available_devices()[:2] == ["auto", "cpu"]
+    assert resolve_device("cpu") == torch.device("cpu")
     with pytest.raises(ValueError, match=r"'device'.*'nope'.*Available: auto, cpu"):
-        bridge.resolve_device("nope")
+        resolve_device("nope")

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +18,8 @@ from torch import Tensor
 
 from sklearn_ae.engine.inputs import is_sparse, row_chunks
 from sklearn_ae.engine.surroundings import plain_torch
+from sklearn_ae.engine.tensors import to_tensor
+from sklearn_ae.engine.units import Units
 
 __all__ = [
     "CACHE_BYTES",
@@ -26,25 +27,14 @@ __all__ = [
     "Pairs",
     "Relations",
     "Rows",
-    "Units",
-    "apply",
-    "available_devices",
-    "far_from_zero",
-    "from_tensor",
-    "make_generator",
-    "moments",
-    "resolve_device",
-    "stream",
-    "to_tensor",
+    "compute_rows",
+    "stream_rows",
 ]
 
 #: Data up to this size is held once more, as tensors; larger data only by the batch.
 CACHE_BYTES = 2**28
 #: Of a smaller unit float32 does not hold one over it, nor of a larger one.
 LEAST_SCALE = 1e-37
-#: A column is far from zero where float32 numbers there are farther apart than this
-#: share of the column's standard deviation.
-FAR_SPACING = 1e-4
 
 # torch announces once per process that its CSR tensors are in beta. We test what we
 # use of them; the announcement must not reach users (or turn into their error).
@@ -109,228 +99,6 @@ class Relations(Protocol):
 
     def complete(self, batch: Batch, index: Tensor) -> Batch:
         """Return the batch, whose rows are numbered by `index`, with more in it."""
-
-
-# -- device, dtype, randomness ----------------------------------------------------
-
-
-def available_devices() -> list[str]:
-    """Return the names that `resolve_device` takes on this machine."""
-    names = ["auto", "cpu"]
-    if torch.cuda.is_available():
-        names += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        names.append("mps")
-    return names
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return the device called `name`; "auto" is CUDA where there is one.
-
-    Raises
-    ------
-    ValueError
-        If there is no such device here; the message lists those that there are.
-    """
-    names = available_devices()
-    if name not in names:
-        raise ValueError(
-            f"The 'device' parameter names {name!r}, which is not available here. "
-            f"Available: {', '.join(names)}."
-        )
-    if name == "auto":
-        name = "cuda" if "cuda" in names else "cpu"
-    return torch.device(name)
-
-
-def make_generator(seed: int, device: torch.device) -> torch.Generator:
-    """Return a private random generator: the global state is never read or set."""
-    return torch.Generator(device).manual_seed(seed)
-
-
-def to_tensor(array: NDArray[Any] | float, dtype: torch.dtype | None = None) -> Tensor:
-    """Return a tensor that shares no memory with `array`, on the CPU."""
-    return torch.tensor(array, dtype=dtype, device="cpu")
-
-
-def from_tensor(tensor: Tensor) -> NDArray[Any]:
-    """Return an array that shares no memory with `tensor`."""
-    return tensor.detach().cpu().numpy().copy()
-
-
-# -- units ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Units:
-    """The affine map between the units of X and those of the network.
-
-    The network sees (x − shift) / scale: the feature means are taken away (from dense
-    data) and ONE global scale divided out, so the optimum is the one on raw data up to
-    that factor, as PCA's is. The subtraction happens in the precision of X, before the
-    cast, so that a large offset costs no digits.
-
-    Parameters
-    ----------
-    shift : ndarray of shape (n_features,), float64, or None
-        None leaves the data where it is.
-    scale : float
-    rows_dtype : {"float32", "float64"}
-        What rows are given back in, or in float64 if that is what was computed in.
-    is_far : bool
-        Whether a column is so far from zero that rows need float64.
-    """
-
-    shift: NDArray[np.float64] | None = None
-    scale: float = 1.0
-    rows_dtype: str = "float32"
-    is_far: bool = False
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the network is given rows as they are."""
-        return self.shift is None and self.scale == 1.0
-
-    #: Whether errors in the network's units are those of X, up to `scale`.
-    is_affine: ClassVar[bool] = True
-
-    @classmethod
-    def of(
-        cls,
-        X: Any,
-        subset: NDArray[np.intp] | None = None,
-        weight: NDArray[np.float64] | None = None,
-    ) -> Units:
-        """Centre dense `X`, and scale to an average variance of one per feature.
-
-        `weight`, of shape (n_samples,), says how much each row counts.
-        """
-        mean, second_moment = moments(X, subset, weight)
-        scale = float(np.sqrt(second_moment.mean()))
-        scale = scale if np.isfinite(scale) and scale > 1e-150 else 1.0
-        return cls(mean, scale, is_far=far_from_zero(mean, second_moment))
-
-    @property
-    def needs_float64(self) -> bool:
-        """Whether float32 cannot hold what the rows of the fit did."""
-        return self.is_far and self.rows_dtype == "float64"
-
-    def giving(self, dtype: Any) -> Self:
-        """Return the same units, with rows that hold what numbers of `dtype` are.
-
-        That is float32 for numbers of 16 bits and for float32, and float64 for others.
-        """
-        return replace(self, rows_dtype=str(np.promote_types(self.rows_dtype, dtype)))
-
-    def check_rows(self, X: Any) -> None:
-        """Raise ValueError for rows that training in these units cannot go on with."""
-
-    def view(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """Return dense rows of X as what is shifted and scaled: as they are."""
-        return rows
-
-    def to_network(self, rows: Tensor) -> Tensor:
-        """Map dense rows (batch, n_features) of X, or what `view` returned of them."""
-        if self.shift is None:
-            return rows if self.scale == 1.0 else rows * (1.0 / self.scale)
-        origin = to_tensor(-self.shift / self.scale, rows.dtype).to(rows.device)
-        return torch.add(origin, rows, alpha=1.0 / self.scale)
-
-    def to_data(self, rows: Tensor) -> Tensor:
-        """Map dense rows (batch, n_features) back to the units of X.
-
-        In float64 where the rows of the fit were, so that a large offset costs no
-        digits; on a device without it they then come to the CPU.
-        """
-        if self.rows_dtype == "float64":
-            rows = (rows.cpu() if rows.device.type == "mps" else rows).double()
-        if self.scale != 1.0:
-            rows = rows * self.scale
-        if self.shift is not None:
-            shift = torch.tensor(self.shift, dtype=rows.dtype, device=rows.device)
-            rows = rows + shift
-        return rows
-
-
-def far_from_zero(
-    mean: NDArray[np.float64] | None, variance: NDArray[np.float64]
-) -> bool:
-    """Tell whether float32 has too few digits for a column of such rows."""
-    if mean is None:
-        return False
-    spread, size = np.sqrt(variance), np.abs(mean)
-    varies = spread > 10 * np.finfo(np.float64).eps * (size + spread)
-    apart = np.finfo(np.float32).eps * size
-    return bool((apart > FAR_SPACING * spread)[varies].any())
-
-
-def moments(
-    X: Any,
-    subset: NDArray[np.intp] | None = None,
-    weight: NDArray[np.float64] | None = None,
-) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
-    """Return the mean and the second moment about it of each feature, in float64.
-
-    Sparse X is not centred: its mean is None, and its second moment is about zero. A
-    row of X counts as much as its `weight`, of shape (n_samples,), says.
-    """
-    n_rows = X.shape[0] if subset is None else len(subset)
-    if weight is not None:
-        weight = weight if subset is None else weight[subset]
-        weight = weight / weight.mean()
-    if is_sparse(X):
-        X = X if subset is None else X[subset]
-        squares = np.square(X.data, dtype=np.float64)
-        if weight is not None:
-            squares *= np.repeat(weight, np.diff(X.indptr))
-        return None, np.bincount(X.indices, squares, minlength=X.shape[1]) / n_rows
-
-    def chunks() -> Iterator[NDArray[Any]]:
-        for start, stop in row_chunks(n_rows, X.shape[1]):
-            yield X[start:stop] if subset is None else X[subset[start:stop]]
-
-    if weight is not None:
-        return _weighted_moments(chunks, weight)
-    total, squares = np.zeros(X.shape[1]), np.zeros(X.shape[1])
-    for rows in chunks():
-        total += rows.sum(axis=0, dtype=np.float64)
-    if np.isnan(total).any():
-        return _observed_moments(chunks)
-    mean = total / n_rows
-    for rows in chunks():
-        squares += np.square(rows - mean).sum(axis=0)
-    return mean, squares / n_rows
-
-
-def _observed_moments(
-    chunks: Callable[[], Iterator[NDArray[Any]]],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    counts = sum((~np.isnan(rows)).sum(axis=0) for rows in chunks())
-    counts = np.maximum(counts, 1)
-    mean = sum(np.nansum(rows, axis=0, dtype=np.float64) for rows in chunks()) / counts
-    squares = sum(np.nansum(np.square(rows - mean), axis=0) for rows in chunks())
-    return mean, squares / counts
-
-
-def _weighted_moments(
-    chunks: Callable[[], Iterator[NDArray[Any]]], weight: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the same of rows that have weights, missing values left out."""
-
-    def mean(power: int, centre: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        count: Any = 0.0
-        total: Any = 0.0
-        done = 0
-        for rows in chunks():
-            each, done = weight[done : done + len(rows)], done + len(rows)
-            away = np.power(rows.astype(np.float64) - centre, power)
-            missing = np.isnan(away)
-            total = total + each @ np.where(missing, 0.0, away)
-            count = count + each @ ~missing
-        return total / np.where(count > 0.0, count, 1.0)
-
-    centre = mean(1, 0.0)
-    return centre, mean(2, centre)
 
 
 # -- rows as tensors --------------------------------------------------------------
@@ -511,7 +279,7 @@ class _Reader:
         )
 
 
-def stream(
+def stream_rows(
     function: Callable[[Tensor], Tensor],
     X: Any,
     units: Units,
@@ -520,7 +288,7 @@ def stream(
     width: int = 0,
     in_float64: bool = False,
 ) -> Iterator[NDArray[Any]]:
-    """Yield ``function`` of the rows of X by chunks; see `apply`."""
+    """Yield ``function`` of the rows of X by chunks; see `compute_rows`."""
     read = _Reader(units, dtype, device, reuse=True)
     read.in_float64 |= in_float64 or not LEAST_SCALE < units.scale < 1 / LEAST_SCALE
     width = max(width, 0 if is_sparse(X) else X.shape[1])
@@ -531,7 +299,7 @@ def stream(
         yield part
 
 
-def apply(
+def compute_rows(
     function: Callable[[Tensor], Tensor],
     X: Any,
     units: Units,
@@ -563,7 +331,7 @@ def apply(
     """
     out: NDArray[Any] | None = None
     done = 0
-    for part in stream(function, X, units, dtype, device, width, in_float64):
+    for part in stream_rows(function, X, units, dtype, device, width, in_float64):
         if out is None:
             out = np.empty((X.shape[0], *part.shape[1:]), part.dtype)
         out[done : done + len(part)] = part

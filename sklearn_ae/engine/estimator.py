@@ -13,13 +13,16 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ae.engine import inputs, making, persistence, training
-from sklearn_ae.engine.bridge import Relations, Rows, Units
-from sklearn_ae.engine.codec import Codec
+from sklearn_ae.engine import inputs, persistence
 from sklearn_ae.engine.net import AutoencoderNet
-from sklearn_ae.engine.parameters import SharedParameters
+from sklearn_ae.engine.optimizers import make_net
+from sklearn_ae.engine.rows import Relations, Rows
+from sklearn_ae.engine.shared_parameters import SharedParameters
 from sklearn_ae.engine.streams import Stream
 from sklearn_ae.engine.surroundings import plain_torch
+from sklearn_ae.engine.train import StreamOf, train
+from sklearn_ae.engine.transforms import Transforms
+from sklearn_ae.engine.units import Units
 from sklearn_ae.engine.weights import (
     HeldOut,
     check_counts,
@@ -38,7 +41,7 @@ CENTRED = ("squared_error", "absolute_error")
 
 class BaseAutoencoder(
     persistence.Persistent,
-    Codec,
+    Transforms,
     CallbackSupportMixin,
     SharedParameters,
     BaseEstimator,
@@ -47,7 +50,7 @@ class BaseAutoencoder(
 
     A method derives from it, names its torch module in ``_module_class`` and says in
     ``_module_config`` what to build it from. The module answers (all in the network's
-    units, see `sklearn_ae.engine.bridge.Units`):
+    units, see `sklearn_ae.engine.units.Units`):
 
     - ``encode(x)``, ``decode(z)``, ``reconstruct(x)``;
     - ``loss(batch, generator)``: named scalar terms in nats; noise only from
@@ -56,13 +59,14 @@ class BaseAutoencoder(
       to;
     - ``errors(batch, units, per_feature, z)``: each row's mean (or each entry's)
       reconstruction error in the units of the data;
-    - ``begin_at(start)``: take over a `LinearStart`, where it has a linear path;
-    - ``begin_with(rows)``: look at the `Rows` to learn from, before the first step;
-    - ``begin_epoch(progress)``: set what changes in the course of training, and
-      ``settled``: whether it has come to its end;
-    - ``fast``: names of parameters that are to learn faster;
-    - ``width``: of its widest layer; ``n_products``: multiplications of a row's forward
-      pass, about.
+    - ``start_at_pca(start)``: take over a `LinearStart`, where it has a linear path;
+    - ``start_from_rows(rows)``: look at the `Rows` to learn from, before the first
+      step;
+    - ``on_epoch(progress)``: set what changes in the course of training, and
+      ``schedule_done``: whether it has come to its end;
+    - ``fast_parameters``: names of parameters that are to learn faster;
+    - ``widest_layer``: its number of units; ``n_multiplications``: about as many as a
+      row's forward pass makes.
 
     Attributes
     ----------
@@ -215,8 +219,8 @@ class BaseAutoencoder(
     #: What to set so that they are.
     _judging_hint: ClassVar[str] = "Set early_stopping=True."
 
-    def _describe(
-        self, module: Any, over: training.Over, continued: bool
+    def _fitted_extras(
+        self, module: Any, over: StreamOf, continued: bool
     ) -> dict[str, Any]:
         """Return fitted attributes that need one more pass over the rows of X.
 
@@ -344,7 +348,7 @@ class BaseAutoencoder(
         young = context is None and self._seen is not None and self._seen.is_young
         if resume and not young:
             self._units.check_rows(X)
-        fitted = training.train(
+        fitted = train(
             self,
             X,
             y,
@@ -455,7 +459,7 @@ class BaseAutoencoder(
         check_is_fitted(self, "module_")
         if "_net" not in vars(self):
             with plain_torch():
-                self._net = making.make_net(
+                self._net = make_net(
                     self,
                     self.module_,
                     torch.device(self.device_),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from sklearn_ae.engine.callbacks import is_callback
-from sklearn_ae.engine.params import (
+from sklearn_ae.params.domains import (
     Bool,
     Constraint,
     Implements,
@@ -13,11 +13,10 @@ from sklearn_ae.engine.params import (
     Interval,
     Nothing,
     OneOf,
-    Params,
     RandomState,
     SequenceOf,
-    positional,
 )
+from sklearn_ae.params.fields import Params, positional
 
 __all__ = ["ACTIVATION_NAMES", "WIDTHS", "SharedParameters", "TrainingParameters"]
 

@@ -7,9 +7,9 @@ from estimators import counts, table
 from sklearn.decomposition import PCA, TruncatedSVD
 
 from sklearn_ae import Autoencoder, GaussianNoise, Masking, SaltAndPepper
-from sklearn_ae.engine import start as start_module
-from sklearn_ae.engine import training
-from sklearn_ae.engine.start import linear_start
+from sklearn_ae.engine import pca_start
+from sklearn_ae.engine import train as engine_train
+from sklearn_ae.engine.pca_start import linear_start
 
 
 def at_the_start(k, **params):
@@ -161,8 +161,8 @@ def test_large_data_is_sampled(monkeypatch):
     """Near enough to start from, and only that."""
     X = table(2000)
     whole = linear_start(X, 2, 0)
-    monkeypatch.setattr(start_module, "CACHE_BYTES", 0)
-    monkeypatch.setattr(start_module, "SAMPLE_BYTES", 500 * 8 * 5)
+    monkeypatch.setattr(pca_start, "CACHE_BYTES", 0)
+    monkeypatch.setattr(pca_start, "SAMPLE_BYTES", 500 * 8 * 5)
     sampled = linear_start(X, 2, 0)
     assert not np.array_equal(whole.encoder, sampled.encoder)
 
@@ -200,6 +200,6 @@ def test_early_stopping_never_ends_above_pca(k, seed):
     wild = at_the_start(
         k, early_stopping=True, solver="adam", learning_rate_init=0.3, max_iter=20
     ).fit(X)
-    valid = training.split(wild, len(X), wild._seed, False)[1]
+    valid = engine_train.split(wild, len(X), wild._seed, False)[1]
     error = wild.reconstruction_error(X[valid], per_feature=True).sum(axis=1).mean()
     assert 0.5 * error / wild._units.scale**2 <= pca * (1 + 1e-6)

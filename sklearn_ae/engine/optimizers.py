@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from sklearn_ae.engine import bridge
 from sklearn_ae.engine.callbacks import has_policy, has_printer, own_copies
-from sklearn_ae.engine.net import AutoencoderNet, BestWeights
+from sklearn_ae.engine.net import AutoencoderNet
+from sklearn_ae.engine.stopping import BestWeights
+from sklearn_ae.engine.tensors import make_generator
 
 __all__ = ["make_net"]
 
@@ -21,7 +22,7 @@ __all__ = ["make_net"]
 #: make whole steps: what is below this counts for the less. Layers that are linear are
 #: at the optimum with all that they have.
 ROUND_OFF, ROUND_OFF_AT_PCA = 3e-5, 1e-3
-#: How many times faster a module's ``fast`` parameters learn, by "adam".
+#: How many times faster a module's ``fast_parameters`` learn, by "adam".
 FAST = 10.0
 
 
@@ -77,7 +78,7 @@ def make_net(
     if not full_batch:
         decay = _resolve_weight_decay(estimator, n_seen, n_features, linear_path)
         optimizer["optimizer__weight_decay"] = 0.0
-        groups, fast = [("*.kernel", {"weight_decay": decay})], module.fast
+        groups, fast = [("*.kernel", {"weight_decay": decay})], module.fast_parameters
         if estimator.solver == "adam":
             groups += [(name, {"lr": FAST * rate}) for name in fast]
         optimizer["optimizer__param_groups"] = groups
@@ -94,11 +95,11 @@ def make_net(
         ),
         batch_size=n_rows if full_batch else _resolve_batch_size(estimator, n_rows),
         shuffle_generator=(
-            bridge.make_generator(shuffle, torch.device("cpu"))
+            make_generator(shuffle, torch.device("cpu"))
             if estimator.shuffle and not full_batch
             else None
         ),
-        noise_generator=bridge.make_generator(noise, device),
+        noise_generator=make_generator(noise, device),
         autocast=torch.bfloat16 if mixed else None,
         callbacks=[*own_copies(estimator.callbacks), *stopping],
         verbose=max(int(estimator.verbose), has_printer(estimator.callbacks)),

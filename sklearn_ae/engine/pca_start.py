@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA, TruncatedSVD
 
-from sklearn_ae.engine.bridge import CACHE_BYTES, Units, far_from_zero, moments
 from sklearn_ae.engine.inputs import has_missing, is_sparse
+from sklearn_ae.engine.rows import CACHE_BYTES
 from sklearn_ae.engine.threads import one_blas_thread
+from sklearn_ae.engine.units import Units, far_from_zero, moments
 
 __all__ = ["LinearStart", "linear_start", "principal"]
 

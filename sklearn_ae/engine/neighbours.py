@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sklearn_ae.engine.bridge import Batch, Pairs, Rows, to_tensor
 from sklearn_ae.engine.inputs import is_sparse, row_chunks
+from sklearn_ae.engine.rows import Batch, Pairs, Rows
+from sklearn_ae.engine.tensors import to_tensor
 
 __all__ = ["Neighbours", "Relation", "Targets"]
 

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from sklearn_ae import L1, L2, Autoencoder, GaussianNoise, Masking
-from sklearn_ae.engine.params import (
+from sklearn_ae.params.domains import (
     Bool,
     Interval,
     InvalidParameterError,
     OneOf,
-    Params,
     RandomState,
     did_you_mean,
 )
+from sklearn_ae.params.fields import Params
 
 settings.register_profile("deterministic", derandomize=True, deadline=None)
 settings.load_profile("deterministic")

@@ -15,21 +15,24 @@ import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_ae.engine import bridge, density, inputs, state
-from sklearn_ae.engine.bridge import Batch, Rows, Units
+from sklearn_ae.engine import density, inputs, state
 from sklearn_ae.engine.callbacks import check_callbacks, check_patterns, records
 from sklearn_ae.engine.labels import places_of
-from sklearn_ae.engine.making import make_net
-from sklearn_ae.engine.net import AutoencoderNet, EpochHook
+from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.notices import diverged
-from sklearn_ae.engine.start import linear_start
+from sklearn_ae.engine.optimizers import make_net
+from sklearn_ae.engine.pca_start import linear_start
+from sklearn_ae.engine.rows import Batch, Rows, compute_rows, stream_rows
+from sklearn_ae.engine.stopping import EpochHook
 from sklearn_ae.engine.streams import Stream, joined, stacked
 from sklearn_ae.engine.surroundings import plain_torch
+from sklearn_ae.engine.tensors import make_generator, resolve_device
 from sklearn_ae.engine.threads import suited_threads
+from sklearn_ae.engine.units import Units
 from sklearn_ae.engine.weights import HeldOut, effective_rows, scaled
 
 __all__ = [
-    "Over",
+    "StreamOf",
     "build_module",
     "compute_dtype",
     "epoch_hook",
@@ -45,7 +48,7 @@ __all__ = [
 
 #: Yields what a function of tensors of rows gives, by chunks of the rows of X, and how
 #: much each of these counts.
-Over = Callable[[Callable[[torch.Tensor], torch.Tensor]], Iterator[Any]]
+StreamOf = Callable[[Callable[[torch.Tensor], torch.Tensor]], Iterator[Any]]
 
 #: Rows from whose codes a Gaussian for ``sample`` is estimated, at most; and rows to
 #: whose codes a density of the user's is fitted.
@@ -63,7 +66,7 @@ def build_module(
     kind: Any, config: Mapping[str, Any], dtype: torch.dtype, seed: int
 ) -> Any:
     """Return a new module, with initial weights drawn from `seed`."""
-    generator = bridge.make_generator(seed, torch.device("cpu"))
+    generator = make_generator(seed, torch.device("cpu"))
     with plain_torch():
         return kind(**config, generator=generator, dtype=dtype)
 
@@ -113,7 +116,7 @@ def train(
         If the device is not there, or training diverges.
     """
     streaming, solver = context is None, estimator.solver
-    device = bridge.resolve_device(estimator.device)
+    device = resolve_device(estimator.device)
     dtype = compute_dtype(estimator.dtype)
     continued = streaming and resume
     seed, n_trainings = next_seed(estimator, resume)
@@ -174,7 +177,7 @@ def train(
             k = module.n_components
             start = linear_start(X, k, draw, train_rows, clean, own, noise, weight)
             units = start.units
-            module.begin_at(start)
+            module.start_at_pca(start)
         else:
             units = estimator._units_for(X, train_rows, config, weight)
         units = units.giving(X.dtype)
@@ -202,7 +205,7 @@ def train(
 
         rows = rows_of(given, train_rows)
         if begins:
-            module.begin_with(rows)
+            module.start_from_rows(rows)
         net = make_net(
             estimator,
             module,
@@ -229,8 +232,8 @@ def train(
                     rows_valid.relations = relations(rows_valid, True)
 
         def relate_anew() -> None:
-            encode, width = net.module_.encode, net.module_.width
-            codes = bridge.apply(encode, given.X, units, dtype, device, width)
+            encode, width = net.module_.encode, net.module_.widest_layer
+            codes = compute_rows(encode, given.X, units, dtype, device, width)
             if not _are_sound(codes):
                 raise diverged(net.lr)
             relate(codes)
@@ -287,23 +290,23 @@ def train(
     else:
         if estimator.density is not None and X.shape[0] > GAUSSIAN_ROWS:
             some = X[inputs.some_rows(X.shape[0], draw, DENSITY_ROWS)]
-            width = net.module_.width
-            codes = bridge.apply(net.module_.encode, some, units, dtype, device, width)
+            width = net.module_.widest_layer
+            codes = compute_rows(net.module_.encode, some, units, dtype, device, width)
             if not _are_sound(codes):
                 raise diverged(net.lr)
             of_codes = _of_some(counted, X.shape[0], draw, DENSITY_ROWS)
         drawn_from = density.fitted(estimator.density, codes, draw, of_codes)
 
     def over(function: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[Any]:
-        width = net.module_.width
-        parts = bridge.stream(function, X, units, dtype, device, width)
+        width = net.module_.widest_layer
+        parts = stream_rows(function, X, units, dtype, device, width)
         return with_weights(parts, weight)
 
     keep_optimizer = (streaming or estimator.warm_start) and solver != "lbfgs"
     return {
         **fitted(),
         **classes,
-        **estimator._describe(net.module_, over, continued),
+        **estimator._fitted_extras(net.module_, over, continued),
         "_net": net,
         "history_": history(net, estimator.history_ if resume else {}),
         "_code_moments": moments,
@@ -346,7 +349,7 @@ def run(
     check_patterns(net.callbacks, net.names_in(net.module_))
     if moments:
         net.load_optimizer_moments(moments)
-    with suited_threads(net.batch_size * net.module_.n_products):
+    with suited_threads(net.batch_size * net.module_.n_multiplications):
         net.partial_fit(rows)
     net.forget_data()
     _warn_unless_converged(net)
@@ -559,7 +562,7 @@ def rounds(
         nonlocal done
         epoch = len(net.history) - 1 - net._first_epoch
         due = epoch * n_rounds // net.max_epochs
-        net.module_.settled = due == n_rounds - 1
+        net.module_.schedule_done = due == n_rounds - 1
         if due > done:
             done = due
             relate_anew()
@@ -642,11 +645,11 @@ def try_out(
     def errors(x: torch.Tensor) -> torch.Tensor:
         return module.errors(Batch(x, x), 1.0, per_feature=False)
 
-    probe, width = X[:PROBE_ROWS], module.width
-    codes = bridge.apply(module.encode, X, units, dtype, device, width)
+    probe, width = X[:PROBE_ROWS], module.widest_layer
+    codes = compute_rows(module.encode, X, units, dtype, device, width)
     lost = codes[:0]
     if decodes:
-        lost = bridge.apply(errors, probe, units, dtype, device, width)
+        lost = compute_rows(errors, probe, units, dtype, device, width)
         if inputs.has_missing(probe):  # of a row without any value nothing is lost
             lost = lost[~np.isnan(probe).all(axis=1)]
     if _are_sound(codes) and np.isfinite(lost).all():

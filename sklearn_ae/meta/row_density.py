@@ -38,9 +38,9 @@ from sklearn_ae.engine import inputs
 from sklearn_ae.engine.consistency import is_finite, need
 from sklearn_ae.engine.density import fitted
 from sklearn_ae.engine.notices import diverged
-from sklearn_ae.engine.params import Params
 from sklearn_ae.engine.threads import one_blas_thread
 from sklearn_ae.engine.weights import copies
+from sklearn_ae.params.fields import Params
 
 __all__ = ["Usualness"]
 
@@ -239,7 +239,7 @@ def _dense_halves(model: Any, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray
         return torch.cat([restored, x - restored], dim=1)
 
     n_features = rows.shape[1]
-    width = max(module.width, 2 * n_features)
+    width = max(module.widest_layer, 2 * n_features)
     both = model._apply(halves, rows, width=width, may_overflow=True)
     with np.errstate(over="ignore"):
         both = both.astype(np.float64) * units.scale

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 from sklearn import get_config
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_array, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from sklearn_ae.engine import bridge, density, inputs
-from sklearn_ae.engine.bridge import Units
-from sklearn_ae.engine.params import Interval, InvalidParameterError
+from sklearn_ae.engine import density, inputs
+from sklearn_ae.engine.rows import Batch, compute_rows, stream_rows
+from sklearn_ae.engine.units import Units
+from sklearn_ae.engine.validation import ValidatesRows, check_count
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 from sklearn_ae.parts.sparse import dense, row_means
 
-__all__ = ["Answer", "Codec", "TakesRows", "check_count"]
+__all__ = ["RowFunction", "Transforms"]
 
 #: Of squares of smaller units than this, float32 holds few digits or none.
 LEAST_SCALE = 1e-15
@@ -29,7 +30,7 @@ LEAST_SCALE = 1e-15
 MOST = 1e300
 
 
-class Answer(NamedTuple):
+class RowFunction(NamedTuple):
     """What a method of a fitted estimator computes of each row by itself.
 
     Attributes
@@ -59,107 +60,15 @@ class Answer(NamedTuple):
         return given if self.rows is None else self.rows.to_data(given)
 
 
-class TakesRows:
-    """Validation of X, the same for whatever is fitted to rows.
-
-    Who derives from it has, once it is fitted, ``_fitted_dtype``: the `dtype` parameter
-    of the fit.
-    """
-
-    #: Which of the rows of X it takes, beside dense ones.
-    _accept_sparse: bool = True
-    #: Whether NaN in dense rows is a missing value.
-    _accept_nan: bool = False
-
-    _fitted_dtype: str
-
-    def _validate(self, X: Any, *, reset: bool, like: Any = None) -> Any:
-        """Return X as an array or CSR that the bridge can read, or raise.
-
-        What X may be, and what is computed in, is as `like`, an autoencoder to be
-        fitted, has it; as the fit has it by default.
-        """
-        dtype = self._fitted_dtype if like is None else like.dtype
-        sparse_too = (
-            self._fitted_accepts_sparse() if like is None else like._accept_sparse
-        )
-        like = self if like is None else like
-        if isinstance(X, inputs.LazyRows):  # our own, and made of validated rows
-            return validate_data(self, X, reset=reset, skip_check_array=True)
-        X = inputs.as_array(X)
-        allow_nan = like._accept_nan and not inputs.is_sparse(X)
-        if like._accept_nan and not allow_nan and inputs.has_missing(X.tocsr().data):
-            raise ValueError(
-                f"Input X contains NaN. {type(self).__name__} takes missing values in "
-                "dense X alone."
-            )
-        kinds: Any = [np.float64, np.float32]
-        if inputs.is_narrow(X):
-            kinds.reverse()
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            accept_sparse="csr" if sparse_too else False,
-            dtype=None if inputs.is_native(X) else kinds,
-            ensure_all_finite="allow-nan" if allow_nan else True,
-        )
-        if dtype != "float64":
-            inputs.check_float32_range(X)
-        return inputs.canonical(X)
-
-    def _fitted_accepts_sparse(self) -> bool:
-        """Tell whether the fit takes sparse rows, whatever was set since."""
-        return self._accept_sparse
-
-    def _taken_in(self, X: Any, like: Any) -> tuple[Any, dict[str, Any]]:
-        """Return X as rows to learn from, and what is known of its features.
-
-        We stay as we are while we are fitted, and the earlier fit answers: what is
-        validated is a double of us.
-        """
-        double = self._double({})
-        X = double._validate(X, reset=True, like=like)
-        return X, {name: vars(double)[name] for name in _INPUT if name in vars(double)}
-
-    def _as_known(self, known: Mapping[str, Any], X: Any, like: Any) -> Any:
-        """Return X as rows whose features are those that `_taken_in` found."""
-        return self._double(known)._validate(X, reset=False, like=like)
-
-    def _double(self, known: Mapping[str, Any]) -> Self:
-        """Return one that has all that we have, but for what is known anew."""
-        left_out = _INPUT if known else ()
-        kept = {name: it for name, it in vars(self).items() if name not in left_out}
-        double = object.__new__(type(self))
-        vars(double).update({**kept, **known})
-        return double
-
-    def _become(self, fitted: Mapping[str, Any], without: Iterable[str] = ()) -> None:
-        """Take on all that a fit has found, at once.
-
-        So that whoever asks meanwhile, in another thread, gets no mixture of two fits.
-        """
-        if "n_features_in_" in fitted:
-            without = (*without, *_INPUT)
-        kept = {name: it for name, it in vars(self).items() if name not in without}
-        self.__dict__ = {**kept, **fitted}
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()  # type: ignore[misc]
-        tags.input_tags.sparse = self._accept_sparse
-        tags.input_tags.allow_nan = self._accept_nan
-        return tags
-
-
-class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Validated rows to codes and back, errors, scores and draws.
 
     Who derives from it is fitted once it has
 
     - ``module_``, with ``encode``, ``decode``, ``reconstruct``, ``errors`` and
-      ``width``, see `sklearn_ae.engine.base.BaseAutoencoder`;
+      ``width``, see `sklearn_ae.engine.estimator.BaseAutoencoder`;
     - ``n_components_``, the size of the code;
-    - ``_units`` of the rows, see `sklearn_ae.engine.bridge.Units`;
+    - ``_units`` of the rows, see `sklearn_ae.engine.units.Units`;
     - ``_fitted_dtype`` and ``_fitted_loss``, the parameters of the fit;
     - ``_code_moments``: number, mean and covariance (or variances) of training codes;
     - ``_density``, fitted to them, or None.
@@ -201,7 +110,7 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         knows by that name. `may_overflow` says that infinity is seen to.
         """
         units, dtype, device, widest = self._where(units, module)
-        found = bridge.apply(
+        found = compute_rows(
             function, X, units, dtype, device, width or widest, in_float64
         )
         if not may_overflow:
@@ -237,14 +146,14 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _stream(
         self, function: Callable[[Tensor], Tensor], X: Any
     ) -> Iterator[NDArray[Any]]:
-        return bridge.stream(function, X, *self._where(None))
+        return stream_rows(function, X, *self._where(None))
 
     def _where(self, units: Units | None, module: Any = None) -> tuple[Any, ...]:
         """Return units, dtype, device and width, as the bridge takes them."""
         module = self.module_ if module is None else module
         weight = next(module.parameters())
         units = self._units if units is None else units
-        return units, weight.dtype, weight.device, module.width
+        return units, weight.dtype, weight.device, module.widest_layer
 
     def _encoded(self, X: Any) -> NDArray[Any]:
         """Return the codes of validated rows, an array whatever `transform` gives."""
@@ -351,7 +260,7 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """The module that answers."""
         return self.module_
 
-    def _answers(self, module: Any) -> dict[str, Answer]:
+    def _answers(self, module: Any) -> dict[str, RowFunction]:
         """Return what our methods compute by `module`, which is ours or a copy of it.
 
         The first is the one to be asked where none is named.
@@ -363,9 +272,9 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         n_in, n_codes, back = self.n_features_in_, self.n_components_, ("codes", "rows")
         return {
-            "transform": Answer(encode, units, n_in, ("X", "codes")),
-            "inverse_transform": Answer(decode, Units(), n_codes, back, units),
-            "reconstruct": Answer(reconstruct, units, n_in, ("X", "rows"), units),
+            "transform": RowFunction(encode, units, n_in, ("X", "codes")),
+            "inverse_transform": RowFunction(decode, Units(), n_codes, back, units),
+            "reconstruct": RowFunction(reconstruct, units, n_in, ("X", "rows"), units),
         }
 
     def reconstruction_error(self, X: Any, per_feature: bool = False) -> NDArray[Any]:
@@ -404,7 +313,7 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         def errors(module: Any, X: Any) -> NDArray[Any]:
             def of_rows(x: Tensor) -> Tensor:
                 x, beyond = kind.continued(x)
-                batch = bridge.Batch(x, x)
+                batch = Batch(x, x)
                 error: Tensor = module.errors(batch, units.scale, per_feature)
                 if beyond is None:
                     return error
@@ -605,10 +514,6 @@ class Codec(TakesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return tags
 
 
-#: What `validate_data` sets on an estimator.
-_INPUT = ("n_features_in_", "feature_names_in_")
-
-
 def _check_finite(found: NDArray[Any], X: Any, dtype: Any) -> None:
     """Raise ValueError for an answer beyond what `dtype`, of a tensor, holds."""
     if np.isfinite(found).all() or inputs.has_missing(X):
@@ -621,13 +526,3 @@ def _check_finite(found: NDArray[Any], X: Any, dtype: Any) -> None:
         f"the fit that {str(dtype).removeprefix('torch.')} does not hold what the "
         f"network makes of them. {', or '.join(ways)}."
     )
-
-
-def check_count(name: str, method: str, value: Any, least: int) -> None:
-    """Raise ValueError for what is no whole number of at least so many."""
-    allowed = Interval(int, least, None)
-    if not allowed.allows(value):
-        raise InvalidParameterError(
-            f"The {name!r} parameter of {method} must be {allowed}. Got {value!r} "
-            "instead."
-        )

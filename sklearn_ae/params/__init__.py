@@ -1,0 +1,1 @@
+"""What parameters are: their domains, the constructors and the docs made of them."""

@@ -1,0 +1,68 @@
+"""The docstring of a class, completed with what its bases say of what it inherits."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+__all__ = ["complete_docstring"]
+
+
+def _section(name: str) -> re.Pattern[str]:
+    """Return what finds a numpydoc section and, as its first group, its entries."""
+    return re.compile(rf"^{name}\n-+\n(.*?)(?=\n*^\S[^\n]*\n--|\s*\Z)", re.M | re.S)
+
+
+def _entries(cls: type, section: str) -> dict[str, str]:
+    """Return what a class documents in a numpydoc section, by name."""
+    found = _section(section).search(inspect.cleandoc(cls.__doc__ or ""))
+    if found is None:
+        return {}
+    entries = re.split(r"\n(?=\S)", found.group(1))
+    return {entry.split(" :")[0]: entry for entry in entries}
+
+
+def complete_docstring(cls: Any, root: type) -> None:
+    """Add to a class's docstring what its bases say of what it inherits.
+
+    `root` is the class that those bases derive from. What is inherited follows what the
+    class documents itself; positional parameters come first.
+    """
+    if not cls.__doc__ or cls.__doc__.startswith(f"{cls.__name__}("):
+        return  # stripped, or made by dataclass
+    inherited: dict[str, dict[str, str]] = {"Parameters": {}, "Attributes": {}}
+    for base in cls.__mro__[1:]:  # the nearest says it best, and in its order
+        if issubclass(base, root):
+            for section, entries in inherited.items():
+                for name, entry in _entries(base, section).items():
+                    entries.setdefault(name, entry)
+    fields = inspect.signature(cls.__init__).parameters
+    own = _entries(cls, "Parameters")
+    known = {
+        name: _with_default(entry, fields[name].default)
+        for name, entry in inherited["Parameters"].items()
+        if name in fields
+    }
+    if not own or not known:
+        return
+    documented = {**known, **own}
+    first = [n for n, f in fields.items() if f.kind is f.POSITIONAL_OR_KEYWORD]
+    order = dict.fromkeys([*(n for n in first if n in documented), *own, *known])
+    parameters = "\n".join(documented[name] for name in order)
+    attributes = {**_entries(cls, "Attributes"), **inherited["Attributes"]}
+    attributes |= _entries(cls, "Attributes")
+    attributes = {n: a for n, a in attributes.items() if n not in cls._absent}
+    text = parameters + "\n\nAttributes\n----------\n" * bool(attributes)
+    text += "\n".join(attributes.values())
+    doc = _section("Attributes").sub("", inspect.cleandoc(cls.__doc__))
+    doc = re.sub(r"\n{3,}", "\n\n", doc)
+    found = _section("Parameters").search(doc)
+    assert found is not None
+    cls.__doc__ = doc[: found.start(1)] + text + doc[found.end(1) :]
+
+
+def _with_default(entry: str, default: Any) -> str:
+    """Return a parameter's documentation with another default."""
+    stated = f'"{default}"' if isinstance(default, str) else repr(default)
+    return re.sub(r"default=[^\n]*", lambda _: f"default={stated}", entry, count=1)

@@ -1,0 +1,217 @@
+"""What a parameter may be, and how an error says it."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from numbers import Integral, Real
+from typing import Any
+
+__all__ = [
+    "Bool",
+    "Constraint",
+    "Implements",
+    "Instance",
+    "Interval",
+    "InvalidParameterError",
+    "Nothing",
+    "OneOf",
+    "RandomState",
+    "SequenceOf",
+    "did_you_mean",
+    "named",
+    "named_items",
+]
+
+
+class InvalidParameterError(ValueError, TypeError):
+    """A hyperparameter has a value outside its domain, or one of a wrong type."""
+
+
+def did_you_mean(name: object, valid: list[str]) -> str:
+    """Return " Did you mean 'x'?" for the valid name nearest to `name`, or ""."""
+    near = difflib.get_close_matches(str(name), valid, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+class Constraint:
+    """A set of allowed values that can name itself."""
+
+    def allows(self, value: Any) -> bool:
+        raise NotImplementedError
+
+    def hint(self, value: Any) -> str:
+        """Return a helpful sentence about a rejected value, or nothing."""
+        return ""
+
+
+class Interval(Constraint):
+    """Numbers between `low` and `high` (None is unbounded); no booleans, no nan.
+
+    Parameters
+    ----------
+    kind : type
+        ``int`` takes integers alone, ``float`` integers and reals.
+    low, high : float or None
+        The bounds.
+    closed : {"left", "right", "both", "neither"}
+        Which bounds belong to the interval.
+    """
+
+    def __init__(
+        self,
+        kind: type,
+        low: float | None,
+        high: float | None,
+        closed: str = "left",
+    ) -> None:
+        self.kind, self.low, self.high, self.closed = kind, low, high, closed
+
+    def allows(self, value: Any) -> bool:
+        number = Integral if self.kind is int else Real
+        if not isinstance(value, number) or isinstance(value, bool):
+            return False
+        value = float(value)
+        if math.isnan(value):
+            return False
+        low = -math.inf if self.low is None else self.low
+        high = math.inf if self.high is None else self.high
+        above = value >= low if self.closed in ("left", "both") else value > low
+        below = value <= high if self.closed in ("right", "both") else value < high
+        return bool(above and below)
+
+    def __str__(self) -> str:
+        name = "an int" if self.kind is int else "a float"
+        low = "-inf" if self.low is None else self.low
+        high = "inf" if self.high is None else self.high
+        left = "[" if self.closed in ("left", "both") and self.low is not None else "("
+        right = (
+            "]" if self.closed in ("right", "both") and self.high is not None else ")"
+        )
+        return f"{name} in the range {left}{low}, {high}{right}"
+
+
+class OneOf(Constraint):
+    """One of a few strings."""
+
+    def __init__(self, *options: str) -> None:
+        self.options = sorted(options)
+
+    def allows(self, value: Any) -> bool:
+        return isinstance(value, str) and value in self.options
+
+    def hint(self, value: Any) -> str:
+        return did_you_mean(value, self.options) if isinstance(value, str) else ""
+
+    def __str__(self) -> str:
+        return "a str among {" + ", ".join(map(repr, self.options)) + "}"
+
+
+class Bool(Constraint):
+    """True or False, numpy's too."""
+
+    def allows(self, value: Any) -> bool:
+        return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
+
+    def __str__(self) -> str:
+        return "a bool"
+
+
+class Nothing(Constraint):
+    """The value None."""
+
+    def allows(self, value: Any) -> bool:
+        return value is None
+
+    def __str__(self) -> str:
+        return "None"
+
+
+class Instance(Constraint):
+    """Instances of a class, which may be named to spare the reader its path."""
+
+    def __init__(self, kind: type, name: str | None = None) -> None:
+        self.kind, self.name = kind, name or f"an instance of {kind.__name__!r}"
+
+    def allows(self, value: Any) -> bool:
+        return isinstance(value, self.kind)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Implements(Constraint):
+    """Instances, not classes, that have some methods."""
+
+    def __init__(self, *methods: str) -> None:
+        self.methods = methods
+
+    def allows(self, value: Any) -> bool:
+        found = (callable(getattr(value, name, None)) for name in self.methods)
+        return not isinstance(value, type) and all(found)
+
+    def __str__(self) -> str:
+        return f"an object implementing {' and '.join(map(repr, self.methods))}"
+
+
+class SequenceOf(Constraint):
+    """A list, tuple or 1-D array of some length whose items all pass, named or not."""
+
+    def __init__(
+        self,
+        item: Constraint,
+        name: str,
+        shortest: int = 0,
+        longest: float = math.inf,
+    ) -> None:
+        self.item, self.name = item, name
+        self.shortest, self.longest = shortest, longest
+
+    def allows(self, value: Any) -> bool:
+        is_array = getattr(value, "ndim", None) == 1 and hasattr(value, "tolist")
+        if not isinstance(value, list | tuple) and not is_array:
+            return False
+        if not self.shortest <= len(value) <= self.longest:
+            return False
+        if not isinstance(self.item, Interval):  # numbers have no names
+            value = [item for _, item in named_items(value)]
+        return all(self.item.allows(item) for item in value)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RandomState(Constraint):
+    """What ``sklearn.utils.check_random_state`` takes."""
+
+    def allows(self, value: Any) -> bool:
+        if value is None or type(value).__name__ == "RandomState":
+            return True
+        return Interval(int, 0, 2**32).allows(value)
+
+    def __str__(self) -> str:
+        return "an int in the range [0, 4294967295], a RandomState instance or None"
+
+
+def named_items(value: Any) -> list[tuple[str, Any]]:
+    """Return a list's objects, each with its name.
+
+    Objects without one are called by their class, and numbered where that is not
+    enough: ``l1-1``, ``l1-2``.
+    """
+    items = [named(entry) for entry in value]
+    given = [isinstance(entry, tuple) for entry in value]
+    names = [name for name, _ in items]
+    return [
+        (name, part)
+        if is_given or names.count(name) == 1
+        else (f"{name}-{names[: i + 1].count(name)}", part)
+        for i, ((name, part), is_given) in enumerate(zip(items, given, strict=True))
+    ]
+
+
+def named(entry: Any) -> tuple[str, Any]:
+    """Return a list entry's name and object: ``("l1", L1())`` or ``L1()``."""
+    if isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str):
+        return entry
+    return type(entry).__name__.lower(), entry
