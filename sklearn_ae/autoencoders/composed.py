@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.module import AutoencoderModule, Images, Network
 from sklearn_ae.engine.estimator import BaseAutoencoder
 from sklearn_ae.engine.inputs import (
     as_array,
@@ -18,6 +18,8 @@ from sklearn_ae.engine.inputs import (
     is_sparse,
     range_outside,
 )
+from sklearn_ae.engine.labels import Supervision
+from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.params.domains import Interval, Nothing, OneOf, SequenceOf
 from sklearn_ae.parts.corruptions import Corruption
@@ -33,8 +35,8 @@ _COUNT = Interval(int, 1, None)
 class ComposedAutoencoder(BaseAutoencoder):
     """An estimator whose module is an `AutoencoderModule`, composed of parts.
 
-    A method says which parts in ``_penalties`` and ``_corruption``, and what its own
-    module needs beside them in ``_module_config``.
+    A method says which parts in ``_penalties`` and ``_corruption``. Where it has a
+    module of its own, ``_module`` builds that on what ``_network`` returns.
 
     Parameters
     ----------
@@ -60,7 +62,6 @@ class ComposedAutoencoder(BaseAutoencoder):
         "code_penalty": [OneOf(*CODE_PENALTIES), Nothing()],
         "code_penalty_weight": [Interval(float, 0, None)],
     }
-    _module_class: ClassVar[Any] = AutoencoderModule
 
     def _penalties(self) -> list[tuple[str, Penalty]]:
         """Return the penalties, each with the name of its term; all of them copies."""
@@ -86,34 +87,36 @@ class ComposedAutoencoder(BaseAutoencoder):
                     "mean over the rows by encoder.mean, and set weighs_rows = True."
                 )
 
-    def _labels(
-        self, X: Any, y: Any, resume: bool
-    ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:
+    def _labels(self, X: Any, y: Any, resume: bool) -> Supervision:
         if self._corruption() is not None:
             _check_no_rows(X, y)
         return super()._labels(X, y, resume)
 
-    def _module_config(self, n_features: int) -> dict[str, Any]:
-        return {
-            "n_features": int(n_features),
-            "n_components": int(self.n_components),
-            "hidden_layer_sizes": tuple(map(int, self.hidden_layer_sizes)),
-            "activation": self.activation,
-            "code_activation": self.code_activation,
-            "output_activation": self.output_activation,
-            "loss": self.loss,
-            "tied_weights": bool(self.tied_weights),
-            "linear_path": self._uses_linear_path(),
-            "dropout": float(self.dropout),
-            "alpha": float(self.alpha),
-            "penalties": [*self._penalties(), *self._code_penalty()],
-            "corruption": self._corruption(),
-            **self._image_config(n_features),
-        }
+    def _module(self, blank: Blank) -> AutoencoderModule:
+        return AutoencoderModule(self._network(blank))
 
-    def _image_config(self, n_features: int) -> dict[str, Any]:
+    def _network(self, blank: Blank) -> Network:
+        """Return what the network is composed of."""
+        return Network(
+            blank,
+            n_components=int(self.n_components),
+            hidden_layer_sizes=tuple(map(int, self.hidden_layer_sizes)),
+            activation=self.activation,
+            code_activation=self.code_activation,
+            output_activation=self.output_activation,
+            loss=self.loss,
+            tied_weights=bool(self.tied_weights),
+            linear_path=self._uses_linear_path(),
+            dropout=float(self.dropout),
+            alpha=float(self.alpha),
+            penalties=(*self._penalties(), *self._code_penalty()),
+            corruption=self._corruption(),
+            images=self._images(blank.n_features),
+        )
+
+    def _images(self, n_features: int) -> Images | None:
         """Return what makes the networks convolutional, where they are."""
-        return {}
+        return None
 
     def _check_values(self, X: Any, loss: str) -> None:
         kind = RECONSTRUCTIONS[loss]
@@ -143,29 +146,25 @@ class ComposedAutoencoder(BaseAutoencoder):
         the decoder is affine.
         """
         weight, _ = self._affine_decoder("components_")
-        return (weight * self._units.scale).T
+        return (weight * self._fit.units.scale).T
 
     @property
     def mean_(self) -> NDArray[Any]:
         """What a code of zeros decodes to, of shape (n_features,)."""
         _, bias = self._affine_decoder("mean_")
-        shift = 0.0 if self._units.shift is None else self._units.shift
-        return bias * self._units.scale + shift
+        units = self._fit.units
+        return bias * units.scale + (0.0 if units.shift is None else units.shift)
 
     def _affine_decoder(self, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-        config = vars(self).get("_config")
-        affine = config is not None and not config["hidden_layer_sizes"]
-        affine = (
-            affine and name not in self._absent and config.get("image_shape") is None
-        )
-        if not affine or self.module_.likelihood.output_activation != "identity":
+        affine = "_fit" in vars(self) and self._fit.module.decodes_affinely
+        if not affine or name in self._absent:
             raise AttributeError(
                 f"{type(self).__name__!r} object has no attribute {name!r}: only a "
                 "fitted one without hidden layers, and with the identity at the "
                 "output, is an affine map."
             )
         with plain_torch():
-            weight, bias = self.module_.decoder.readout()
+            weight, bias = self._fit.module.decoder.readout()
         return weight.detach().cpu().numpy(), bias.detach().cpu().numpy()
 
     def jacobian_norm(self, X: Any) -> NDArray[Any]:
@@ -187,13 +186,14 @@ class ComposedAutoencoder(BaseAutoencoder):
         ValueError
             If X is not what `fit` takes, or has other features.
         """
-        check_is_fitted(self, "module_")
+        check_is_fitted(self)
+        module = self._fit.module
         norms = self._apply(
-            self.module_.jacobian_norm,
+            module.jacobian_norm,
             self._validate(X, reset=False),
-            width=self.n_components_ * self.module_.widest_layer,
+            width=module.n_components * module.widest_layer,
         )
-        return norms / self._units.scale
+        return norms / self._fit.units.scale
 
 
 def _check_no_rows(X: Any, y: Any) -> None:
@@ -252,39 +252,30 @@ class ImageAutoencoder(ComposedAutoencoder):
         "kernel_size": [_COUNT],
         "unpooling": [OneOf("repeat", "deconv")],
     }
-    _fixed: ClassVar[tuple[str, ...]] = (
-        *ComposedAutoencoder._fixed,
-        "image_shape",
-        "channels",
-        "kernel_size",
-        "unpooling",
-    )
 
     @property
     def _accept_sparse(self) -> bool:  # type: ignore[override]
         return self.image_shape is None
 
     def _fitted_accepts_sparse(self) -> bool:
-        return self._config["image_shape"] is None
+        return self._fit.asked["image_shape"] is None
 
-    def _image_config(self, n_features: int) -> dict[str, Any]:
+    def _images(self, n_features: int) -> Images | None:
         shape = self._resolve_image_shape(n_features)
-        if shape is not None and self.unpooling == "deconv" and self.tied_weights:
+        if shape is None:
+            return None
+        if self.unpooling == "deconv" and self.tied_weights:
             raise ValueError(
                 "tied_weights=True is not supported with unpooling='deconv', which has "
                 "no counterpart in the encoder. Use unpooling='repeat'."
             )
-        if shape is not None and self.unpooling == "deconv" and self.kernel_size < 2:
+        if self.unpooling == "deconv" and self.kernel_size < 2:
             raise ValueError(
                 "unpooling='deconv' needs kernel_size=2 or more: filters of stride 2 "
                 f"would leave gaps. Got kernel_size={self.kernel_size}."
             )
-        return {
-            "image_shape": shape,
-            "channels": tuple(map(int, self.channels)),
-            "kernel_size": int(self.kernel_size),
-            "unpooling": self.unpooling,
-        }
+        channels = tuple(map(int, self.channels))
+        return Images(shape, channels, int(self.kernel_size), self.unpooling)
 
     def _resolve_image_shape(self, n_features: int) -> tuple[int, int, int] | None:
         """Return height, width and channels of a row, if it is an image."""

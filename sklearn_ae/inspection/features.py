@@ -277,12 +277,12 @@ def _inputs(codec: Any, units: NDArray[np.intp], X: Any) -> NDArray[Any]:
 
     In standard deviations of the rows X, or without them in the units of the data.
     """
-    if not codec._units.is_affine:
+    if not codec._fit.units.is_affine:
         raise ValueError(
             "kind='inputs' adds to the mean row, and the network of split='channels' "
             "does not see rows but their lightness and colour."
         )
-    like, scale = next(codec.module_.parameters()), codec._units.scale
+    like, scale = next(codec.module_.parameters()), codec._fit.units.scale
     encode, n_features = codec.module_.encode, codec.n_features_in_
     spread = np.full(n_features, 1.0)
     if X is not None:
