@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from skorch.callbacks import Callback
 
-from sklearn_ae import AdversarialAutoencoder, Autoencoder, load, save
+from sklearn_ae import L2, AdversarialAutoencoder, Autoencoder, load, save
 from sklearn_ae.engine import net
 from sklearn_ae.engine.rows import Batch
 from sklearn_ae.parts.priors import PRIORS, MixturePrior
@@ -243,7 +243,7 @@ def test_moments_of_all_three_are_kept(way, solver, tmp_path):
         {"learning_rate": "constant"},
         {"tied_weights": True},
         {"n_components": 1},
-        {"code_penalty": "l2"},
+        {"penalties": L2()},
     ],
 )
 def test_same_seed_same_weights(settings, untouched_global_state):

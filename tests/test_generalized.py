@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier, kneighbors_graph
 from skorch.callbacks import Callback
 
-from sklearn_ae import Autoencoder, GeneralizedAutoencoder, load, save
+from sklearn_ae import L2, Autoencoder, GeneralizedAutoencoder, load, save
 from sklearn_ae.autoencoders import generalized, graphs
 from sklearn_ae.engine import rows as engine_rows
 from sklearn_ae.engine.neighbours import Relation, Targets
@@ -305,7 +305,7 @@ def test_identity_is_the_plain_autoencoder(loss, linear_path, kind):
         "hidden_layer_sizes": (6,),
         "dropout": 0.1,
         "alpha": 1e-3,
-        "code_penalty": "l2",
+        "penalties": L2(),
         "early_stopping": True,
         "random_state": 0,
     }

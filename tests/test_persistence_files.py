@@ -1072,7 +1072,7 @@ def test_whole_and_nothing_hidden(hidden, path):
 
 
 def test_whole_parameters(path):
-    refused_both(path, small(), lambda s: s.pop("code_penalty"), "lacks code_penalty")
+    refused_both(path, small(), lambda s: s.pop("penalties"), "lacks penalties")
     refused(path, forged(small(), lambda s: s.pop("_checksum")), "damaged")
     model = small(corruption=Masking())
     fake = Masking()

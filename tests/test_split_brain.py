@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
 
 from sklearn_ae import (
+    L2,
     Autoencoder,
     SplitBrainAutoencoder,
     StackedAutoencoderPretrainer,
@@ -381,11 +382,11 @@ def test_parts_that_have_nothing_in_common_give_their_means():
     assert -split.score(X) > 0.95 and -plain.score(X) < 0.05
 
 
-def test_dropout_and_warm_start_and_code_penalty():
+def test_dropout_and_warm_start_and_penalty():
     X = table()
-    model = small(dropout=0.3, code_penalty="l2", warm_start=True).fit(X)
+    model = small(dropout=0.3, penalties=L2(), warm_start=True).fit(X)
     assert model.fit(X).n_iter_ == 6
-    terms = {"train_loss", "train_reconstruction", "train_code_penalty"}
+    terms = {"train_loss", "train_reconstruction", "train_l2"}
     assert model.history_.keys() == terms
     np.testing.assert_array_equal(model.transform(X), model.transform(X))
 

@@ -782,7 +782,7 @@ def test_values_that_the_likelihood_is_not_defined_on(kind, likelihood, value, m
 
 def test_loss_and_code_are_no_parameters():
     """They follow from the likelihood, and from what a code is."""
-    fixed = {"loss", "code_activation", "linear_path", "code_penalty"}
+    fixed = {"loss", "code_activation", "linear_path"}
     assert not fixed & VariationalAutoencoder().get_params().keys()
     assert "beta" not in ImportanceWeightedAutoencoder().get_params()
     with pytest.raises(TypeError, match="loss"):

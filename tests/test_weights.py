@@ -33,6 +33,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_ae import (
     L1,
+    L2,
     AdversarialAutoencoder,
     Autoencoder,
     AutoencoderOutlierDetector,
@@ -129,7 +130,7 @@ def test_with_every_loss(loss, sparse):
     "estimator",
     [
         Autoencoder(2, penalties=L1(weight=0.1), hidden_layer_sizes=()),
-        Autoencoder(2, solver="lbfgs", code_penalty="l2", code_penalty_weight=0.1),
+        Autoencoder(2, solver="lbfgs", penalties=L2(weight=0.1)),
         SparseAutoencoder(4, solver="lbfgs"),
         KSparseAutoencoder(6, k=2),
         SplitBrainAutoencoder(target="classification", n_bins=3),

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.autoencoders.module import AutoencoderModule, Images, Network
@@ -21,14 +22,38 @@ from sklearn_ae.engine.inputs import (
 from sklearn_ae.engine.labels import Supervision
 from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.surroundings import plain_torch
-from sklearn_ae.params.domains import Interval, Nothing, OneOf, SequenceOf
+from sklearn_ae.params.domains import (
+    Instance,
+    Interval,
+    Nothing,
+    OneOf,
+    SequenceOf,
+    named_items,
+)
 from sklearn_ae.parts.corruptions import Corruption
-from sklearn_ae.parts.penalties import L1, L2, Penalty
+from sklearn_ae.parts.penalties import Penalty
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 
 __all__ = ["ComposedAutoencoder", "ImageAutoencoder"]
 
-CODE_PENALTIES: dict[str, type[Penalty]] = {"l1": L1, "l2": L2}
+#: Names of other terms of an objective, which no penalty may have.
+TERMS = {
+    "alpha",
+    "beta",
+    "bound",
+    "corruption",
+    "deception",
+    "discrimination",
+    "embedding",
+    "emphasis",
+    "kl",
+    "log",
+    "loss",
+    "margin",
+    "reconstruction",
+    "revival",
+    "weight_decay",
+}
 _COUNT = Interval(int, 1, None)
 
 
@@ -40,13 +65,12 @@ class ComposedAutoencoder(BaseAutoencoder):
 
     Parameters
     ----------
-    code_penalty : {"l1", "l2"} or None, default=None
-        Term added to the objective for each code: `code_penalty_weight` times ‖z‖₁ or
-        ½‖z‖². "l2" keeps codes together, so that a density fitted to them draws
-        better rows (together with `alpha`, against large weights of the decoder).
-    code_penalty_weight : float, default=1e-3
-        Weight of that term, in nats of features whose root mean variance is ¼: see
-        `standardize`.
+    penalties : Penalty, list of Penalty or of (str, Penalty), or None, default=None
+        Terms Ω on rows and codes that are added to the objective, such as `L1` and
+        `L2`: besides the method's own.
+    corruption : Corruption or None, default=None
+        Noise on the rows that are encoded while training, such as `GaussianNoise` and
+        `Masking`. What is restored stays clean.
 
     Attributes
     ----------
@@ -55,31 +79,45 @@ class ComposedAutoencoder(BaseAutoencoder):
     mean_ : ndarray of shape (n_features,)
     """
 
-    code_penalty: str | None = None
-    code_penalty_weight: float = 1e-3
+    penalties: Any = None
+    corruption: Any = None
 
     _valid: ClassVar = {
-        "code_penalty": [OneOf(*CODE_PENALTIES), Nothing()],
-        "code_penalty_weight": [Interval(float, 0, None)],
+        "penalties": [
+            Instance(Penalty, "a Penalty"),
+            SequenceOf(Instance(Penalty), "a list of Penalties"),
+            Nothing(),
+        ],
+        "corruption": [Instance(Corruption, "a Corruption"), Nothing()],
     }
 
     def _penalties(self) -> list[tuple[str, Penalty]]:
-        """Return the penalties, each with the name of its term; all of them copies."""
+        """Return the method's own penalties, each with the name of its term."""
         return []
 
-    def _code_penalty(self) -> list[tuple[str, Penalty]]:
-        if self.code_penalty is None:
-            return []
-        penalty = CODE_PENALTIES[self.code_penalty]
-        return [("code_penalty", penalty(weight=self.code_penalty_weight))]
+    def _all_penalties(self) -> list[tuple[str, Penalty]]:
+        """Return the method's own penalties and copies of those that are given."""
+        given = self.penalties if self.penalties is not None else []
+        items = named_items([given] if isinstance(given, Penalty) else given)
+        own = self._penalties()
+        taken = TERMS | {name for name, _ in own}
+        names = [name for name, _ in items]
+        for name in names:
+            if names.count(name) > 1 or name in taken or "__" in name or "." in name:
+                raise ValueError(
+                    f"The 'penalties' parameter of {type(self).__name__} names one "
+                    f"{name!r}. Names must differ from each other and from "
+                    f"{sorted(taken)}, without '__' or '.'."
+                )
+        return [*own, *((name, clone(penalty)) for name, penalty in items)]
 
     def _corruption(self) -> Corruption | None:
-        """Return the corruption, a copy."""
-        return None
+        """Return a copy of the corruption."""
+        return None if self.corruption is None else clone(self.corruption)
 
     def _check_weights(self, weight: NDArray[np.float64]) -> None:
         super()._check_weights(weight)
-        for _, penalty in self._penalties():
+        for _, penalty in self._all_penalties():
             if not penalty.weighs_rows:
                 name = type(penalty).__name__
                 raise ValueError(
@@ -109,7 +147,7 @@ class ComposedAutoencoder(BaseAutoencoder):
             linear_path=self._uses_linear_path(),
             dropout=float(self.dropout),
             alpha=float(self.alpha),
-            penalties=(*self._penalties(), *self._code_penalty()),
+            penalties=tuple(self._all_penalties()),
             corruption=self._corruption(),
             images=self._images(blank.n_features),
         )

@@ -213,6 +213,9 @@ class DenoisingAutoencoder(ComposedAutoencoder):
     1
     """
 
+    # the noise is the corruption
+    corruption: ClassVar[None] = None
+
     noise: Any = "gaussian"
     noise_level: float = 0.3
     emphasis: float = 0.0

@@ -88,7 +88,7 @@ class EmbeddingModule(AutoencoderModule):
     def loss(
         self, batch: Batch, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
-        z = self.encode(batch.x, generator)
+        z = self.encode(self.corrupted(batch.x, generator), generator)
         n_rows = batch.target.shape[0]
         own, terms = z[:n_rows], {}
         if self.reconstructs:

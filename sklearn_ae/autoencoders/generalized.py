@@ -79,9 +79,10 @@ class GeneralizedModule(AutoencoderModule):
     ) -> dict[str, Tensor]:
         if batch.total is None:  # a row is related to itself
             return super().loss(batch, generator)
-        z = self.encode(batch.x, generator)
+        x = self.corrupted(batch.x, generator)
+        z = self.encode(x, generator)
         relatives = self.relatives(z, batch.target, batch.total, generator)
-        rest = self.regularisers(batch.x, z, generator, None, batch.weight)
+        rest = self.regularisers(x, z, generator, None, batch.weight)
         return {"reconstruction": mean(relatives, batch.weight), **rest}
 
     def relatives(

@@ -106,7 +106,8 @@ class KSparseModule(AutoencoderModule):
     ) -> dict[str, Tensor]:
         """Return the terms of the objective; "revival" is the auxiliary loss."""
         training = generator is not None
-        a = super().encode(batch.x, generator)
+        x = self.corrupted(batch.x, generator)
+        a = super().encode(x, generator)
         z = top_k(a, self.annealed_k if training else self.k)
         target, weight = batch.target, batch.weight
         nats = self.reconstruction(z, target, generator, None, weight)
@@ -114,7 +115,7 @@ class KSparseModule(AutoencoderModule):
         if self.revive_dead and training:
             self.active |= (z.detach() != 0).any(0)
             terms["revival"] = self.revival(a, target, weight)
-        return {**terms, **self.regularisers(batch.x, z, generator, None, weight)}
+        return {**terms, **self.regularisers(x, z, generator, None, weight)}
 
     def revival(
         self, a: Tensor, target: Tensor, weight: Tensor | None = None

@@ -475,7 +475,8 @@ class AutoencoderModule(TrainableModule):
         for name, penalty in self.penalties:
             encode, layers, unit = self.encode, self.layers, self.unit
             encoder = Encoding(encode, layers, generator, before, unit, weight)
-            term = penalty.term(x, z, encoder, **self._hyperparameters(name))
+            given = {**self._hyperparameters(name), **penalty.settings()}
+            term = penalty.term(x, z, encoder, **given)
             terms[name] = self.price * term
         if self.alpha:
             terms["weight_decay"] = weight_decay(self.weights(), self.hyper.alpha_)

@@ -211,15 +211,20 @@ class VariationalModule(AutoencoderModule):
         noise = torch.randn((n, *mean.shape), generator=generator, **like)
         return noise.to(mean.device)
 
+    def drawn(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Return the rows that training sees for those that it is given."""
+        if not self.dynamic_binarization or generator is None:
+            return x
+        shares = dense(x).clamp(0.0, 1.0)  # rounding may have left it
+        return torch.bernoulli(shares, generator=generator)
+
     def rows(
         self, batch: Batch, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         """Return what is encoded, and what is to be reconstructed."""
-        if self.dynamic_binarization and generator is not None:
-            shares = dense(batch.x).clamp(0.0, 1.0)  # rounding may have left it
-            x = torch.bernoulli(shares, generator=generator)
-            return x, x
-        return batch.x, dense(batch.target)
+        x = self.drawn(batch.x, generator)
+        target = batch.target if x is batch.x else x
+        return self.corrupted(x, generator), dense(target)
 
     def as_learned(self, batch: Batch, generator: torch.Generator) -> Batch:
         x, target = self.rows(batch, generator)
@@ -392,8 +397,6 @@ class VariationalAutoencoder(ImageAutoencoder):
     loss: ClassVar[Any] = property(lambda self: LOSSES[self.likelihood])
     code_activation: ClassVar[str] = "identity"
     linear_path: ClassVar[bool] = False
-    code_penalty: ClassVar[None] = None
-    code_penalty_weight: ClassVar[float] = 0.0
 
     _valid: ClassVar = {
         "beta": [Interval(float, 0, None)],
@@ -434,7 +437,7 @@ class VariationalAutoencoder(ImageAutoencoder):
         generator = make_generator(0, module.spread.device)
 
         def means(x: Tensor) -> Tensor:  # of what the encoder learned from
-            return module.encode(module.rows(Batch(x, x), generator)[0])
+            return module.encode(module.drawn(x, generator))
 
         for codes, weight in stream_of(means):
             codes = codes.astype(np.float64)

@@ -19,21 +19,17 @@ import torch
 from torch import Tensor
 
 from sklearn_ae.params.domains import Interval
-from sklearn_ae.params.fields import Params
+from sklearn_ae.parts.part import Part
 from sklearn_ae.parts.sparse import dense, with_values
 
 __all__ = ["Corruption", "GaussianNoise", "Masking", "SaltAndPepper"]
 
 
-class Corruption(Params):
+class Corruption(Part):
     """A random map from clean rows to those that the encoder is shown."""
 
     #: Whether zeros stay zeros, so that sparse rows can stay sparse.
     keeps_zeros: ClassVar[bool] = False
-
-    def hyperparameters(self) -> dict[str, float]:
-        """Return the numbers that ``corrupt`` takes."""
-        return {name: float(value) for name, value in self.get_params().items()}
 
     def apply(
         self,
@@ -53,9 +49,8 @@ class Corruption(Params):
         numbers : mapping of str to Tensor
             The hyperparameters.
         """
-        return self.corrupt(
-            x if self.keeps_zeros else dense(x), generator, unit, **numbers
-        )
+        rows = x if self.keeps_zeros else dense(x)
+        return self.corrupt(rows, generator, unit, **numbers, **self.settings())
 
     def variance(self, unit: float) -> float:
         """Return how much it adds to the variance of each feature, about."""
