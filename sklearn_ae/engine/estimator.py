@@ -9,8 +9,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
-from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.engine import inputs, persistence
@@ -18,6 +16,11 @@ from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.optimizers import make_net
 from sklearn_ae.engine.rows import Relations, Rows
 from sklearn_ae.engine.shared_parameters import SharedParameters
+from sklearn_ae.engine.sklearn_types import (
+    BaseEstimator,
+    CallbackSupportMixin,
+    with_callbacks,
+)
 from sklearn_ae.engine.streams import Stream
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.train import StreamOf, train

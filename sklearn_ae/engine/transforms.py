@@ -10,13 +10,16 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn import get_config
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklearn_ae.engine import density, inputs
 from sklearn_ae.engine.rows import Batch, compute_rows, stream_rows
+from sklearn_ae.engine.sklearn_types import (
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
 from sklearn_ae.engine.units import Units
 from sklearn_ae.engine.validation import ValidatesRows, check_count
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
@@ -75,8 +78,10 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     """
 
     module_: Any
+    device_: str
+    history_: dict[str, NDArray[np.float64]]
     n_components_: int
-    n_features_in_: int
+    _config: dict[str, Any]
     _units: Units
     _fitted_loss: str
     _code_moments: density.Moments

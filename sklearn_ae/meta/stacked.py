@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import field
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.base import clone
 from sklearn.utils import Bunch, Tags, get_tags
 from sklearn.utils.validation import check_is_fitted
 
@@ -33,6 +33,11 @@ from sklearn_ae.engine.consistency import (
 from sklearn_ae.engine.estimator import BaseAutoencoder
 from sklearn_ae.engine.labels import LabelParameters, Labels
 from sklearn_ae.engine.persistence import Persistent
+from sklearn_ae.engine.sklearn_types import (
+    BaseEstimator,
+    CallbackSupportMixin,
+    with_callbacks,
+)
 from sklearn_ae.engine.train import build_module, compute_dtype, next_seed, split
 from sklearn_ae.engine.transforms import Transforms
 from sklearn_ae.engine.units import Units
@@ -58,7 +63,6 @@ from sklearn_ae.params.domains import (
     SequenceOf,
     named_items,
 )
-from sklearn_ae.params.fields import positional
 from sklearn_ae.parts.activations import CODOMAINS
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 
@@ -204,10 +208,12 @@ class StackedAutoencoderPretrainer(
     True
     """
 
-    estimator: Any = positional(None)
+    estimator: Any = field(default=None, kw_only=False)
     layer_sizes: tuple[int, ...] = (500, 500)
     estimators: Any = None
     fine_tune: str | None = None
+    estimators_: list[Any] = field(init=False)
+    classes_: NDArray[Any] = field(init=False)
 
     _valid: ClassVar = {
         "estimator": [_AUTOENCODER, Nothing()],

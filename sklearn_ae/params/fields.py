@@ -8,6 +8,9 @@ with defaults, and what each may be in an (unannotated) table::
 
         _valid = {"weight": [Interval(float, 0, None)]}
 
+A field that may also be given by position, as in ``PCA(3)``, says so in words that
+type checkers read: ``n_components: int = field(default=2, kw_only=False)``.
+
 Nothing but assignment happens in the generated ``__init__``, as scikit-learn asks.
 What a base class documents of its fields and fitted attributes, a class that derives
 from it need not repeat: its docstring is completed, with its own defaults.
@@ -19,7 +22,7 @@ import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar, Self, dataclass_transform
 
 from sklearn_ae.params.docs import complete_docstring
 from sklearn_ae.params.domains import (
@@ -30,18 +33,13 @@ from sklearn_ae.params.domains import (
     named_items,
 )
 
-__all__ = ["Params", "positional"]
-
-
-def positional(default: Any) -> Any:
-    """Declare a field that may also be given by position, as in ``PCA(3)``."""
-    return field(default=default, kw_only=False)
+__all__ = ["Params"]
 
 
 # -- constructors from fields -----------------------------------------------------
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(positional, field))
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
 class Params:
     """Hyperparameters as fields, with ``get_params`` and ``set_params`` of their own.
 
@@ -88,7 +86,7 @@ class Params:
             out[name] = value
         return out
 
-    def set_params(self, **params: Any) -> Params:
+    def set_params(self, **params: Any) -> Self:
         """Set parameters; ``a__b`` sets parameter b of the object in parameter a."""
         valid = self._get_param_names()
         nested: dict[str, dict[str, Any]] = {}
