@@ -13,7 +13,8 @@ type checkers read: ``n_components: int = field(default=2, kw_only=False)``.
 
 Nothing but assignment happens in the generated ``__init__``, as scikit-learn asks.
 What a base class documents of its fields and fitted attributes, a class that derives
-from it need not repeat: its docstring is completed, with its own defaults.
+from it need not repeat: its docstring is completed, with its own defaults. Signature
+and docstring list parameters in the order of `sklearn_ae.params.order`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from sklearn_ae.params.domains import (
     named,
     named_items,
 )
+from sklearn_ae.params.order import in_reading_order
 
 __all__ = ["Params"]
 
@@ -62,7 +64,11 @@ class Params:
         super().__init_subclass__(**kwargs)
         dataclass(kw_only=True, eq=False, repr=False)(cls)
         # once: a signature takes as long as a step of a small network
-        _, *names = inspect.signature(cls.__init__).parameters
+        signature = inspect.signature(cls.__init__)
+        ordered = in_reading_order(cls, signature.parameters)
+        signature = signature.replace(parameters=ordered)
+        cls.__init__.__signature__ = signature  # type: ignore[attr-defined]
+        _, *names = signature.parameters
         cls._param_names = sorted(names)
         complete_docstring(cls, Params)
 
