@@ -59,6 +59,11 @@ class Params:
     _param_names: ClassVar[list[str]] = []
     #: Fitted attributes that have a value before a fit, too: the class's.
     _preset: ClassVar[tuple[str, ...]] = ()
+    #: scikit-learn's HTML links the classes of this package to their pages in the
+    #: documentation. The address is relative to its front page; set one that begins
+    #: with ``https://`` where the documentation is published.
+    _doc_link_module: ClassVar[str] = "sklearn_ae"
+    _doc_link_template: ClassVar[str] = "generated/sklearn_ae.{estimator_name}.html"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
