@@ -51,3 +51,22 @@ def test_methods_say_what_they_return_and_raise(name):
         if not section(inspect.getdoc(method), title)
     ]
     assert silent == []
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_html_links_and_explains_every_parameter(name):
+    estimator = OBJECTS[name]()
+    html = estimator._repr_html_()
+    page = f'href="generated/sklearn_ae.{name}.html'
+    for parameter in estimator.get_params(deep=False):
+        link = f"{page}#:~:text={parameter},-"
+        assert link in html
+        explained = html.partition(link)[2].partition("</a>")[0]
+        assert f"{parameter}: " in explained
+
+
+def test_html_links_no_class_of_others():
+    class Theirs(sklearn_ae.Autoencoder):
+        """A method of somebody else's."""
+
+    assert Theirs()._get_doc_link() == ""

@@ -1,15 +1,25 @@
 """Fields as constructors, their domains, and the parameters of what is in lists."""
 
+import inspect
 import math
 import pickle
 
 import numpy as np
 import pytest
+from estimators import public_classes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from sklearn_ae import L1, L2, Autoencoder, GaussianNoise, Masking
+from sklearn_ae import (
+    L1,
+    L2,
+    Autoencoder,
+    GaussianNoise,
+    ImportanceWeightedAutoencoder,
+    Masking,
+)
+from sklearn_ae.params.docs import documented
 from sklearn_ae.params.domains import (
     Bool,
     Interval,
@@ -19,6 +29,7 @@ from sklearn_ae.params.domains import (
     did_you_mean,
 )
 from sklearn_ae.params.fields import Params
+from sklearn_ae.params.order import GROUPS
 
 settings.register_profile("deterministic", derandomize=True, deadline=None)
 settings.load_profile("deterministic")
@@ -213,6 +224,36 @@ def test_copies(whole):
 def test_repr_shows_what_was_changed():
     assert repr(Outer(other="b", part=Inner())) == "Outer(other='b', part=Inner())"
     assert repr(Inner(size=1)) == "Inner(size=1)"
+
+
+# -- the order for a reader ------------------------------------------------------
+
+
+def test_own_parameters_come_before_shared_ones():
+    names = list(inspect.signature(ImportanceWeightedAutoencoder).parameters)
+    assert names[:6] == [
+        "n_components",
+        "n_importance_samples",  # its own, then the variational autoencoder's
+        "likelihood",
+        "noise_scale",
+        "dynamic_binarization",
+        "kl_warmup",
+    ]
+    assert names[6:8] == ["hidden_layer_sizes", "activation"]
+    assert names[-2:] == ["callbacks", "verbose"]
+
+
+@pytest.mark.parametrize("cls", public_classes())
+def test_shared_parameters_come_in_groups(cls):
+    names = list(inspect.signature(cls).parameters)
+    shared = [name for group in GROUPS.values() for name in group if name in names]
+    assert names[len(names) - len(shared) :] == shared
+    assert list(documented(cls, "Parameters")) == names  # the docstring, too
+
+
+def test_every_name_in_a_group_is_a_parameter():
+    names = {name for cls in public_classes() for name in cls().get_params(deep=False)}
+    assert names.issuperset(name for group in GROUPS.values() for name in group)
 
 
 # -- on the estimator ------------------------------------------------------------

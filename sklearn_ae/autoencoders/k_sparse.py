@@ -16,11 +16,13 @@ here: such a unit fits what is small in every row, and is among the k largest of
 from __future__ import annotations
 
 import math
+from dataclasses import field
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
@@ -195,6 +197,7 @@ class KSparseAutoencoder(ComposedAutoencoder):
     sparse_output: bool = False
     hidden_layer_sizes: tuple[int, ...] = ()
     tied_weights: bool = True
+    dead_units_: NDArray[np.intp] = field(init=False)
 
     _valid: ClassVar = {
         "k": [Interval(int, 1, None), Nothing()],

@@ -11,10 +11,11 @@ with KL(ρ‖ρ̂) = ρ log(ρ/ρ̂) + (1 − ρ) log((1 − ρ)/(1 − ρ̂)), 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import logit
 from torch import nn
 
@@ -112,6 +113,7 @@ class SparseAutoencoder(ComposedAutoencoder):
     hidden_layer_sizes: tuple[int, ...] = ()
     code_activation: str = "auto"
     alpha: float = 1e-4
+    mean_activation_: NDArray[Any] = field(init=False)
 
     _valid: ClassVar = {
         "sparsity": [Interval(float, 0, 1, "neither")],

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -392,6 +393,7 @@ class VariationalAutoencoder(ImageAutoencoder):
     kl_warmup: float = 0.0
     hidden_layer_sizes: tuple[int, ...] = (200, 200)
     activation: str = "tanh"
+    active_units_: NDArray[np.intp] = field(init=False)
 
     # what it fixes
     loss: ClassVar[Any] = property(lambda self: LOSSES[self.likelihood])

@@ -7,8 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.engine import inputs, persistence
@@ -19,6 +18,11 @@ from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.optimizers import make_net
 from sklearn_ae.engine.rows import Relations, Rows
 from sklearn_ae.engine.shared_parameters import OF_TRAINING, SharedParameters
+from sklearn_ae.engine.sklearn_types import (
+    BaseEstimator,
+    CallbackSupportMixin,
+    with_callbacks,
+)
 from sklearn_ae.engine.starts import FromPCA, FromRandom
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.train import Request, StreamOf, train

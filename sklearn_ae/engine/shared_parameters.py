@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Any, ClassVar
 
 from sklearn_ae.engine.callbacks import is_callback
@@ -16,7 +17,7 @@ from sklearn_ae.params.domains import (
     RandomState,
     SequenceOf,
 )
-from sklearn_ae.params.fields import Params, positional
+from sklearn_ae.params.fields import Params
 
 __all__ = [
     "ACTIVATION_NAMES",
@@ -239,7 +240,7 @@ class SharedParameters(TrainingParameters):
         the fit were in float64, or integers of 32 or more bits.
     """
 
-    n_components: int = positional(2)
+    n_components: int = field(default=2, kw_only=False)
     hidden_layer_sizes: tuple[int, ...] = (128, 64)
     activation: str = "gelu"
     code_activation: str = "identity"

@@ -11,7 +11,6 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn import get_config
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -19,6 +18,10 @@ from torch import Tensor
 from sklearn_ae.engine import inputs
 from sklearn_ae.engine.fit import FittedNetwork
 from sklearn_ae.engine.rows import Batch
+from sklearn_ae.engine.sklearn_types import (
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
 from sklearn_ae.engine.units import Units
 from sklearn_ae.engine.validation import ValidatesRows
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 
@@ -30,6 +31,8 @@ class ValidatesRows:
     #: Whether NaN in dense rows is a missing value.
     _accept_nan: bool = False
 
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
     _fitted_dtype: str
 
     def _validate(self, X: Any, *, reset: bool, like: Any = None) -> Any:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import field
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score, get_scorer_names
 from sklearn.utils import _safe_indexing, check_consistent_length
@@ -33,6 +33,12 @@ from sklearn_ae.engine.labels import LabelParameters, Labels, read
 from sklearn_ae.engine.module import compute_dtype
 from sklearn_ae.engine.persistence import Persistent
 from sklearn_ae.engine.resuming import next_seed
+from sklearn_ae.engine.sklearn_types import (
+    BaseEstimator,
+    CallbackSupportMixin,
+    ClassifierMixin,
+    with_callbacks,
+)
 from sklearn_ae.engine.tensors import to_tensor
 from sklearn_ae.engine.transforms import RowFunction
 from sklearn_ae.engine.weights import (
@@ -50,7 +56,6 @@ from sklearn_ae.meta.stacked import (
     pass_names,
 )
 from sklearn_ae.params.domains import Bool, Constraint, Instance, Nothing, OneOf
-from sklearn_ae.params.fields import positional
 
 __all__ = ["StackedAutoencoderClassifier"]
 
@@ -181,10 +186,15 @@ class StackedAutoencoderClassifier(
     True
     """
 
-    pretrainer: Any = positional(None)
+    pretrainer: Any = field(default=None, kw_only=False)
     pretrain: bool = True
     class_weight: Any = None
     scoring: Any = "loss"
+    classes_: NDArray[Any] = field(init=False)
+    coef_: NDArray[Any] = field(init=False)
+    intercept_: NDArray[Any] = field(init=False)
+    pretrainer_: StackedAutoencoderPretrainer = field(init=False)
+    history_: dict[str, NDArray[np.float64]] = field(init=False)
 
     _valid: ClassVar = {
         "pretrainer": [_Pretrainer(), Nothing()],

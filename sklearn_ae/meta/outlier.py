@@ -7,12 +7,12 @@ it leaves (`sklearn_ae.meta.row_density`), or minus the error of the reconstruct
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import field
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, OutlierMixin, clone
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.base import clone
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
@@ -23,6 +23,12 @@ from sklearn_ae.engine.notices import warn_user
 from sklearn_ae.engine.persistence import Persistent
 from sklearn_ae.engine.resuming import next_seed
 from sklearn_ae.engine.rows import CACHE_BYTES
+from sklearn_ae.engine.sklearn_types import (
+    BaseEstimator,
+    CallbackSupportMixin,
+    OutlierMixin,
+    with_callbacks,
+)
 from sklearn_ae.engine.transforms import Transforms
 from sklearn_ae.engine.weights import (
     HeldOut,
@@ -37,7 +43,7 @@ from sklearn_ae.engine.weights import (
 from sklearn_ae.meta.row_density import Usualness
 from sklearn_ae.meta.stacked import ValidatesRowsOfFirstLayer
 from sklearn_ae.params.domains import Instance, Interval, Nothing, OneOf, RandomState
-from sklearn_ae.params.fields import Params, positional
+from sklearn_ae.params.fields import Params
 
 __all__ = ["AutoencoderOutlierDetector"]
 
@@ -166,12 +172,14 @@ class AutoencoderOutlierDetector(
     True
     """
 
-    estimator: Any = positional(None)
+    estimator: Any = field(default=None, kw_only=False)
     contamination: float | str = "auto"
     n_estimators: int = 1
     criterion: str = "density"
     validation_fraction: float = 0.1
     random_state: Any = None
+    estimators_: list[Any] = field(init=False)
+    offset_: float = field(init=False)
 
     _valid: ClassVar = {
         "estimator": [_AUTOENCODER, Nothing()],

@@ -14,12 +14,12 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Mapping
+from dataclasses import field
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.base import clone
 from sklearn.utils import Bunch, Tags, get_tags
 from sklearn.utils.validation import check_is_fitted
 
@@ -39,6 +39,11 @@ from sklearn_ae.engine.labels import LabelParameters, Labels
 from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.persistence import Persistent
 from sklearn_ae.engine.resuming import next_seed
+from sklearn_ae.engine.sklearn_types import (
+    BaseEstimator,
+    CallbackSupportMixin,
+    with_callbacks,
+)
 from sklearn_ae.engine.validation import ValidatesRows
 from sklearn_ae.engine.weights import (
     HeldOut,
@@ -61,7 +66,6 @@ from sklearn_ae.params.domains import (
     SequenceOf,
     named_items,
 )
-from sklearn_ae.params.fields import positional
 from sklearn_ae.parts.activations import CODOMAINS
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 
@@ -207,10 +211,12 @@ class StackedAutoencoderPretrainer(
     True
     """
 
-    estimator: Any = positional(None)
+    estimator: Any = field(default=None, kw_only=False)
     layer_sizes: tuple[int, ...] = (500, 500)
     estimators: Any = None
     fine_tune: str | None = None
+    estimators_: list[Any] = field(init=False)
+    classes_: NDArray[Any] = field(init=False)
 
     _valid: ClassVar = {
         "estimator": [_AUTOENCODER, Nothing()],

@@ -6,7 +6,7 @@ import inspect
 import re
 from typing import Any
 
-__all__ = ["complete_docstring"]
+__all__ = ["complete_docstring", "documented"]
 
 
 def _section(name: str) -> re.Pattern[str]:
@@ -14,7 +14,7 @@ def _section(name: str) -> re.Pattern[str]:
     return re.compile(rf"^{name}\n-+\n(.*?)(?=\n*^\S[^\n]*\n--|\s*\Z)", re.M | re.S)
 
 
-def _entries(cls: type, section: str) -> dict[str, str]:
+def documented(cls: type, section: str) -> dict[str, str]:
     """Return what a class documents in a numpydoc section, by name."""
     found = _section(section).search(inspect.cleandoc(cls.__doc__ or ""))
     if found is None:
@@ -26,8 +26,8 @@ def _entries(cls: type, section: str) -> dict[str, str]:
 def complete_docstring(cls: Any, root: type) -> None:
     """Add to a class's docstring what its bases say of what it inherits.
 
-    `root` is the class that those bases derive from. What is inherited follows what the
-    class documents itself; positional parameters come first.
+    `root` is the class that those bases derive from. Parameters come in the order of
+    the signature.
     """
     if not cls.__doc__ or cls.__doc__.startswith(f"{cls.__name__}("):
         return  # stripped, or made by dataclass
@@ -35,10 +35,10 @@ def complete_docstring(cls: Any, root: type) -> None:
     for base in cls.__mro__[1:]:  # the nearest says it best, and in its order
         if issubclass(base, root):
             for section, entries in inherited.items():
-                for name, entry in _entries(base, section).items():
+                for name, entry in documented(base, section).items():
                     entries.setdefault(name, entry)
     fields = inspect.signature(cls.__init__).parameters
-    own = _entries(cls, "Parameters")
+    own = documented(cls, "Parameters")
     known = {
         name: _with_default(entry, fields[name].default)
         for name, entry in inherited["Parameters"].items()
@@ -46,12 +46,11 @@ def complete_docstring(cls: Any, root: type) -> None:
     }
     if not own or not known:
         return
-    documented = {**known, **own}
-    first = [n for n, f in fields.items() if f.kind is f.POSITIONAL_OR_KEYWORD]
-    order = dict.fromkeys([*(n for n in first if n in documented), *own, *known])
-    parameters = "\n".join(documented[name] for name in order)
-    attributes = {**_entries(cls, "Attributes"), **inherited["Attributes"]}
-    attributes |= _entries(cls, "Attributes")
+    entries = {**known, **own}
+    order = dict.fromkeys([*fields, *entries])
+    parameters = "\n".join(entries[name] for name in order if name in entries)
+    attributes = {**documented(cls, "Attributes"), **inherited["Attributes"]}
+    attributes |= documented(cls, "Attributes")
     attributes = {n: a for n, a in attributes.items() if n not in cls._absent}
     text = parameters + "\n\nAttributes\n----------\n" * bool(attributes)
     text += "\n".join(attributes.values())

@@ -8,9 +8,13 @@ with defaults, and what each may be in an (unannotated) table::
 
         _valid = {"weight": [Interval(float, 0, None)]}
 
+A field that may also be given by position, as in ``PCA(3)``, says so in words that
+type checkers read: ``n_components: int = field(default=2, kw_only=False)``.
+
 Nothing but assignment happens in the generated ``__init__``, as scikit-learn asks.
 What a base class documents of its fields and fitted attributes, a class that derives
-from it need not repeat: its docstring is completed, with its own defaults.
+from it need not repeat: its docstring is completed, with its own defaults. Signature
+and docstring list parameters in the order of `sklearn_ae.params.order`.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar, Self, dataclass_transform
 
 from sklearn_ae.params.docs import complete_docstring
 from sklearn_ae.params.domains import (
@@ -29,19 +33,15 @@ from sklearn_ae.params.domains import (
     named,
     named_items,
 )
+from sklearn_ae.params.order import in_reading_order
 
-__all__ = ["Params", "positional"]
-
-
-def positional(default: Any) -> Any:
-    """Declare a field that may also be given by position, as in ``PCA(3)``."""
-    return field(default=default, kw_only=False)
+__all__ = ["Params"]
 
 
 # -- constructors from fields -----------------------------------------------------
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(positional, field))
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
 class Params:
     """Hyperparameters as fields, with ``get_params`` and ``set_params`` of their own.
 
@@ -59,12 +59,21 @@ class Params:
     _param_names: ClassVar[list[str]] = []
     #: Fitted attributes that have a value before a fit, too: the class's.
     _preset: ClassVar[tuple[str, ...]] = ()
+    #: scikit-learn's HTML links the classes of this package to their pages in the
+    #: documentation. The address is relative to its front page; set one that begins
+    #: with ``https://`` where the documentation is published.
+    _doc_link_module: ClassVar[str] = "sklearn_ae"
+    _doc_link_template: ClassVar[str] = "generated/sklearn_ae.{estimator_name}.html"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         dataclass(kw_only=True, eq=False, repr=False)(cls)
         # once: a signature takes as long as a step of a small network
-        _, *names = inspect.signature(cls.__init__).parameters
+        signature = inspect.signature(cls.__init__)
+        ordered = in_reading_order(cls, signature.parameters)
+        signature = signature.replace(parameters=ordered)
+        cls.__init__.__signature__ = signature  # type: ignore[attr-defined]
+        _, *names = signature.parameters
         cls._param_names = sorted(names)
         complete_docstring(cls, Params)
 
@@ -88,7 +97,7 @@ class Params:
             out[name] = value
         return out
 
-    def set_params(self, **params: Any) -> Params:
+    def set_params(self, **params: Any) -> Self:
         """Set parameters; ``a__b`` sets parameter b of the object in parameter a."""
         valid = self._get_param_names()
         nested: dict[str, dict[str, Any]] = {}

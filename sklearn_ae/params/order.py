@@ -1,0 +1,73 @@
+"""The order in which a reader meets parameters, in signatures and documentation.
+
+First comes what may be given by position, as in ``PCA(3)``; then what is a method's
+own, with a derived class before its bases; then what methods share, in the groups of
+`GROUPS`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+
+__all__ = ["GROUPS", "in_reading_order"]
+
+#: Parameters that methods share. A name that is in no group is a method's own.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "architecture": (
+        "hidden_layer_sizes",
+        "activation",
+        "code_activation",
+        "tied_weights",
+        "linear_path",
+        "image_shape",
+        "channels",
+        "kernel_size",
+        "unpooling",
+    ),
+    "objective": (
+        "loss",
+        "output_activation",
+        "standardize",
+    ),
+    "regularisation": (
+        "penalties",
+        "corruption",
+        "dropout",
+        "alpha",
+        "weight_decay",
+    ),
+    "training": (
+        "solver",
+        "learning_rate_init",
+        "learning_rate",
+        "batch_size",
+        "max_iter",
+        "shuffle",
+        "early_stopping",
+        "validation_fraction",
+        "n_iter_no_change",
+        "tol",
+        "warm_start",
+        "random_state",
+    ),
+    "sampling": ("density",),
+    "machine": (
+        "device",
+        "dtype",
+        "callbacks",
+        "verbose",
+    ),
+}
+
+
+def in_reading_order(
+    cls: type, parameters: Mapping[str, inspect.Parameter]
+) -> list[inspect.Parameter]:
+    """Return the parameters of a class's constructor in the order for a reader."""
+    first = [n for n, p in parameters.items() if p.kind is not p.KEYWORD_ONLY]
+    declared = [name for kind in cls.__mro__ for name in inspect.get_annotations(kind)]
+    shared = [name for group in GROUPS.values() for name in group]
+    own = [name for name in [*declared, *parameters] if name not in shared]
+    order = dict.fromkeys([*first, *own, *shared])
+    return [parameters[name] for name in order if name in parameters]
