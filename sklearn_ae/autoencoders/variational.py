@@ -27,14 +27,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from sklearn_ae.autoencoders.composed import ImageAutoencoder
-from sklearn_ae.autoencoders.module import AutoencoderModule, Network
+from sklearn_ae.autoencoders.composed import CorruptionParameters, ImageAutoencoder
+from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.network import Network
 from sklearn_ae.engine.columns import Columns
 from sklearn_ae.engine.fit import FittedNetwork
 from sklearn_ae.engine.inputs import is_sparse, row_generators
 from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.pca_start import principal
 from sklearn_ae.engine.rows import Batch, Rows
+from sklearn_ae.engine.shared_parameters import OutputParameters, TyingParameters
 from sklearn_ae.engine.tensors import from_tensor, make_generator, to_tensor
 from sklearn_ae.engine.train import StreamOf
 from sklearn_ae.engine.validation import check_count
@@ -44,7 +46,7 @@ from sklearn_ae.parts.networks import DataDense, Dense, TiedDecoder, linear
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 from sklearn_ae.parts.sparse import dense, row_sums
 
-__all__ = ["VariationalAutoencoder", "VariationalModule"]
+__all__ = ["BaseVariational", "VariationalAutoencoder", "VariationalModule"]
 
 LOSSES = {
     "gaussian": "squared_error",
@@ -208,8 +210,12 @@ class VariationalModule(AutoencoderModule):
         """Return ε of shape (n, batch, n_components), always the same without one."""
         if generator is None:
             generator = make_generator(0, torch.device("cpu"))
-        like = {"dtype": mean.dtype, "device": generator.device}
-        noise = torch.randn((n, *mean.shape), generator=generator, **like)
+        noise = torch.randn(
+            (n, *mean.shape),
+            generator=generator,
+            dtype=mean.dtype,
+            device=generator.device,
+        )
         return noise.to(mean.device)
 
     def drawn(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -314,21 +320,13 @@ def balanced(half: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([half, -half])
 
 
-class VariationalAutoencoder(ImageAutoencoder):
-    r"""Autoencoder that is a density: a code is drawn, and a row is drawn from it.
-
-    Maximises the evidence lower bound
-
-    .. math:: \log p(x) \ge \mathbb{E}_{q(z|x)} \log p(x|z)
-              - \beta\,\mathrm{KL}(q(z|x) \,\|\, N(0, 1))
-
-    in nats per sample, with q(z|x) = N(μ(x), σ²(x)). `transform` is μ, `sample` decodes
-    draws from N(0, 1), `score_samples` is the bound on log p(x).
+class BaseVariational(
+    CorruptionParameters, TyingParameters, OutputParameters, ImageAutoencoder
+):
+    """An autoencoder that is a density, whichever bound on log p(x) it maximises.
 
     Parameters
     ----------
-    beta : float, default=1.0
-        β. Above 1 components are told apart, at the price of detail; scores are at 1.
     likelihood : str, default="gaussian"
         p(x|z): "gaussian", around what z decodes to, with one standard deviation for
         all features; "bernoulli", of X in [0, 1], each entry a probability; "poisson",
@@ -357,36 +355,8 @@ class VariationalAutoencoder(ImageAutoencoder):
         prior's: they say nothing of a row.
     noise_scale_ : float
         Standard deviation of a Gaussian p(x|z), in the units of X.
-
-    See Also
-    --------
-    ImportanceWeightedAutoencoder : Maximises a tighter bound.
-    sklearn.decomposition.PCA : Without hidden layers, the same density.
-
-    References
-    ----------
-    Kingma, D. & Welling, M. Auto-encoding variational Bayes. ICLR 2014.
-
-    Higgins, I. et al. beta-VAE: learning basic visual concepts with a constrained
-    variational framework. ICLR 2017.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_digits
-    >>> from sklearn.decomposition import PCA
-    >>> from sklearn_ae import VariationalAutoencoder
-    >>> X = load_digits().data
-    >>> model = VariationalAutoencoder(8, max_iter=50, random_state=0).fit(X)
-    >>> mean, std = model.transform(X, return_std=True)
-    >>> std.shape
-    (1797, 8)
-    >>> model.sample(3, random_state=0).shape
-    (3, 64)
-    >>> bool(model.score(X) > PCA(8).fit(X).score(X))  # in nats, both
-    True
     """
 
-    beta: float = 1.0
     likelihood: str = "gaussian"
     noise_scale: float | str = "learn"
     dynamic_binarization: bool = False
@@ -395,22 +365,29 @@ class VariationalAutoencoder(ImageAutoencoder):
     activation: str = "tanh"
     active_units_: NDArray[np.intp] = field(init=False)
 
-    # what it fixes
-    loss: ClassVar[Any] = property(lambda self: LOSSES[self.likelihood])
-    code_activation: ClassVar[str] = "identity"
-    linear_path: ClassVar[bool] = False
-
     _valid: ClassVar = {
-        "beta": [Interval(float, 0, None)],
         "likelihood": [OneOf(*LOSSES)],
         "noise_scale": [Interval(float, 0, None, "neither"), OneOf("learn")],
         "dynamic_binarization": [Bool()],
         "kl_warmup": [Interval(float, 0, 1, "both")],
     }
     _module_kind: ClassVar[type[VariationalModule]] = VariationalModule
+    #: What `_fitted_extras` goes on with in a stream.
+    _activity: ClassVar[tuple[Any, Any, Any]] = (0.0, 0.0, 0.0)
 
-    #: The bound that `fit` maximises: the number of draws of z for each row.
-    _n_importance_samples: ClassVar[Any] = 1
+    @property
+    def loss(self) -> str:
+        return LOSSES[self.likelihood]
+
+    @property
+    def beta(self) -> float:
+        """β: how much the KL counts."""
+        return 1.0
+
+    @property
+    def _n_draws(self) -> int:
+        """Number of draws of z for each row in the bound that `fit` maximises."""
+        return 1
 
     def _module(self, blank: Blank) -> VariationalModule:
         if self.dynamic_binarization and self.likelihood != "bernoulli":
@@ -425,7 +402,7 @@ class VariationalAutoencoder(ImageAutoencoder):
             kl_warmup=float(self.kl_warmup),
             noise_scale=noise if isinstance(noise, str) else float(noise),
             dynamic_binarization=bool(self.dynamic_binarization),
-            n_importance_samples=int(self._n_importance_samples),
+            n_importance_samples=self._n_draws,
         )
 
     def _objective(self, loss: str) -> str:
@@ -574,3 +551,52 @@ class VariationalAutoencoder(ImageAutoencoder):
 
     def _prior_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
         return rng.standard_normal((n, self.n_components_))
+
+
+class VariationalAutoencoder(BaseVariational):
+    r"""Autoencoder that is a density: a code is drawn, and a row is drawn from it.
+
+    Maximises the evidence lower bound
+
+    .. math:: \log p(x) \ge \mathbb{E}_{q(z|x)} \log p(x|z)
+              - \beta\,\mathrm{KL}(q(z|x) \,\|\, N(0, 1))
+
+    in nats per sample, with q(z|x) = N(μ(x), σ²(x)). `transform` is μ, `sample` decodes
+    draws from N(0, 1), `score_samples` is the bound on log p(x).
+
+    Parameters
+    ----------
+    beta : float, default=1.0
+        β. Above 1 components are told apart, at the price of detail; scores are at 1.
+
+    See Also
+    --------
+    ImportanceWeightedAutoencoder : Maximises a tighter bound.
+    sklearn.decomposition.PCA : Without hidden layers, the same density.
+
+    References
+    ----------
+    Kingma, D. & Welling, M. Auto-encoding variational Bayes. ICLR 2014.
+
+    Higgins, I. et al. beta-VAE: learning basic visual concepts with a constrained
+    variational framework. ICLR 2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn_ae import VariationalAutoencoder
+    >>> X = load_digits().data
+    >>> model = VariationalAutoencoder(8, max_iter=50, random_state=0).fit(X)
+    >>> mean, std = model.transform(X, return_std=True)
+    >>> std.shape
+    (1797, 8)
+    >>> model.sample(3, random_state=0).shape
+    (3, 64)
+    >>> bool(model.score(X) > PCA(8).fit(X).score(X))  # in nats, both
+    True
+    """
+
+    beta: float = 1.0
+
+    _valid: ClassVar = {"beta": [Interval(float, 0, None)]}

@@ -13,11 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ae.engine import inputs, persistence
 from sklearn_ae.engine.generation import FromOneFit
 from sklearn_ae.engine.labels import Supervision
-from sklearn_ae.engine.module import Blank, TrainableModule
+from sklearn_ae.engine.module import Blank, CodingModule
 from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.optimizers import make_net
 from sklearn_ae.engine.rows import Relations, Rows
-from sklearn_ae.engine.shared_parameters import OF_TRAINING, SharedParameters
+from sklearn_ae.engine.shared_parameters import OF_TRAINING, NetworkParameters
 from sklearn_ae.engine.sklearn_types import (
     BaseEstimator,
     CallbackSupportMixin,
@@ -47,13 +47,13 @@ class BaseAutoencoder(
     persistence.Persistent,
     FromOneFit,
     CallbackSupportMixin,
-    SharedParameters,
+    NetworkParameters,
     BaseEstimator,
 ):
     """Shared parameters, training, persistence.
 
     A method derives from it and builds its torch module in ``_module``, a
-    `TrainableModule`. What else it may say, in three levels:
+    `CodingModule`. What else it may say, in three levels:
 
     1. ``_penalties``, ``_corruption`` (of a `ComposedAutoencoder`) and
        ``_prior_codes``: terms on rows and codes, noise, and what codes are drawn from.
@@ -90,8 +90,34 @@ class BaseAutoencoder(
 
     #: What trains the module; a method with a schedule of its own derives one.
     _net_class: ClassVar[type[AutoencoderNet]] = AutoencoderNet
-    #: Whether ``linear_path="auto"`` may switch the linear path on.
-    _has_linear_path: ClassVar[bool] = False
+
+    # What a method has that leaves it to no parameter: see the groups of
+    # `sklearn_ae.engine.shared_parameters`.
+
+    @property
+    def code_activation(self) -> str:
+        return "identity"
+
+    @property
+    def loss(self) -> str:
+        return "squared_error"
+
+    @property
+    def output_activation(self) -> str:
+        return "auto"
+
+    @property
+    def tied_weights(self) -> bool:
+        return False
+
+    @property
+    def linear_path(self) -> bool | str:
+        return False
+
+    @property
+    def _has_linear_path(self) -> bool:
+        """Whether ``linear_path="auto"`` may switch the linear path on."""
+        return False
 
     _learned: ClassVar[tuple[str, ...]] = ("_fit", "n_features_in_")
 
@@ -99,7 +125,7 @@ class BaseAutoencoder(
 
     # -- what a method says -------------------------------------------------------
 
-    def _module(self, blank: Blank) -> TrainableModule:
+    def _module(self, blank: Blank) -> CodingModule:
         """Return the module with its initial weights."""
         raise NotImplementedError
 

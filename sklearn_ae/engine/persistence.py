@@ -26,7 +26,7 @@ from sklearn.base import BaseEstimator
 
 from sklearn_ae.engine import archive, consistency, files, state, streams
 from sklearn_ae.engine.fit import Fit
-from sklearn_ae.engine.module import Blank, TrainableModule
+from sklearn_ae.engine.module import Blank, CodingModule
 from sklearn_ae.engine.notices import warn_user
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.tensors import available_devices
@@ -241,14 +241,14 @@ def _asked(estimator: Any, kept: Mapping[str, Any], packed: Mapping[str, Any]) -
 
 def _built(
     asked_of: Any, kept: Mapping[str, Any], packed: Mapping[str, Any]
-) -> TrainableModule:
+) -> CodingModule:
     classes = kept.get("_seen_classes")
     blank = Blank.seeded(
         kept["n_features_in_"],
         packed["dtype"],
         n_classes=0 if classes is None else len(classes),
     )
-    module: TrainableModule = blank.build(asked_of._module)
+    module: CodingModule = blank.build(asked_of._module)
     return module
 
 

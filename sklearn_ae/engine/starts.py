@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_ae.engine.module import TrainableModule
+from sklearn_ae.engine.module import CodingModule, TrainableModule
 from sklearn_ae.engine.pca_start import linear_start
 from sklearn_ae.engine.units import Units
 
@@ -29,7 +29,7 @@ class FromRandom:
     def begin(
         self,
         estimator: Any,
-        module: TrainableModule,
+        module: CodingModule,
         X: Any,
         seed: int,
         subset: NDArray[np.intp] | None,
@@ -40,7 +40,7 @@ class FromRandom:
         Parameters
         ----------
         estimator : BaseAutoencoder
-        module : TrainableModule
+        module : CodingModule
         X : ndarray or CSR array of shape (n_samples, n_features)
         seed : int
         subset : ndarray of int or None
@@ -77,7 +77,7 @@ class FromPCA(FromRandom):
     def begin(
         self,
         estimator: Any,
-        module: TrainableModule,
+        module: CodingModule,
         X: Any,
         seed: int,
         subset: NDArray[np.intp] | None,

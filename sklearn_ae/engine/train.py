@@ -21,7 +21,7 @@ from sklearn_ae.engine.epochs import epoch_hook, history, rounds
 from sklearn_ae.engine.fit import Fit, FittedNetwork
 from sklearn_ae.engine.given import Given, n_counted, of_some, split, with_weights
 from sklearn_ae.engine.labels import Supervision, places_of
-from sklearn_ae.engine.module import Blank, TrainableModule, compute_dtype
+from sklearn_ae.engine.module import Blank, CodingModule, compute_dtype
 from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.notices import diverged, warn_user
 from sklearn_ae.engine.optimizers import make_net
@@ -186,7 +186,7 @@ class _Training:
             units = units.giving(earlier.units.rows_dtype)
         self.units = units
 
-    def _built(self, seed: int) -> TrainableModule:
+    def _built(self, seed: int) -> CodingModule:
         n_classes, n_features = self.supervision.n_classes, self.X.shape[1]
         blank = Blank.seeded(n_features, self.estimator.dtype, seed, n_classes)
         return blank.build(self.estimator._module)
