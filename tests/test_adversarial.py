@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -226,7 +227,7 @@ def test_moments_of_all_three_are_kept(way, solver, tmp_path):
         np.testing.assert_array_equal(back.transform(X), model.transform(X))
     assert back._fit.optimizer_moments["discriminator0.step"] == 11
     forgetful = way(model, tmp_path / "model")
-    forgetful._fit.optimizer_moments = None
+    forgetful._fit = replace(forgetful._fit, optimizer_moments=None)
     forgotten, known = (m.partial_fit(X, y).transform(X) for m in (forgetful, model))
     assert not np.allclose(forgotten, known, rtol=1e-6)
 

@@ -531,8 +531,8 @@ def test_without_callbacks_of_a_monitor(path):
 @pytest.mark.parametrize("name", CORE)
 def test_layout_of_another_number(name, path):
     model = fit(clone(FAST[name]).set_params(random_state=0), table())
-    words = rf"layout 3, and this version .* layout {persistence.LAYOUT}"
-    refused_both(path, model, lambda state: state.update(_layout=3), words)
+    words = rf"layout 99, and this version .* layout {persistence.LAYOUT}"
+    refused_both(path, model, lambda state: state.update(_layout=99), words)
     words = rf"layout 1, and this version .* layout {persistence.LAYOUT}"
     refused_both(path, model, lambda state: state.pop("_layout"), words)
 
@@ -721,9 +721,10 @@ def put_in_fit(**values):
 
 def within(name, change):
     def changed(state):
-        fit = state["_fit"]
-        fit[name] = copy.deepcopy(fit[name])
-        change(fit[name])
+        held = state if name in state else state["_fit"]
+        held[name] = copy.deepcopy(held[name])
+        new = change(held[name])
+        held[name] = held[name] if new is None else new
 
     return changed
 

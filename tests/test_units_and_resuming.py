@@ -1,5 +1,7 @@
 """Where units, kinds of rows and trainings meet; each once went wrong unnoticed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -193,7 +195,7 @@ def test_a_training_in_parts_is_the_whole_training(solver, linear_path):
         np.testing.assert_allclose(other.transform(X), codes, rtol=1e-6, atol=1e-8)
     alone = clone(model).set_params(max_iter=2).fit(X)
     again = clone(alone).set_params(warm_start=True).fit(X)
-    again._fit.optimizer_moments = None  # as if they were lost
+    again._fit = replace(again._fit, optimizer_moments=None)  # as if they were lost
     assert abs(again.fit(X).loss_ - whole.loss_curve_[3]) > 1e-6
 
 

@@ -232,9 +232,8 @@ def _asked(estimator: Any, kept: Mapping[str, Any], packed: Mapping[str, Any]) -
     double = object.__new__(type(estimator))
     vars(double).update({name: kept[name] for name in known if name in kept})
     vars(double).update(asked)
-    consistency.need(
-        all(name in vars(double) for name in known), "it lacks some of its parameters"
-    )
+    missing = [name for name in known if name not in vars(double)]
+    consistency.need(not missing, f"it lacks {', '.join(missing)}")
     double._check_params()
     return double
 
