@@ -13,8 +13,8 @@ from sklearn.datasets import load_digits
 from skorch.callbacks import Callback
 
 from sklearn_ae import L2, AdversarialAutoencoder, Autoencoder, load, save
-from sklearn_ae.engine import net
 from sklearn_ae.engine.rows import Batch
+from sklearn_ae.engine.schedules import schedule_factor
 from sklearn_ae.parts.priors import PRIORS, MixturePrior
 
 ANY = torch.full((20_000,), -1)
@@ -181,9 +181,7 @@ def test_one_cycle_moves_all_three_rates():
     small(max_iter=20, callbacks=[Rates()], **given).fit(rows()[0])
     rates = np.array(Rates.seen)
     assert rates.shape == (20, 3)
-    expected = [
-        0.01 * net.schedule_factor("one_cycle", (i + 0.5) / 20) for i in range(20)
-    ]
+    expected = [0.01 * schedule_factor("one_cycle", (i + 0.5) / 20) for i in range(20)]
     np.testing.assert_allclose(rates, np.outer(expected, [1.0, 1.0, 0.3]))
 
 

@@ -13,8 +13,8 @@ from sklearn_ae import (
     GeneralizedAutoencoder,
     StackedAutoencoderPretrainer,
 )
-from sklearn_ae.engine import train as engine_train
 from sklearn_ae.engine.inputs import canonical
+from sklearn_ae.engine.trial import are_sound
 
 #: What rounding of rows to float32, in `transform`, changes at most.
 ROUND_OFF = {"rtol": 1e-4, "atol": 1e-5}
@@ -237,6 +237,6 @@ def test_divergence_is_called_so(model):
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e200])
 def test_codes_of_no_use_are_a_divergence(value):
     codes = np.zeros((5, 2))
-    assert engine_train._are_sound(codes)
+    assert are_sound(codes)
     codes[3, 1] = value
-    assert not engine_train._are_sound(codes)
+    assert not are_sound(codes)

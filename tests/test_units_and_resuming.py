@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn_ae import Autoencoder, GaussianNoise
 from sklearn_ae.engine import density, pca_start
 from sklearn_ae.engine import train as engine_train
-from sklearn_ae.engine.net import BatchIterator
+from sklearn_ae.engine.batches import BatchIterator
 from sklearn_ae.engine.stopping import EpochHook
 from sklearn_ae.parts.corruptions import Corruption
 

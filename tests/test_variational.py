@@ -18,7 +18,7 @@ from skorch.callbacks import Callback
 
 from sklearn_ae import ImportanceWeightedAutoencoder, VariationalAutoencoder
 from sklearn_ae.autoencoders import variational
-from sklearn_ae.autoencoders.variational import kl_divergence
+from sklearn_ae.autoencoders.variational_module import kl_divergence
 from sklearn_ae.engine.rows import Batch
 
 both = pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sklearn_ae.autoencoders.variational import BaseVariational, VariationalModule
+from sklearn_ae.autoencoders.variational import BaseVariational
+from sklearn_ae.autoencoders.variational_module import VariationalModule
 from sklearn_ae.engine.rows import Batch
 from sklearn_ae.params.domains import Interval
 from sklearn_ae.parts import averages

@@ -7,10 +7,8 @@ so a training that fails or is interrupted leaves the earlier fit whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
@@ -25,65 +23,25 @@ from sklearn_ae.engine.module import Blank, CodingModule, compute_dtype
 from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.notices import diverged, warn_user
 from sklearn_ae.engine.optimizers import make_net
+from sklearn_ae.engine.request import Request
 from sklearn_ae.engine.resuming import next_seed, seeds_of, take_over
-from sklearn_ae.engine.rows import Batch, Rows
+from sklearn_ae.engine.rows import Rows
 from sklearn_ae.engine.stopping import EpochHook
 from sklearn_ae.engine.streams import Stream
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.tensors import resolve_device
 from sklearn_ae.engine.threads import suited_threads
+from sklearn_ae.engine.trial import GAUSSIAN_ROWS, are_sound, try_out
 from sklearn_ae.engine.weights import HeldOut, scaled
 
-__all__ = ["Request", "StreamOf", "run", "train", "try_out"]
+__all__ = ["StreamOf", "run", "train"]
 
 #: Yields what a function of tensors of rows gives, by chunks of the rows of X, and how
 #: much each of these counts.
 StreamOf = Callable[[Callable[[torch.Tensor], torch.Tensor]], Iterator[Any]]
 
-#: Rows from whose codes a Gaussian for ``sample`` is estimated, at most; and rows to
-#: whose codes a density of the user's is fitted.
-GAUSSIAN_ROWS, DENSITY_ROWS = 2000, 20000
-#: Rows whose reconstruction is tried before a fit is called one, at most.
-PROBE_ROWS = 256
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a training is asked for.
-
-    Parameters
-    ----------
-    X : ndarray or CSR array of shape (n_samples, n_features)
-        Validated rows.
-    y : object
-        For methods that learn from it, and for scikit-learn's callbacks.
-    resume : bool
-        Whether to go on from the estimator's fit.
-    context : sklearn.callback.CallbackContext or None
-        None is one pass over the rows, in a stream.
-    steps : bool, default=True
-        Whether to train at all, or to leave the weights as they are to begin with.
-    known : mapping, default={}
-        What validation found of the features of X, as fitted attributes.
-    weight : ndarray of shape (n_samples,) or None, default=None
-        How much each row counts, more than nothing.
-    held_out : HeldOut or None, default=None
-        Rows to judge by, in place of some of X.
-    """
-
-    X: Any
-    y: Any
-    resume: bool
-    context: Any
-    steps: bool = True
-    known: Mapping[str, Any] | None = None
-    weight: NDArray[np.float64] | None = None
-    held_out: HeldOut | None = None
-
-    @property
-    def streaming(self) -> bool:
-        """Whether one pass is made over the rows."""
-        return self.context is None
+#: A density of the user's is fitted to the codes of at most this many rows.
+DENSITY_ROWS = 20000
 
 
 def train(estimator: Any, request: Request) -> dict[str, Any]:
@@ -279,7 +237,7 @@ class _Training:
 
     def _relate_again(self) -> None:
         codes = self._network().encode(self.given.X)
-        if not _are_sound(codes):
+        if not are_sound(codes):
             raise diverged(self.net.lr)
         self._relate(codes)
 
@@ -393,7 +351,7 @@ class _Training:
             most = DENSITY_ROWS
             some = self.X[inputs.some_rows(n_rows, draw, most)]
             codes = self._network().encode(some)
-            if not _are_sound(codes):
+            if not are_sound(codes):
                 raise diverged(self.net.lr)
         weight = of_some(self.counted, n_rows, draw, most)
         return density.fitted(self.estimator.density, codes, draw, weight)
@@ -450,39 +408,3 @@ def _check_device(device: torch.device, dtype: str, X: Any) -> None:
             f"The 'device' parameter chose 'mps', which cannot compute with {what}. "
             "Use device='cpu'."
         )
-
-
-def try_out(
-    network: FittedNetwork, X: Any, seed: int, rate: float, decodes: bool = True
-) -> NDArray[Any]:
-    """Return the codes of up to `GAUSSIAN_ROWS` rows, if the module makes sense.
-
-    Raises
-    ------
-    ValueError
-        If codes, or reconstructions where it decodes, are not finite: the loss that is
-        known is the one before the last step.
-    """
-    if X.shape[0] > GAUSSIAN_ROWS:
-        X = X[inputs.some_rows(X.shape[0], seed, GAUSSIAN_ROWS)]
-    module = network.module
-
-    def errors(x: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = module.errors(Batch(x, x), 1.0, per_feature=False)
-        return found
-
-    probe, codes = X[:PROBE_ROWS], network.encode(X)
-    lost = codes[:0]
-    if decodes:
-        lost = network.apply(errors, probe)
-        if inputs.has_missing(probe):  # of a row without any value nothing is lost
-            lost = lost[~np.isnan(probe).all(axis=1)]
-    if _are_sound(codes) and np.isfinite(lost).all():
-        return codes
-    raise diverged(rate)
-
-
-def _are_sound(codes: NDArray[Any]) -> bool:
-    """Tell whether codes are numbers that have a covariance."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(np.square(codes, dtype=np.float64)).all())
