@@ -94,7 +94,7 @@ FAST = {
         criterion="score",
     ),
     "AutoencoderOutlierDetector-stack": AutoencoderOutlierDetector(
-        StackedAutoencoderPretrainer(CALM, layer_sizes=(4, 2))
+        StackedAutoencoderPretrainer(CALM, layer_sizes=(4, 2)), contamination=0.1
     ),
     "ContractiveAutoencoder": ContractiveAutoencoder(max_iter=3),
     "ContractiveAutoencoder-deep": ContractiveAutoencoder(
