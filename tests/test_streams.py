@@ -92,8 +92,10 @@ def share_left(model, X):
 FIRSTS = {"few": [1, 1, 2], "many": [30, 40]}
 
 
-@each
-@pytest.mark.parametrize("first", FIRSTS)
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [*((name, "few") for name in SINGLE), *((name, "many") for name in SOME)],
+)
 def test_it_begins_with_all_rows(name, first):
     """Whatever the first chunks are: units, preconditioner, and the start at PCA."""
     X, y = table(150), labels(150)
@@ -368,7 +370,7 @@ def test_rows_without_labels_among_the_kept():
 # -- rows from another place -----------------------------------------------------
 
 
-@each
+@some
 def test_a_first_chunk_from_another_place_is_recovered_from(name):
     """With a warning each time, at the user's line."""
     X, y = table(150), labels(150)
@@ -382,6 +384,7 @@ def test_a_first_chunk_from_another_place_is_recovered_from(name):
     assert not texts(model.partial_fit, X, y) and model.n_iter_ == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [lambda X: X + 30.0, lambda X: X * 100.0])
 @pytest.mark.parametrize("kind", [Autoencoder, DenoisingAutoencoder])
 def test_recovered_models_are_good(kind, change):
@@ -409,6 +412,7 @@ def test_first_rows_from_another_place():
     assert labelled._seen.n_within == 490
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Autoencoder, DenoisingAutoencoder])
 def test_one_row_at_a_time(kind):
     X = curved(400)
@@ -505,7 +509,7 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("name", STREAMS)
-@pytest.mark.parametrize("size", [120, 500])
+@pytest.mark.parametrize("size", [pytest.param(120, marks=pytest.mark.slow), 500])
 def test_streams_that_are_no_other_place(name, size):
     X = STREAMS[name](np.random.default_rng(0))
     model = Autoencoder(2, hidden_layer_sizes=(4,), random_state=0)

@@ -127,6 +127,7 @@ def test_partial_fit_is_the_same(name):
     assert_same(answers(found, X), answers(wanted, X))
 
 
+@pytest.mark.slow
 def test_files_and_graphs_are_the_same(tmp_path):
     X, model = table(), clone(CORE["Autoencoder-float64"]).set_params(random_state=0)
     fit(model, X)
@@ -174,6 +175,7 @@ def test_corruptions_of_a_fit_draw_the_same():
     np.testing.assert_array_equal(found.transform(table()), wanted)
 
 
+@pytest.mark.slow
 def test_the_package_can_be_imported_under_a_default_device():
     code = (
         "import torch; torch.set_default_device('meta'); import numpy as np;"
