@@ -15,6 +15,7 @@ from estimators import (
     CORE,
     DEFAULTS,
     FAST,
+    READING,
     SINGLE,
     answer,
     dtype_of,
@@ -127,6 +128,10 @@ OF_ROWS = [
     checks.check_transformer_data_not_an_array,
 ]
 OF_ROWS = {check.__name__ for check in OF_ROWS}
+#: Those that all classes read rows as: the others' checks of rows are slow tests.
+READERS = {type(estimator) for estimator in READING.values()}
+#: Fits to many rows, many times.
+LONG = {checks.check_class_weight_classifiers.__name__}
 
 #: scikit-learn's checks that check_estimator leaves out.
 LEFT_OUT = [
@@ -183,7 +188,9 @@ def check_estimator_params():
                 fails, reason = EXPECTED_FAILURES.get(label, (bool, ""))
                 marks = [pytest.mark.xfail(reason=reason, strict=True)]
                 marks *= bool(reason) and fails(estimator)
-                marks += [pytest.mark.slow] * (table is DEFAULTS)
+                shared = label in OF_ROWS and type(given) not in READERS
+                if table is DEFAULTS or shared or label in LONG:
+                    marks = [*marks, pytest.mark.slow]
                 case = f"{prefix}-{name}-{label}{variant}"
                 params.append(pytest.param(estimator, check, id=case, marks=marks))
     return params
@@ -196,12 +203,11 @@ def test_check_estimator(estimator, check):
 
 @pytest.mark.parametrize(
     ("name", "check"),
-    [(name, check) for check in LEFT_OUT for name in FIRST.values()]
-    + [
-        (name, check)
-        for check in LEFT_OUT_OF_TRANSFORMERS
-        for name in FIRST.values()
-        if name in CODECS
+    [
+        pytest.param(name, check, marks=[pytest.mark.slow] * (kind not in READERS))
+        for kind, name in FIRST.items()
+        for check in [*LEFT_OUT, *LEFT_OUT_OF_TRANSFORMERS]
+        if check in LEFT_OUT or name in CODECS
     ],
     ids=lambda case: getattr(case, "__name__", case),
 )

@@ -63,6 +63,13 @@ def having(names, **tags):
     ]
 
 
+def reading_and(first, *others):
+    """Return the parameters `name` and `kind`: the first for all, others for one."""
+    cases = [(name, first) for name in READING]
+    cases += [("Autoencoder", other) for other in others]
+    return pytest.mark.parametrize(("name", "kind"), cases)
+
+
 reading_sparse = pytest.mark.parametrize("name", having(READING, sparse=True))
 #: Dense rows and, for those that take them, sparse ones.
 reading_containers = pytest.mark.parametrize(
@@ -257,7 +264,7 @@ def test_04_divergence_is_one_failed_candidate_of_a_search(X):
 
 
 @every
-@pytest.mark.parametrize("value", [0.0, 1.0, -1e6])
+@pytest.mark.parametrize("value", [0.0, -1e6])
 def test_05_constant_data(name, value):
     X = np.full((24, 5), value)
     model = fit(make(name), X)
@@ -319,10 +326,9 @@ def test_11_strings(name, container, X):
     refuses(make(name), bad.astype(str), ValueError, message)
 
 
-@reading
-@pytest.mark.parametrize("dtype", [str, object])
-def test_12_numeric_strings(name, dtype, X):
-    agrees(make(name), X.astype(str).astype(dtype), X)
+@reading_and(str, object)
+def test_12_numeric_strings(name, kind, X):
+    agrees(make(name), X.astype(str).astype(kind), X)
 
 
 @reading
@@ -616,7 +622,7 @@ def test_34_nan_inside(name, value):
 
 
 @reading_sparse
-@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint8, np.float32])
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.float32])
 def test_35_whole_numbers(name, dtype):
     # a start at the decomposition of float32 differs by more than float64's rounding
     model = make(name)
@@ -728,12 +734,11 @@ def test_41_duplicate_names(name, X):
     refuses(make(name), bad, ValueError, "(?i)duplicate|unique")
 
 
-@reading
-@pytest.mark.parametrize("dtype", ["Int64", "Float64", "boolean"])
-def test_42_nullable(name, dtype):
-    kind = bool if dtype == "boolean" else float
-    plain = frame().astype({"a": kind, "b": kind})
-    agrees(make(name), plain.astype({"a": dtype, "b": dtype}), plain.astype(float))
+@reading_and("Int64", "Float64", "boolean")
+def test_42_nullable(name, kind):
+    numbers = bool if kind == "boolean" else float
+    plain = frame().astype({"a": numbers, "b": numbers})
+    agrees(make(name), plain.astype({"a": kind, "b": kind}), plain.astype(float))
 
 
 @reading_without_nan
@@ -808,11 +813,10 @@ def test_50_broadcast(name):
     agrees(make(name), broadcast, broadcast.copy())
 
 
-@reading
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8])
-def test_48_memmap(name, dtype, X, tmp_path):
+@reading_and(np.float32, np.float64, np.uint8)
+def test_48_memmap(name, kind, X, tmp_path):
     path = tmp_path / "rows.npy"
-    np.save(path, X.astype(dtype))
+    np.save(path, X.astype(kind))
     content = path.read_bytes()
     agrees(make(name), np.load(path, mmap_mode="r"), X)
     assert path.read_bytes() == content
@@ -1022,8 +1026,8 @@ def train_all(model, X):
 
 @pytest.mark.parametrize(
     ("name", "context"),
-    [(name, torch.inference_mode) for name in CORE]
-    + [(name, torch.no_grad) for name in READING],
+    [(name, torch.inference_mode) for name in READING]
+    + [("Autoencoder", torch.no_grad)],
 )
 def test_71_inside_inference_mode(name, context, X):
     expected = answer(train_all(make(name), X), X)

@@ -68,7 +68,8 @@ def through_skops(model, path):
 
 WAYS = {"pickle": through_pickle, "joblib": through_joblib, "skops": through_skops}
 ways = pytest.mark.parametrize("way", WAYS)
-#: Those that keep different things are kept in all ways, the others in one.
+#: Those that keep different things are kept in all ways, of the others one of each
+#: kind in a file, where types are looked at.
 FIVE = [
     "Autoencoder",
     "AutoencoderOutlierDetector-score",
@@ -78,9 +79,14 @@ FIVE = [
 ]
 
 
-def each(names, one):
+def each(names, in_file=()):
     """Return the ways in which these configurations are kept, as test parameters."""
-    cases = [(name, way) for name in names for way in (WAYS if name in FIVE else [one])]
+    cases = [(name, way) for name in FIVE if name in names for way in WAYS]
+    cases += [
+        (name, "skops" if name in in_file else "pickle")
+        for name in names
+        if name not in FIVE
+    ]
     return pytest.mark.parametrize(("name", "way"), cases)
 
 
@@ -103,7 +109,7 @@ def answers(model, X=None):
     return [*values, *((a.tobytes(), str(a.dtype)) for a in arrays)]
 
 
-@each(FAST, "skops")
+@each(FAST, in_file=CORE)
 def test_round_trip(name, way, tmp_path):
     """What comes back answers alike, and once it is trained again too."""
     model = alone(name)
@@ -132,7 +138,7 @@ def test_round_trip_of_sparse(way, tmp_path):
     np.testing.assert_array_equal(back.transform(counts()), model.transform(counts()))
 
 
-@each(SINGLE, "pickle")
+@each(SINGLE)
 def test_what_comes_back_can_be_trained_on(name, way, tmp_path):
     """Both go on from where they were, with the optimiser's moments."""
     X, y = table(), labels()
