@@ -44,7 +44,7 @@ def complete_docstring(cls: Any, root: type) -> None:
         for name, entry in inherited["Parameters"].items()
         if name in fields
     }
-    if not own or not known:
+    if not known:
         return
     entries = {**known, **own}
     order = dict.fromkeys([*fields, *entries])
@@ -57,8 +57,13 @@ def complete_docstring(cls: Any, root: type) -> None:
     doc = _section("Attributes").sub("", inspect.cleandoc(cls.__doc__))
     doc = re.sub(r"\n{3,}", "\n\n", doc)
     found = _section("Parameters").search(doc)
-    assert found is not None
-    cls.__doc__ = doc[: found.start(1)] + text + doc[found.end(1) :]
+    if found is not None:
+        cls.__doc__ = doc[: found.start(1)] + text + doc[found.end(1) :]
+        return
+    first = re.search(r"^\S[^\n]*\n-+\n", doc, re.M)  # of the other sections
+    place = len(doc) if first is None else first.start()
+    before, after = doc[:place].rstrip(), doc[place:]
+    cls.__doc__ = f"{before}\n\nParameters\n----------\n{text}\n\n{after}".rstrip()
 
 
 def _with_default(entry: str, default: Any) -> str:
