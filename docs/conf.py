@@ -40,6 +40,17 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "show_memory": False,
     "write_computation_times": False,
+    "subsection_order": [
+        f"../examples/{section}"
+        for section in (
+            "pca",
+            "outliers_and_gaps",
+            "few_labels",
+            "search",
+            "generation",
+            "features",
+        )
+    ],
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
     "backreferences_dir": "generated/examples",

@@ -1,4 +1,4 @@
-"""``.. gallery-figure:: plot_NAME N``: the N-th picture of an example, with a caption.
+"""``.. gallery-figure:: SECTION/plot_NAME N``: the N-th picture of an example, with a caption.
 
 The picture links to the example that drew it. Where examples are not run
 (``-D plot_gallery=0``) there is none, and the caption is left, with its link.
@@ -24,9 +24,11 @@ class GalleryFigure(SphinxDirective, Figure):
     option_spec = {"alt": directives.unchanged_required, "width": directives.unchanged}
 
     def run(self) -> list[nodes.Node]:
-        name, number = self.arguments
-        path = f"auto_examples/images/sphx_glr_{name}_{int(number):03}.png"
-        self.content.append(f"From :ref:`sphx_glr_auto_examples_{name}.py`.", "", 0)
+        example, number = self.arguments
+        section, name = example.split("/")
+        path = f"auto_examples/{section}/images/sphx_glr_{name}_{int(number):03}.png"
+        label = f"sphx_glr_auto_examples_{section}_{name}.py"
+        self.content.append(f"From :ref:`{label}`.", "", 0)
         file = Path(self.env.app.srcdir) / path
         self.env.note_dependency(str(file))  # read again when it has been drawn
         drawn = self.env.app.config.sphinx_gallery_conf["plot_gallery"]

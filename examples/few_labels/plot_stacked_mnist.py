@@ -126,7 +126,7 @@ for name, share in accuracy.items():
 # To a linear classifier the codes of either layer are worth more than pixels; the
 # second layer adds nothing to that. Pretraining is worth about one point to the network
 # that is trained by class, where all 4000 rows have a label. With fewer it is worth
-# more: see :ref:`sphx_glr_auto_examples_plot_few_labels.py`.
+# more: see :ref:`sphx_glr_auto_examples_few_labels_plot_few_labels.py`.
 #
 # What each depth keeps
 # ---------------------

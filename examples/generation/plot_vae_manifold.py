@@ -107,5 +107,5 @@ print(f"{inside:.0%} of the codes are in the frame")
 # Most digits have a country of their own; fives and ones have several. Of draws from
 # the prior 81 % are in the frame, of the codes far fewer: the model lays its digits out
 # farther than the prior asks, and leaves much of the middle to mixtures of them.
-# :ref:`sphx_glr_auto_examples_plot_generate_digits.py` shows what that means for digits
+# :ref:`sphx_glr_auto_examples_generation_plot_generate_digits.py` shows what that means for digits
 # drawn from the prior.
