@@ -66,9 +66,10 @@ html_show_sourcelink = False
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
 }
 html_sidebars = {
+    "index": [],
     "quick_start": [],
     "user_guide/index": [],
     "coming_from": [],

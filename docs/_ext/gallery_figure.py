@@ -1,6 +1,6 @@
 """``.. gallery-figure:: SECTION/plot_NAME N``: the N-th picture of an example, with a caption.
 
-The picture links to the example that drew it. Where examples are not run
+The caption ends with a link to the example that drew it. Where examples are not run
 (``-D plot_gallery=0``) there is none, and the caption is left, with its link.
 """
 
@@ -21,7 +21,11 @@ class GalleryFigure(SphinxDirective, Figure):
     required_arguments = 2
     final_argument_whitespace = False
     has_content = True
-    option_spec = {"alt": directives.unchanged_required, "width": directives.unchanged}
+    option_spec = {
+        "alt": directives.unchanged_required,
+        "figclass": directives.class_option,
+        "width": directives.unchanged,
+    }
 
     def run(self) -> list[nodes.Node]:
         example, number = self.arguments

@@ -1,7 +1,7 @@
 """
-=====================================
-Colour from lightness, and back again
-=====================================
+========================================================
+Split-brain autoencoder: colour from lightness, and back
+========================================================
 
 A :class:`~sklearn_ae.SplitBrainAutoencoder` with ``split="channels"`` has two networks.
 One sees how light each pixel of an image is and predicts its colour, the other sees the

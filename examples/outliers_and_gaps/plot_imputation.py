@@ -37,9 +37,9 @@ tables = {
 # Four imputers
 # -------------
 # ``noise="masking"`` hides a tenth of what is known while training, and ``emphasis=1``
-# asks only for what was hidden. :class:`~sklearn.impute.IterativeImputer` warns that its
-# 10 rounds are not enough; that warning is left out. The error is the root of the mean
-# squared error over the deleted values, in standard deviations, as a mean over two
+# asks only for what was hidden. :class:`~sklearn.impute.IterativeImputer` warns that
+# its 10 rounds are not enough; that warning is left out. The error is the root of the
+# mean squared error over the deleted values, in standard deviations, as a mean over two
 # draws of gaps.
 
 imputers = {

@@ -14,8 +14,8 @@ penalties and corruptions, and with PCA's.
 # --------
 # Penalties and corruptions are parameters like any other: the noise level is reached
 # as ``corruption__noise_level``, the weight of an :class:`~sklearn_ae.L2` penalty in a
-# list as ``penalties__l2__weight``. In a :class:`~sklearn.pipeline.Pipeline` the name of
-# the step stands before it. The rows are measurements of 569 tumours.
+# list as ``penalties__l2__weight``. In a :class:`~sklearn.pipeline.Pipeline` the name
+# of the step stands before it. The rows are measurements of 569 tumours.
 
 import matplotlib.pyplot as plt
 import numpy as np
