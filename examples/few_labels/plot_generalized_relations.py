@@ -3,19 +3,19 @@
 Classes and neighbours: generalized autoencoders of six relations
 =================================================================
 
-A :class:`~sklearn_ae.GeneralizedAutoencoder` restores from a row's code not the row
-itself, but the rows that it is related to: neighbours, or rows of its class. What a
-relation is for is seen in the codes, and in what is restored from them.
+A :class:`~sklearn_ae.GeneralizedAutoencoder` restores, from a row's code, the rows that
+it is related to: its neighbours, or rows of its class. So related rows get similar
+codes, as with LDA or Isomap. This example compares six relations, by the codes and by
+what is restored from them.
 """
 
 # %%
 # Six relations
 # -------------
-# Two numbers for each digit, by six relations. "identity" relates a row to itself, and
-# is the plain autoencoder; "laplacian", "lle" and "isomap" are three ways to relate
+# Each digit gets a code of two numbers. "identity" relates a row to itself, and is the
+# plain autoencoder; "laplacian", "lle" and "isomap" are three ways to relate
 # neighbours; "class" and "mfa" read the labels, and the others do not. PCA and
-# scikit-learn's Isomap are there to compare with. Where neighbours matter, there are
-# seven of each row.
+# scikit-learn's Isomap are there to compare with. Each row has seven neighbours.
 
 import matplotlib.pyplot as plt
 import numpy as np

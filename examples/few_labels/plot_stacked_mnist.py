@@ -127,7 +127,8 @@ for name, share in accuracy.items():
 # %%
 # To a linear classifier the codes of either layer are worth more than pixels, and those
 # of the first layer the most. Pretraining is worth some points to the network that is
-# trained by class, though all 2500 rows have a label. With few labels: see :ref:`sphx_glr_auto_examples_few_labels_plot_few_labels.py`.
+# trained by class, though all 2500 rows have a label. What it is worth with fewer is in
+# :ref:`sphx_glr_auto_examples_few_labels_plot_few_labels.py`.
 #
 # What each depth keeps
 # ---------------------

@@ -3,10 +3,10 @@
 New rows: digits drawn from three autoencoders
 ==============================================
 
-Every autoencoder here can ``sample``: it draws codes and decodes them. What comes out
-depends on where the codes are drawn. Three ways to have a density of them are compared:
-a mixture fitted to the codes, a prior that the codes are pulled to, and a prior of
-which each digit has a part.
+Every autoencoder here can draw new rows: ``sample`` draws codes and decodes them. How
+good the rows are depends on the distribution of these codes. Three are compared: a
+mixture fitted to the codes of training rows, a prior that training pulls the codes to,
+and a prior of which each digit has a part of its own.
 """
 
 # %%

@@ -3,9 +3,9 @@
 A density of digits: a variational autoencoder in two dimensions
 ================================================================
 
-A :class:`~sklearn_ae.VariationalAutoencoder` with two components lays digits out on a
-plane, where every place can be decoded. It is a density too: it says how likely a row
-is, in nats, as :class:`~sklearn.decomposition.PCA` does.
+A :class:`~sklearn_ae.VariationalAutoencoder` is a density: it says how likely a row is,
+in nats, as ``PCA.score`` does. With two components it also lays digits out on a plane,
+where every place can be decoded.
 """
 
 # %%

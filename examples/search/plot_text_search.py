@@ -3,14 +3,12 @@
 Text search: documents by topic, against latent semantic analysis
 =================================================================
 
-Documents are found by their topic where words are replaced by codes: few numbers for
-each, compared by the cosine between them. Here they are those of a
-:class:`~sklearn_ae.DenoisingAutoencoder` that takes the words of a document for draws
-from one distribution, ``loss="multinomial"``, as Hinton and Salakhutdinov (2006) did,
-and those of latent semantic analysis, which is scikit-learn's
-:class:`~sklearn.decomposition.TruncatedSVD`. The search itself is scikit-learn's.
-
-The documents are the docstrings of numpy, scipy and scikit-learn.
+A search by topic compares codes, a few numbers for each document, and not words. This
+example searches the docstrings of numpy, scipy and scikit-learn, by the codes of a
+:class:`~sklearn_ae.DenoisingAutoencoder` and by latent semantic analysis
+(:class:`~sklearn.decomposition.TruncatedSVD`). With ``loss="multinomial"`` the
+autoencoder takes the words of a document for draws from one distribution, as Hinton and
+Salakhutdinov (2006) did. The search itself is scikit-learn's.
 """
 
 # %%
