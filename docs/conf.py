@@ -38,6 +38,7 @@ sphinx_gallery_conf = {
     "examples_dirs": str(root / "examples"),
     "gallery_dirs": "auto_examples",
     "abort_on_example_error": True,
+    "capture_repr": ("_repr_html_",),  # no "<... object at 0x...>"
     "show_memory": False,
     "write_computation_times": False,
     "subsection_order": [

@@ -37,7 +37,8 @@ class GalleryFigure(SphinxDirective, Figure):
         self.env.note_dependency(str(file))  # read again when it has been drawn
         drawn = self.env.app.config.sphinx_gallery_conf["plot_gallery"]
         if not drawn and not file.is_file():
-            return self.parse_content_to_nodes()
+            classes = self.options.get("figclass", [])
+            return [nodes.container("", *self.parse_content_to_nodes(), classes=classes)]
         self.arguments = [f"/{path}"]
         return super().run()
 
