@@ -38,7 +38,9 @@ class GalleryFigure(SphinxDirective, Figure):
         drawn = self.env.app.config.sphinx_gallery_conf["plot_gallery"]
         if not drawn and not file.is_file():
             classes = self.options.get("figclass", [])
-            return [nodes.container("", *self.parse_content_to_nodes(), classes=classes)]
+            return [
+                nodes.container("", *self.parse_content_to_nodes(), classes=classes)
+            ]
         self.arguments = [f"/{path}"]
         return super().run()
 
