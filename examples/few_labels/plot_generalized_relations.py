@@ -35,7 +35,7 @@ X_train, X_test, y_train, y_test = train_test_split(
 models = {"PCA": PCA(2), "scikit-learn's Isomap": Isomap(n_neighbors=7)}
 for relation in ("identity", "laplacian", "lle", "isomap", "class", "mfa"):
     models[relation] = GeneralizedAutoencoder(
-        2, relation=relation, n_neighbors=7, max_iter=60, random_state=0
+        2, relation=relation, n_neighbors=7, max_iter=40, random_state=0
     )
 
 codes, error, trust = {}, {}, {}
@@ -108,7 +108,7 @@ for ax, name in zip(axes.flat, others, strict=True):
 restored = {"held-out digits": X_test}
 for relation in ("identity", "laplacian", "class", "isomap"):
     model = GeneralizedAutoencoder(
-        8, relation=relation, n_neighbors=7, max_iter=60, random_state=0
+        8, relation=relation, n_neighbors=7, max_iter=40, random_state=0
     ).fit(X_train, y_train)
     restored[relation] = model.reconstruct(X_test)
 

@@ -37,11 +37,11 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 
 autoencoder = Autoencoder(
-    8, code_penalty="l2", density=GaussianMixture(10), max_iter=60, random_state=0
+    8, code_penalty="l2", density=GaussianMixture(10), max_iter=50, random_state=0
 )
-variational = VariationalAutoencoder(8, max_iter=60, random_state=0)
+variational = VariationalAutoencoder(8, max_iter=50, random_state=0)
 adversarial = AdversarialAutoencoder(
-    4, prior="mixture", batch_size=64, max_iter=60, random_state=0
+    4, prior="mixture", batch_size=64, max_iter=50, random_state=0
 )
 models = [autoencoder, variational, adversarial]
 for model in models:

@@ -32,7 +32,7 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 
 model = VariationalAutoencoder(
-    2, activation="gelu", alpha=0.03, max_iter=100, random_state=0
+    2, activation="gelu", alpha=0.03, max_iter=60, random_state=0
 )
 model.fit(X_train)
 
