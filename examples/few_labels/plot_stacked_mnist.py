@@ -63,7 +63,7 @@ stack.fit(X_train)
 # -----------------------
 # A unit of the first layer weighs pixels, so its weights are a picture. A unit of the
 # second weighs units of the first: its picture is the sum of theirs, each by its
-# weight, W₂ W₁. From blue (negative) to red (positive), each on its own scale: the 24
+# weight, W₂ W₁. From blue (negative) to red (positive), each on its own scale: the 12
 # units of each layer with the largest weights.
 
 first, second = (
@@ -76,9 +76,9 @@ for ax, filters, title in (
     (axes[0], first, "layer 1: strokes"),
     (axes[1], second @ first, "layer 2: shapes made of them"),
 ):
-    largest = np.argsort(-np.linalg.norm(filters, axis=1))[:24]
+    largest = np.argsort(-np.linalg.norm(filters, axis=1))[:12]
     FeatureDisplay(features=filters[largest], image_shape=(28, 28)).plot(
-        ax, n_columns=6
+        ax, n_columns=4
     )
     ax.set_title(title)
 

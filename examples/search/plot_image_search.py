@@ -16,7 +16,7 @@ script it prints the figures and writes ``image_search.png`` to the current dire
 # %%
 # Three searches
 # --------------
-# 2500 digits are there to be found, and 1000 others are asked for. The search is
+# 4000 digits are there to be found, and 1000 others are asked for. The search is
 # scikit-learn's :class:`~sklearn.neighbors.NearestNeighbors`, at the end of a pipeline.
 
 import sys
@@ -34,7 +34,7 @@ from sklearn_ae import DenoisingAutoencoder
 X, y = mnist_data()
 X = (X / 255).astype(np.float32)
 X, X_asked, y, y_asked = train_test_split(
-    X, y, train_size=2500, test_size=1000, stratify=y, random_state=0
+    X, y, test_size=1000, stratify=y, random_state=0
 )
 encoders = {
     "pixels": "passthrough",
@@ -43,8 +43,8 @@ encoders = {
         32,
         noise="masking",
         noise_level=0.5,
-        hidden_layer_sizes=(256,),
-        max_iter=30,
+        hidden_layer_sizes=(512,),
+        max_iter=40,
         random_state=0,
     ),
 }
