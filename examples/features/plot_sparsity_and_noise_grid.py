@@ -105,19 +105,19 @@ print(f"{'LogisticRegression':22s} accuracy {on_rows:5.3f}  on the measurements"
 # contraction, and little noise. It depends on the parameters a lot. Accuracy falls
 # where too little gets through (k of 1 and 2), and elsewhere hardly depends on the
 # parameters: of 569 rows it has a standard error of almost one point, so most of the
-# differences below are chance, and so is which one comes out best. None is better than
-# the same classifier on the measurements themselves, for a line separates these tumours
-# well.
+# differences below are chance, and so is which one comes out best. None is clearly better
+# than the same classifier on the measurements themselves, since a line separates these
+# tumours well.
 #
-# Brighter is better, on one scale per row; the best are framed or starred.
+# Brighter is better, on one scale for each goal; the best are framed or starred.
 
-figure, axes = plt.subplots(2, 4, figsize=(13, 6), layout="constrained")
-for row, results in zip(axes, (error, accuracy), strict=True):
+for results in (error, accuracy):
+    figure, axes = plt.subplots(2, 2, figsize=(7, 5.6), layout="constrained")
     by_error = results is error
     goal, digits = ("error", 2) if by_error else ("accuracy", 3)
     everything = np.concatenate([values.ravel() for values in results.values()])
     low, high = everything.min(), everything.max()
-    for ax, (model, grid) in zip(row, grids.items(), strict=True):
+    for ax, (model, grid) in zip(axes.flat, grids.items(), strict=True):
         values = results[type(model).__name__]
         best = np.isclose(values, values.min() if by_error else values.max())
         names = list(grid)
@@ -147,5 +147,5 @@ for row, results in zip(axes, (error, accuracy), strict=True):
             ax.set_xticks(range(len(levels[1])), levels[1])
             ax.set_yticks(range(len(levels[0])), levels[0])
             ax.set(xlabel=names[1], ylabel=names[0])
-        title = type(model).__name__ if by_error else None
-        ax.set_title(f"{title}\nheld-out {goal}" if title else f"held-out {goal}")
+        ax.set_title(type(model).__name__)
+    figure.suptitle(f"held-out {goal}", fontsize=14)
