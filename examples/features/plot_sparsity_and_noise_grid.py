@@ -105,9 +105,9 @@ print(f"{'LogisticRegression':22s} accuracy {on_rows:5.3f}  on the measurements"
 # contraction, and little noise. It depends on the parameters a lot. Accuracy falls
 # where too little gets through (k of 1 and 2), and elsewhere hardly depends on the
 # parameters: of 569 rows it has a standard error of almost one point, so most of the
-# differences below are chance, and so is which one comes out best. None is clearly better
-# than the same classifier on the measurements themselves, since a line separates these
-# tumours well.
+# differences below are chance, and so is which one comes out best. None is clearly
+# better than the same classifier on the measurements themselves, since a line separates
+# these tumours well.
 #
 # Brighter is better, on one scale for each goal; the best are framed or starred.
 
