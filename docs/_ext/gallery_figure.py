@@ -32,6 +32,7 @@ class GalleryFigure(SphinxDirective, Figure):
         section, name = example.split("/")
         path = f"auto_examples/{section}/images/sphx_glr_{name}_{int(number):03}.png"
         label = f"sphx_glr_auto_examples_{section}_{name}.py"
+        self.content.disconnect()  # or the line would be in what is around, too
         self.content.append(f"From :ref:`{label}`.", "", 0)
         file = Path(self.env.app.srcdir) / path
         self.env.note_dependency(str(file))  # read again when it has been drawn

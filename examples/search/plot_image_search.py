@@ -60,8 +60,8 @@ for name, encoder in encoders.items():
 # %%
 # What they find
 # --------------
-# Means hide much, so here are extremes, one of a kind of digit each: on the left those
-# that pixels lose most at against the code, on the right those that they gain most at.
+# Means hide much, so here are extremes, one of a kind of digit each: first those that
+# pixels lose most at against the code, then those that they gain most at.
 # Both are chosen, and neither is typical; what is wrong is framed.
 
 
@@ -73,7 +73,7 @@ def extremes(order, n_queries=2):
 
 n_shown = 5
 gain = precision["autoencoder"] - precision["pixels"]
-figure, panels = plt.subplots(1, 2, figsize=(8, 2.5), layout="constrained")
+figure, panels = plt.subplots(2, 1, figsize=(5, 4.6), layout="constrained")
 for panel, order, title in (
     (panels[0], np.argsort(-gain, kind="stable"), "Where the code finds more"),
     (panels[1], np.argsort(gain, kind="stable"), "Where pixels find more"),
