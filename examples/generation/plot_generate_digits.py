@@ -12,7 +12,7 @@ and a prior of which each digit has a part of its own.
 # %%
 # Three models
 # ------------
-# An :class:`~sklearn_ae.Autoencoder` with small codes (``code_penalty="l2"``) fits a
+# An :class:`~sklearn_ae.Autoencoder` with small codes (``penalties=L2()``) fits a
 # mixture to them once it is trained. A :class:`~sklearn_ae.VariationalAutoencoder`
 # draws from N(0, 1), to which its objective pulls the codes. An
 # :class:`~sklearn_ae.AdversarialAutoencoder` learns to pass its codes off as draws from
@@ -26,6 +26,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
 from sklearn_ae import (
+    L2,
     AdversarialAutoencoder,
     Autoencoder,
     VariationalAutoencoder,
@@ -37,7 +38,7 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 
 autoencoder = Autoencoder(
-    8, code_penalty="l2", density=GaussianMixture(10), max_iter=50, random_state=0
+    8, penalties=L2(), density=GaussianMixture(10), max_iter=50, random_state=0
 )
 variational = VariationalAutoencoder(8, max_iter=50, random_state=0)
 adversarial = AdversarialAutoencoder(
