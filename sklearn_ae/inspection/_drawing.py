@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
@@ -15,14 +15,21 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ae.engine.transforms import Transforms
 from sklearn_ae.params.domains import Interval, InvalidParameterError, SequenceOf
 
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.legend import Legend
+
 __all__ = [
     "COLORS",
     "GREY",
     "Classes",
     "Fitted",
+    "Where",
     "axes_for",
     "beside",
     "check_components",
+    "check_image_shape",
     "image_shape_of",
     "middles",
     "names_of",
@@ -48,6 +55,9 @@ COLORS = (
 )
 GREY = "#717581"
 
+#: What `ax` may be: Axes, several of them, or None for a new figure.
+Where: TypeAlias = "Axes | Sequence[Axes] | NDArray[np.object_] | None"
+
 #: Numbers of more values than this are a scale, and no classes.
 MOST_CLASSES = 20
 
@@ -63,7 +73,7 @@ def pyplot() -> Any:
     return plt
 
 
-def axes_for(ax: Any, n: int = 1, **figure: Any) -> NDArray[Any]:
+def axes_for(ax: Where, n: int = 1, **figure: Any) -> NDArray[np.object_]:
     """Return the Axes of n panels, side by side in a new figure if there are none.
 
     Parameters
@@ -85,8 +95,9 @@ def axes_for(ax: Any, n: int = 1, **figure: Any) -> NDArray[Any]:
     plt = pyplot()
     if ax is None:
         figure = {"layout": "constrained", **figure}
-        return plt.subplots(1, n, squeeze=False, **figure)[1].ravel()
-    axes = np.ravel(np.asarray(ax, dtype=object))
+        made: NDArray[np.object_] = plt.subplots(1, n, squeeze=False, **figure)[1]
+        return made.ravel()
+    axes: NDArray[np.object_] = np.ravel(np.asarray(ax, dtype=object))
     wrong = [one for one in axes if not hasattr(one, "get_subplotspec")]
     if wrong:
         raise TypeError(
@@ -101,9 +112,10 @@ def axes_for(ax: Any, n: int = 1, **figure: Any) -> NDArray[Any]:
     return axes
 
 
-def beside(ax: Any, handles: Sequence[Any]) -> Any:
+def beside(ax: Axes, handles: Sequence[Artist]) -> Legend:
     """Return a legend to the right of the Axes, if their figure makes room for it."""
-    if ax.figure.get_layout_engine() is None:
+    figure = ax.get_figure()
+    if figure is None or figure.get_layout_engine() is None:
         return ax.legend(handles=handles, loc="upper right")
     return ax.legend(
         handles=handles,
@@ -132,7 +144,7 @@ def styled(style: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return {**ours, **given}
 
 
-def one_of(name: str, value: Any, *options: str) -> None:
+def one_of(name: str, value: object, *options: str) -> None:
     """Raise for a value that is none of the strings that it may be."""
     if not isinstance(value, str) or value not in options:
         raise InvalidParameterError(
@@ -144,7 +156,10 @@ def one_of(name: str, value: Any, *options: str) -> None:
 # -- estimators -------------------------------------------------------------------
 
 
-class Fitted(NamedTuple):
+Last = TypeVar("Last")
+
+
+class Fitted(NamedTuple, Generic[Last]):
     """A fitted estimator, and the steps of a Pipeline that come before it.
 
     Attributes
@@ -153,11 +168,11 @@ class Fitted(NamedTuple):
     head : Pipeline or None
     """
 
-    last: Any
+    last: Last
     head: Any
 
     @classmethod
-    def of(cls, estimator: Any) -> Fitted:
+    def of(cls, estimator: Any) -> Fitted[Any]:
         """Take Pipelines apart, and what searches have found best.
 
         Raises
@@ -176,10 +191,10 @@ class Fitted(NamedTuple):
                 break
             check_is_fitted(estimator)
         head = make_pipeline(*heads) if len(heads) > 1 else next(iter(heads), None)
-        return cls(estimator, head)
+        return Fitted(estimator, head)
 
     @classmethod
-    def codec(cls, estimator: Any, display: type) -> Fitted:
+    def codec(cls, estimator: object, display: type) -> Fitted[Transforms]:
         """Return the same of an autoencoder, or raise TypeError."""
         fitted = cls.of(estimator)
         if not isinstance(fitted.last, Transforms):
@@ -195,25 +210,26 @@ class Fitted(NamedTuple):
 
     def rows(self, X: Any) -> Any:
         """Return the same as an ndarray or CSR, validated by the autoencoder."""
+        assert isinstance(self.last, Transforms)
         return self.last._validate(self.seen(X), reset=False)
 
-    def names(self) -> NDArray[Any] | None:
+    def names(self) -> list[str] | None:
         """Return the names of the features that the last step sees, if it has any."""
         names = getattr(self.last, "feature_names_in_", None)
         if names is not None or self.head is None:
-            return names
+            return None if names is None else list(names)
         try:
-            return self.head.get_feature_names_out()
+            return list(self.head.get_feature_names_out())
         except (AttributeError, ValueError):  # there is a step that has no names
             return None
 
 
-def names_of(names: Any, n_features: int) -> list[str]:
+def names_of(names: Sequence[str] | None, n_features: int) -> list[str]:
     """Return a name for each feature, its number where it has none."""
     return [str(i) for i in range(n_features)] if names is None else list(names)
 
 
-def check_components(components: Any, n_codes: int) -> tuple[int, int]:
+def check_components(components: Sequence[int], n_codes: int) -> tuple[int, int]:
     """Return two of a code's components, or raise ValueError."""
     if n_codes < 2:
         raise ValueError(
@@ -232,7 +248,7 @@ def check_components(components: Any, n_codes: int) -> tuple[int, int]:
 
 
 def image_shape_of(
-    given: Sequence[int] | None, n_features: int, estimator: Any = None
+    given: Sequence[int] | None, n_features: int, estimator: object = None
 ) -> tuple[int, ...] | None:
     """Return height and width of a row, and its channels if there are several.
 
@@ -255,8 +271,11 @@ def image_shape_of(
     if given is None and estimator is not None:
         first = getattr(estimator, "estimators_", [estimator])[0]
         given = getattr(first, "image_shape", None)
-    if given is None:
-        return None
+    return None if given is None else check_image_shape(given, n_features)
+
+
+def check_image_shape(given: Sequence[int], n_features: int) -> tuple[int, ...]:
+    """Return the same of a shape that was given, or raise ValueError."""
     sizes = SequenceOf(Interval(int, 1, None), "", 2, 3)
     if not sizes.allows(given) or math.prod(given) != n_features:
         raise ValueError(
@@ -268,7 +287,7 @@ def image_shape_of(
             "What can be drawn has 1, 3 (red, green, blue) or 4 channels. Got "
             f"image_shape={given}."
         )
-    return tuple(given[:2] if len(given) == 3 and given[2] == 1 else given)
+    return tuple(given[:2] if tuple(given[2:]) == (1,) else given)
 
 
 def tiled(
@@ -322,7 +341,7 @@ class Classes(NamedTuple):
     values: NDArray[Any]
 
     @classmethod
-    def of(cls, y: Any, X: Any, may_be_scale: bool = False) -> Classes:
+    def of(cls, y: ArrayLike, X: Any, may_be_scale: bool = False) -> Classes:
         """Read y, one label or number for each row of X.
 
         Numbers are a scale where they are not whole, or have more than 20 values.
@@ -332,20 +351,20 @@ class Classes(NamedTuple):
         ValueError
             If there are not as many as rows, or one is NaN.
         """
-        y = column_or_1d(y)
-        check_consistent_length(X, y)
-        numeric = y.dtype.kind in "fiub"
+        labels: NDArray[Any] = column_or_1d(y)
+        check_consistent_length(X, labels)
+        numeric = labels.dtype.kind in "fiub"
         if numeric:
-            assert_all_finite(y, input_name="y")
+            assert_all_finite(labels, input_name="y")
         else:
-            y = y.astype(str)
-        kinds, values = np.unique(y, return_inverse=True)
+            labels = labels.astype(str)
+        kinds, values = np.unique(labels, return_inverse=True)
         whole = numeric and bool((kinds == np.floor(kinds)).all())
         if may_be_scale and numeric and not (whole and len(kinds) <= MOST_CLASSES):
-            return cls([], y)
+            return cls([], labels)
         if numeric and set(kinds.tolist()) == {-1, 1}:
             return cls(["normal (1)", "outliers (−1)"], 1 - values)
-        if numeric and y.dtype.kind != "b":
+        if numeric and labels.dtype.kind != "b":
             return cls([f"{kind:g}" for kind in kinds], values)
         return cls([str(kind) for kind in kinds], values)
 

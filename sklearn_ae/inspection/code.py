@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.decomposition import PCA, TruncatedSVD
 
 from sklearn_ae.engine.inputs import has_missing, is_sparse, some_rows
 from sklearn_ae.engine.validation import check_count
 from sklearn_ae.inspection import _drawing
-from sklearn_ae.inspection._drawing import GREY, Classes, Fitted
+from sklearn_ae.inspection._drawing import GREY, Classes, Fitted, Where
 from sklearn_ae.params.domains import Bool, InvalidParameterError
 
 __all__ = ["CodeDisplay"]
@@ -63,7 +63,7 @@ class CodeDisplay:
         self,
         *,
         codes: dict[str, NDArray[Any]],
-        y: Any = None,
+        y: ArrayLike | None = None,
         components: tuple[int, int] = (0, 1),
     ) -> None:
         self.codes, self.y, self.components = codes, y, components
@@ -71,14 +71,14 @@ class CodeDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: object,
         X: Any,
-        y: Any = None,
+        y: ArrayLike | None = None,
         *,
         components: tuple[int, int] = (0, 1),
         pca: bool = False,
         subsample: int | None = 5000,
-        ax: Any = None,
+        ax: Where = None,
         **kwargs: Any,
     ) -> Self:
         """Encode rows, and draw them on a plane.
@@ -144,7 +144,7 @@ class CodeDisplay:
         display = cls(codes=planes, y=y, components=pair)
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
+    def plot(self, ax: Where = None, **kwargs: Any) -> Self:
         """Draw a point for each row, on each plane.
 
         Parameters

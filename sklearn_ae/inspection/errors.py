@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
@@ -15,12 +15,15 @@ from sklearn_ae.engine.inputs import is_sparse, row_chunks
 from sklearn_ae.engine.transforms import Transforms
 from sklearn_ae.engine.validation import check_count
 from sklearn_ae.inspection import _drawing
-from sklearn_ae.inspection._drawing import COLORS, Classes, Fitted
+from sklearn_ae.inspection._drawing import COLORS, Classes, Fitted, Where
 
 __all__ = ["ErrorDisplay"]
 
 #: How many interquartile ranges from the quartiles a linear scale may reach.
 FAR = 10.0
+
+
+Map = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 class ErrorDisplay:
@@ -65,7 +68,7 @@ class ErrorDisplay:
         self,
         *,
         errors: NDArray[Any],
-        y: Any = None,
+        y: ArrayLike | None = None,
         threshold: float | None = None,
         shares: NDArray[Any] | None = None,
         feature_names: Sequence[str] | None = None,
@@ -76,14 +79,14 @@ class ErrorDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: object,
         X: Any,
-        y: Any = None,
+        y: ArrayLike | None = None,
         *,
         kind: str = "histogram",
         scale: str = "auto",
         n_features: int = 20,
-        ax: Any = None,
+        ax: Where = None,
         **kwargs: Any,
     ) -> Self:
         """Score the rows of X, and draw their errors.
@@ -153,7 +156,7 @@ class ErrorDisplay:
 
     def plot(
         self,
-        ax: Any = None,
+        ax: Where = None,
         *,
         kind: str = "histogram",
         scale: str = "auto",
@@ -197,7 +200,7 @@ class ErrorDisplay:
 
     def _draw_histogram(
         self,
-        ax: Any,
+        ax: Where,
         scale: str,
         names: list[str],
         values: NDArray[np.intp],
@@ -222,11 +225,12 @@ class ErrorDisplay:
             scale = "log" if (there > 0.0).all() else "asinh"
         # where asinh turns from straight to logarithmic: what is far out is above
         width = float(max(median - low, abs(median))) or 1.0
-        to_axis, back = {
+        scales: dict[str, tuple[Map, Map]] = {
             "linear": (np.asarray, np.asarray),
             "log": (np.log, np.exp),
             "asinh": (lambda e: np.arcsinh(e / width), lambda a: width * np.sinh(a)),
-        }[scale]
+        }
+        to_axis, back = scales[scale]
         there = to_axis(there[there > 0.0] if scale == "log" else there)
         # twice as many as by Rice's rule, which depends on their number alone
         edges = back(
@@ -267,7 +271,7 @@ class ErrorDisplay:
 
     def _draw_features(
         self,
-        ax: Any,
+        ax: Where,
         n_features: int,
         names: list[str],
         colors: Sequence[Any],

@@ -8,14 +8,15 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.tensors import from_tensor, make_generator, to_tensor
+from sklearn_ae.engine.transforms import Transforms
 from sklearn_ae.engine.units import moments
 from sklearn_ae.inspection import _drawing
-from sklearn_ae.inspection._drawing import Fitted
+from sklearn_ae.inspection._drawing import Fitted, Where
 from sklearn_ae.params.domains import Interval, InvalidParameterError, SequenceOf
 from sklearn_ae.parts.convolution import ConvolutionalEncoder
 from sklearn_ae.parts.split import SplitEncoder
@@ -83,7 +84,7 @@ class FeatureDisplay:
         self,
         *,
         features: NDArray[Any],
-        units: Any = None,
+        units: ArrayLike | None = None,
         image_shape: tuple[int, ...] | None = None,
         feature_names: Sequence[str] | None = None,
     ) -> None:
@@ -93,14 +94,14 @@ class FeatureDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: object,
         X: Any = None,
         *,
         kind: str = "weights",
-        units: Any = 32,
+        units: int | ArrayLike = 32,
         image_shape: tuple[int, ...] | None = None,
         n_columns: int = 8,
-        ax: Any = None,
+        ax: Where = None,
         **kwargs: Any,
     ) -> Self:
         """Take the units' weights, or seek their inputs, and draw them.
@@ -168,7 +169,7 @@ class FeatureDisplay:
         )
         return display.plot(ax=ax, n_columns=n_columns, **kwargs)
 
-    def plot(self, ax: Any = None, *, n_columns: int = 8, **kwargs: Any) -> Self:
+    def plot(self, ax: Where = None, *, n_columns: int = 8, **kwargs: Any) -> Self:
         """Draw an image for each unit, or a table of features by units.
 
         Parameters
@@ -195,27 +196,35 @@ class FeatureDisplay:
         if self.image_shape is None:
             self._draw_table(ax, shares, style)
         else:
-            self._draw_images(ax, shares, min(int(n_columns), len(shares)), style)
+            n_across = min(int(n_columns), len(shares))
+            self._draw_images(ax, shares, self.image_shape, n_across, style)
         self.figure_ = self.ax_.figure
         return self
 
     def _draw_images(
-        self, ax: Any, shares: NDArray[Any], n_across: int, style: dict[str, Any]
+        self,
+        ax: Where,
+        shares: NDArray[Any],
+        image_shape: tuple[int, ...],
+        n_across: int,
+        style: dict[str, Any],
     ) -> None:
         n_down = math.ceil(len(shares) / n_across)
         blank = np.full((n_down * n_across - len(shares), shares.shape[1]), np.nan)
         rows = np.concatenate([shares, blank]).reshape(n_down, n_across, -1)
-        if len(self.image_shape) == 3:  # no colour is no weight
+        if len(image_shape) == 3:  # no colour is no weight
             rows = 0.5 + 0.5 * rows
-        height, width, *_ = self.image_shape
+        height, width, *_ = image_shape
         size = (0.7 * n_across, 0.7 * n_down * height / width)
         (self.ax_,) = _drawing.axes_for(ax, figsize=np.maximum(size, 1.0))
-        self.image_ = self.ax_.imshow(_drawing.tiled(rows, self.image_shape), **style)
+        self.image_ = self.ax_.imshow(_drawing.tiled(rows, image_shape), **style)
         self.ax_.set_axis_off()
 
-    def _draw_table(self, ax: Any, shares: NDArray[Any], style: dict[str, Any]) -> None:
+    def _draw_table(
+        self, ax: Where, shares: NDArray[Any], style: dict[str, Any]
+    ) -> None:
         n_units, n_inputs = shares.shape
-        units = np.arange(n_units) if self.units is None else self.units
+        units = np.arange(n_units) if self.units is None else np.asarray(self.units)
         names = _drawing.names_of(self.feature_names, n_inputs)
         size = (2.5 + 0.25 * min(n_units, 40), 1.0 + 0.25 * min(n_inputs, 40))
         (self.ax_,) = _drawing.axes_for(ax, figsize=size)
@@ -245,7 +254,7 @@ def _chosen(units: Any, order: NDArray[np.intp]) -> NDArray[np.intp]:
     )
 
 
-def _weights(codec: Any) -> tuple[NDArray[Any], tuple[int, ...] | None]:
+def _weights(codec: Transforms) -> tuple[NDArray[Any], tuple[int, ...] | None]:
     """Return the first layer's weights (n_units, n_inputs), and a kernel's shape."""
     first = getattr(codec, "estimators_", [codec])[0]
     encoder = first.module_.encoder
@@ -257,9 +266,7 @@ def _weights(codec: Any) -> tuple[NDArray[Any], tuple[int, ...] | None]:
     if not isinstance(encoder, SplitEncoder):
         return from_tensor(encoder.weights()[0]), None
     blocks = []
-    for network, part in zip(
-        encoder.networks, (encoder.part_0, encoder.part_1), strict=True
-    ):
+    for network, part in encoder.split():
         if isinstance(network, ConvolutionalEncoder):
             raise ValueError(
                 "The two networks of split='channels' have kernels of lightness and of "
@@ -272,7 +279,7 @@ def _weights(codec: Any) -> tuple[NDArray[Any], tuple[int, ...] | None]:
     return np.concatenate(blocks), None
 
 
-def _inputs(codec: Any, units: NDArray[np.intp], X: Any) -> NDArray[Any]:
+def _inputs(codec: Transforms, units: NDArray[np.intp], X: Any) -> NDArray[Any]:
     """Return the inputs (n_units, n_features) that excite units of the code most.
 
     In standard deviations of the rows X, or without them in the units of the data.
@@ -322,8 +329,8 @@ def most_exciting(
     """
     norm = math.sqrt(n_features)
     generator = make_generator(0, torch.device("cpu"))
-    like_cpu = {"dtype": torch.float32, "device": "cpu"}
-    starts = torch.randn(N_STARTS, n_features, generator=generator, **like_cpu)
+    shape = (N_STARTS, n_features)
+    starts = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
     starts *= norm / starts.norm(dim=1, keepdim=True)
     starts[0] = 0.0
     x = starts.to(like.device, like.dtype).repeat(len(units), 1)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sklearn_ae.engine.validation import check_count
 from sklearn_ae.inspection import _drawing
-from sklearn_ae.inspection._drawing import Fitted
+from sklearn_ae.inspection._drawing import Fitted, Where
 
 __all__ = ["ManifoldDisplay"]
 
@@ -71,12 +71,12 @@ class ManifoldDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: object,
         *,
         n: int = 15,
         components: tuple[int, int] = (0, 1),
         image_shape: tuple[int, ...] | None = None,
-        ax: Any = None,
+        ax: Where = None,
         **kwargs: Any,
     ) -> Self:
         """Decode a grid of codes, and draw it.
@@ -119,7 +119,7 @@ class ManifoldDisplay:
         shape = _drawing.image_shape_of(image_shape, n_features, estimator)
         if shape is None:
             side = math.isqrt(n_features)
-            shape = _drawing.image_shape_of((side, side), n_features)
+            shape = _drawing.check_image_shape((side, side), n_features)
         drawn = estimator._draw_codes(N_DRAWS, np.random.RandomState(0))
         shares = np.linspace(LEFT_OUT, 1.0 - LEFT_OUT, int(n))
         first, second = (np.quantile(drawn[:, c], shares) for c in pair)
@@ -136,7 +136,7 @@ class ManifoldDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
+    def plot(self, ax: Where = None, **kwargs: Any) -> Self:
         """Draw the decoded rows as one picture, the second component upwards.
 
         Parameters
@@ -149,18 +149,18 @@ class ManifoldDisplay:
         -------
         ManifoldDisplay
         """
-        (ax,) = _drawing.axes_for(ax, figsize=(6, 6))
+        (panel,) = _drawing.axes_for(ax, figsize=(6, 6))
         n = len(self.rows)
         height, width, *_ = self.image_shape
         picture = _drawing.tiled(self.rows[::-1], self.image_shape, self.rows.min())
-        self.image_ = ax.imshow(picture, **{"cmap": "gray", **kwargs})
+        self.image_ = panel.imshow(picture, **{"cmap": "gray", **kwargs})
         few = np.linspace(0, n - 1, min(n, 5)).round().astype(int)
         for axis, places, nodes in (
-            (ax.xaxis, _drawing.middles(n, width)[few], self.first),
-            (ax.yaxis, _drawing.middles(n, height)[n - 1 - few], self.second),
+            (panel.xaxis, _drawing.middles(n, width)[few], self.first),
+            (panel.yaxis, _drawing.middles(n, height)[n - 1 - few], self.second),
         ):
             axis.set_ticks(places, [f"{nodes[i].round(1) + 0.0:.1f}" for i in few])
-        ax.set_xlabel(f"component {self.components[0]}")
-        ax.set_ylabel(f"component {self.components[1]}")
-        self.ax_, self.figure_ = ax, ax.figure
+        panel.set_xlabel(f"component {self.components[0]}")
+        panel.set_ylabel(f"component {self.components[1]}")
+        self.ax_, self.figure_ = panel, panel.figure
         return self

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sklearn_ae.engine.inputs import is_sparse
 from sklearn_ae.engine.units import moments
 from sklearn_ae.engine.validation import check_count
 from sklearn_ae.inspection import _drawing
-from sklearn_ae.inspection._drawing import COLORS, GREY, Fitted
+from sklearn_ae.inspection._drawing import COLORS, GREY, Fitted, Where
 
 __all__ = ["ReconstructionDisplay"]
 
@@ -72,14 +72,14 @@ class ReconstructionDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: object,
         X: Any,
         *,
-        X_noisy: Any = None,
+        X_noisy: ArrayLike | None = None,
         n: int | None = None,
         image_shape: tuple[int, ...] | None = None,
         n_features: int = 20,
-        ax: Any = None,
+        ax: Where = None,
         **kwargs: Any,
     ) -> Self:
         """Restore the first rows of X, and draw both.
@@ -146,7 +146,7 @@ class ReconstructionDisplay:
         named = {} if shape is not None else {"n_features": n_features}
         return display.plot(ax=ax, **named, **kwargs)
 
-    def plot(self, ax: Any = None, *, n_features: int = 20, **kwargs: Any) -> Self:
+    def plot(self, ax: Where = None, *, n_features: int = 20, **kwargs: Any) -> Self:
         """Draw images below each other, or bars beside each other.
 
         Parameters
@@ -164,32 +164,34 @@ class ReconstructionDisplay:
         """
         check_count("n_features", "plot", n_features, 1)
         if self.image_shape is not None:
-            self._draw_images(ax, kwargs)
+            self._draw_images(ax, self.image_shape, kwargs)
         else:
             self._draw_bars(ax, n_features, kwargs)
         self.figure_ = self.axes_[0].figure
         return self
 
-    def _draw_images(self, ax: Any, kwargs: dict[str, Any]) -> None:
+    def _draw_images(
+        self, ax: Where, image_shape: tuple[int, ...], kwargs: dict[str, Any]
+    ) -> None:
         rows = np.stack(list(self.versions.values()))
         n_down, n_across = rows.shape[:2]
-        height, width, *_ = self.image_shape
+        height, width, *_ = image_shape
         wide = min(12.0, 1.0 + 0.8 * n_across)
         tall = (wide - 1.0) * (height * n_down) / (width * n_across) + 0.2
         self.axes_ = _drawing.axes_for(ax, figsize=(wide, max(tall, 0.8)))
-        (ax,) = self.axes_
+        (panel,) = self.axes_
         first = rows[0]
         style = {"cmap": "gray", "vmin": np.nanmin(first), "vmax": np.nanmax(first)}
-        self.image_ = ax.imshow(
-            _drawing.tiled(rows, self.image_shape),
+        self.image_ = panel.imshow(
+            _drawing.tiled(rows, image_shape),
             **_drawing.styled(style, kwargs),
         )
-        ax.set_xticks([])
-        ax.set_yticks(_drawing.middles(n_down, height), list(self.versions))
-        ax.tick_params(length=0)
-        ax.spines[:].set_visible(False)
+        panel.set_xticks([])
+        panel.set_yticks(_drawing.middles(n_down, height), list(self.versions))
+        panel.tick_params(length=0)
+        panel.spines[:].set_visible(False)
 
-    def _draw_bars(self, ax: Any, n_features: int, kwargs: dict[str, Any]) -> None:
+    def _draw_bars(self, ax: Where, n_features: int, kwargs: dict[str, Any]) -> None:
         scaled = self.center is not None or self.scale is not None
         center = 0.0 if self.center is None else self.center
         scale = 1.0 if self.scale is None else self.scale

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_ae.inspection import _drawing
-from sklearn_ae.inspection._drawing import COLORS, Fitted
+from sklearn_ae.inspection._drawing import COLORS, Fitted, Where
 from sklearn_ae.params.domains import did_you_mean
 
 __all__ = ["TrainingDisplay"]
@@ -54,10 +54,10 @@ class TrainingDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: object,
         *,
         terms: Sequence[str] | None = None,
-        ax: Any = None,
+        ax: Where = None,
         **kwargs: Any,
     ) -> Self:
         """Draw what an estimator's `history_` has, and that of its layers.
@@ -97,7 +97,7 @@ class TrainingDisplay:
         return cls(histories=trained).plot(ax=ax, terms=terms, **kwargs)
 
     def plot(
-        self, ax: Any = None, *, terms: Sequence[str] | None = None, **kwargs: Any
+        self, ax: Where = None, *, terms: Sequence[str] | None = None, **kwargs: Any
     ) -> Self:
         """Draw a line for each term, dashed where it is of held-out rows.
 

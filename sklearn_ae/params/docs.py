@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Any
+from collections.abc import Container
 
 __all__ = ["complete_docstring", "documented"]
 
@@ -23,11 +23,11 @@ def documented(cls: type, section: str) -> dict[str, str]:
     return {entry.split(" :")[0]: entry for entry in entries}
 
 
-def complete_docstring(cls: Any, root: type) -> None:
+def complete_docstring(cls: type, root: type, absent: Container[str] = ()) -> None:
     """Add to a class's docstring what its bases say of what it inherits.
 
-    `root` is the class that those bases derive from. Parameters come in the order of
-    the signature.
+    `root` is the class that those bases derive from; `absent` are attributes that the
+    bases have and the class has not. Parameters come in the order of the signature.
     """
     if not cls.__doc__ or cls.__doc__.startswith(f"{cls.__name__}("):
         return  # stripped, or made by dataclass
@@ -37,7 +37,7 @@ def complete_docstring(cls: Any, root: type) -> None:
             for section, entries in inherited.items():
                 for name, entry in documented(base, section).items():
                     entries.setdefault(name, entry)
-    fields = inspect.signature(cls.__init__).parameters
+    fields = inspect.signature(cls).parameters
     own = documented(cls, "Parameters")
     known = {
         name: _with_default(entry, fields[name].default)
@@ -51,7 +51,7 @@ def complete_docstring(cls: Any, root: type) -> None:
     parameters = "\n".join(entries[name] for name in order if name in entries)
     attributes = {**documented(cls, "Attributes"), **inherited["Attributes"]}
     attributes |= documented(cls, "Attributes")
-    attributes = {n: a for n, a in attributes.items() if n not in cls._absent}
+    attributes = {n: a for n, a in attributes.items() if n not in absent}
     text = parameters + "\n\nAttributes\n----------\n" * bool(attributes)
     text += "\n".join(attributes.values())
     doc = _section("Attributes").sub("", inspect.cleandoc(cls.__doc__))
@@ -61,7 +61,7 @@ def complete_docstring(cls: Any, root: type) -> None:
     cls.__doc__ = doc[: found.start(1)] + text + doc[found.end(1) :]
 
 
-def _with_default(entry: str, default: Any) -> str:
+def _with_default(entry: str, default: object) -> str:
     """Return a parameter's documentation with another default."""
     stated = f'"{default}"' if isinstance(default, str) else repr(default)
     return re.sub(r"default=[^\n]*", lambda _: f"default={stated}", entry, count=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
@@ -37,10 +38,10 @@ def did_you_mean(name: object, valid: list[str]) -> str:
 class Constraint:
     """A set of allowed values that can name itself."""
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         raise NotImplementedError
 
-    def hint(self, value: Any) -> str:
+    def hint(self, value: object) -> str:
         """Return a helpful sentence about a rejected value, or nothing."""
         return ""
 
@@ -67,7 +68,7 @@ class Interval(Constraint):
     ) -> None:
         self.kind, self.low, self.high, self.closed = kind, low, high, closed
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         number = Integral if self.kind is int else Real
         if not isinstance(value, number) or isinstance(value, bool):
             return False
@@ -97,10 +98,10 @@ class OneOf(Constraint):
     def __init__(self, *options: str) -> None:
         self.options = sorted(options)
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         return isinstance(value, str) and value in self.options
 
-    def hint(self, value: Any) -> str:
+    def hint(self, value: object) -> str:
         return did_you_mean(value, self.options) if isinstance(value, str) else ""
 
     def __str__(self) -> str:
@@ -110,7 +111,7 @@ class OneOf(Constraint):
 class Bool(Constraint):
     """True or False, numpy's too."""
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
 
     def __str__(self) -> str:
@@ -120,7 +121,7 @@ class Bool(Constraint):
 class Nothing(Constraint):
     """The value None."""
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         return value is None
 
     def __str__(self) -> str:
@@ -133,7 +134,7 @@ class Instance(Constraint):
     def __init__(self, kind: type, name: str | None = None) -> None:
         self.kind, self.name = kind, name or f"an instance of {kind.__name__!r}"
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         return isinstance(value, self.kind)
 
     def __str__(self) -> str:
@@ -146,7 +147,7 @@ class Implements(Constraint):
     def __init__(self, *methods: str) -> None:
         self.methods = methods
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         found = (callable(getattr(value, name, None)) for name in self.methods)
         return not isinstance(value, type) and all(found)
 
@@ -167,15 +168,18 @@ class SequenceOf(Constraint):
         self.item, self.name = item, name
         self.shortest, self.longest = shortest, longest
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         is_array = getattr(value, "ndim", None) == 1 and hasattr(value, "tolist")
+        if not isinstance(value, Iterable):
+            return False
         if not isinstance(value, list | tuple) and not is_array:
             return False
-        if not self.shortest <= len(value) <= self.longest:
+        items = list(value)
+        if not self.shortest <= len(items) <= self.longest:
             return False
         if not isinstance(self.item, Interval):  # numbers have no names
-            value = [item for _, item in named_items(value)]
-        return all(self.item.allows(item) for item in value)
+            items = [item for _, item in named_items(items)]
+        return all(self.item.allows(item) for item in items)
 
     def __str__(self) -> str:
         return self.name
@@ -184,7 +188,7 @@ class SequenceOf(Constraint):
 class RandomState(Constraint):
     """What ``sklearn.utils.check_random_state`` takes."""
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         if value is None or type(value).__name__ == "RandomState":
             return True
         return Interval(int, 0, 2**32).allows(value)
@@ -193,7 +197,7 @@ class RandomState(Constraint):
         return "an int in the range [0, 4294967295], a RandomState instance or None"
 
 
-def named_items(value: Any) -> list[tuple[str, Any]]:
+def named_items(value: Iterable[Any]) -> list[tuple[str, Any]]:
     """Return a list's objects, each with its name.
 
     Objects without one are called by their class, and numbered where that is not

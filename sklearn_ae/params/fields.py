@@ -65,7 +65,7 @@ class Params:
     _doc_link_module: ClassVar[str] = "sklearn_ae"
     _doc_link_template: ClassVar[str] = "generated/sklearn_ae.{estimator_name}.html"
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         dataclass(kw_only=True, eq=False, repr=False)(cls)
         # once: a signature takes as long as a step of a small network
@@ -75,7 +75,7 @@ class Params:
         cls.__init__.__signature__ = signature  # type: ignore[attr-defined]
         _, *names = signature.parameters
         cls._param_names = sorted(names)
-        complete_docstring(cls, Params)
+        complete_docstring(cls, Params, cls._absent)
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
@@ -203,7 +203,7 @@ class Params:
         return table
 
 
-def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _parts(name: str, value: object) -> Iterator[tuple[str, Any]]:
     """Yield the objects with parameters in `value`, each with the path that sets it."""
     if hasattr(value, "get_params") and not isinstance(value, type):
         yield name, value
@@ -213,7 +213,7 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
                 yield f"{name}__{label}", part
 
 
-def _swap(entry: Any, old: Any, new: Any) -> Any:
+def _swap(entry: Any, old: object, new: object) -> Any:
     name, part = named(entry)
     if part is not old:
         return entry

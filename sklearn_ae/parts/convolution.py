@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -69,16 +69,19 @@ def blocks(
     image_shape: tuple[int, int, int], channels: Sequence[int], kernel_size: int
 ) -> list[Block]:
     """Return the blocks of an encoder of images (height, width, channels)."""
-    *size, n_in = image_shape
+    size, n_in = image_shape[:2], image_shape[2]
     out = []
     for n_out in channels:
-        kernel, window = ([k if n > 1 else 1 for n in size] for k in (kernel_size, 2))
-        pooled = [math.ceil(n / w) for n, w in zip(size, window, strict=True)]
-        pairs: Any = map(tuple, (size, pooled, kernel, window))
-        before, after, kernel, window = pairs
-        out.append(Block(before, after, n_in, n_out, kernel, window))
+        kernel, window = _along(size, kernel_size), _along(size, 2)
+        pooled = math.ceil(size[0] / window[0]), math.ceil(size[1] / window[1])
+        out.append(Block(size, pooled, n_in, n_out, kernel, window))
         size, n_in = pooled, n_out
     return out
+
+
+def _along(size: Pair, n: int) -> Pair:
+    """Return n along each axis, but 1 along an axis of length 1."""
+    return (n if size[0] > 1 else 1, n if size[1] > 1 else 1)
 
 
 def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -182,6 +185,10 @@ def _biases(sizes: Sequence[int], dtype: torch.dtype) -> nn.ParameterList:
     return nn.ParameterList(torch.zeros(n, dtype=dtype, device="cpu") for n in sizes)
 
 
+def _kernels(parts: nn.ModuleList) -> list[Tensor]:
+    return [part.kernel for part in parts if isinstance(part, Kernel)]
+
+
 class ConvolutionalEncoder(Encoder):
     r"""h_l = φ(pool(W_l ∗ h_{l−1} + b_l)), then dense layers to the code.
 
@@ -245,10 +252,10 @@ class ConvolutionalEncoder(Encoder):
         """Return the last maps, flat, and each block's switches."""
         h = self.each(x).unflatten(1, self.image_shape).permute(0, 3, 1, 2)
         switches = []
-        for block, part, bias in zip(
-            self.blocks, self.kernels, self.biases, strict=True
+        for block, kernel, bias in zip(
+            self.blocks, _kernels(self.kernels), self.biases, strict=True
         ):
-            h, where = pool(convolve(h, part.kernel, bias), block.window)  # type: ignore[arg-type]
+            h, where = pool(convolve(h, kernel, bias), block.window)
             h = self.dense.activation(h)
             if self.dense.p_dropout:
                 h = dropout(h, self.dense.p_dropout, generator)
@@ -266,8 +273,7 @@ class ConvolutionalEncoder(Encoder):
 
     def weights(self) -> list[Tensor]:
         """Return kernels and weight matrices, without biases."""
-        kernels: list[Any] = [part.kernel for part in self.kernels]
-        return [*kernels, *self.dense.weights()]
+        return [*_kernels(self.kernels), *self.dense.weights()]
 
     @property
     def widest_layer(self) -> int:
@@ -351,9 +357,9 @@ class ConvolutionalDecoder(nn.Module):
         h = h.permute(0, 3, 1, 2)
         if switches is None or self.unpooling != "switches":
             switches = [None] * len(encoder.blocks)
-        kernels = encoder.kernels if self.tied else self.kernels
+        kernels = _kernels(encoder.kernels if self.tied else self.kernels)
         parts = zip(encoder.blocks, kernels, self.biases, switches, strict=True)
-        for block, part, bias, where in reversed(list(parts)):
+        for block, kernel, bias, where in reversed(list(parts)):
             h, stride = activation(h), block.window
             if p:
                 h = dropout(h, p, generator)
@@ -362,10 +368,9 @@ class ConvolutionalDecoder(nn.Module):
                 if where is None and self.unpooling == "switches":
                     # it was in one place of the window: its mean over all of them
                     h = h / math.prod(block.window)
-            h = convolve_adjoint(h, part.kernel, bias, block.size, stride)
+            h = convolve_adjoint(h, kernel, bias, block.size, stride)
         return self.each(h.permute(0, 2, 3, 1).flatten(1))
 
     def weights(self) -> list[Tensor]:
         """Return its own kernels and weight matrices, without biases."""
-        kernels: list[Any] = [part.kernel for part in self.kernels]
-        return [*kernels, *self.dense.weights()]
+        return [*_kernels(self.kernels), *self.dense.weights()]

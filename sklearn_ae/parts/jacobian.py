@@ -11,10 +11,11 @@ which for one layer is the closed form of Rifai et al. (2011),
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction, FunctionCtx
 
 from sklearn_ae.parts.activations import get_activation, slope, slope_at_output
 from sklearn_ae.parts.averages import mean, mean_row
@@ -130,11 +131,11 @@ class _SquaredNorms(torch.autograd.Function):
         return torch.linalg.vector_norm(weight, dim=1).square()
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    def backward(ctx: BackwardCFunction, grad: Tensor) -> Tensor:
         (weight,) = ctx.saved_tensors
         return weight * (2.0 * grad)[:, None]
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,7 @@ from sklearn_ae.parts.sparse import full_precision, sparse_product
 __all__ = [
     "REACH",
     "DataDense",
+    "Decoder",
     "Dense",
     "Encoder",
     "Layer",
@@ -240,6 +241,10 @@ class Encoder(nn.Module):
         """Return the last layer's weight (n_out, width) and bias (n_out,)."""
         raise NotImplementedError
 
+    def see(self, scale: Tensor, reach: float = math.inf) -> None:
+        """See each feature in its own scale, and no farther than `reach`."""
+        raise NotImplementedError
+
     def weights(self) -> list[Tensor]:
         """Return the weight matrices, without biases."""
         raise NotImplementedError
@@ -253,6 +258,25 @@ class Encoder(nn.Module):
     def n_multiplications(self) -> int:
         """About how many multiplications it takes to encode a row."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+class Decoder(Protocol):
+    """Maps codes (batch, n_components) to what the output's activation is put on."""
+
+    def __call__(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return pre-activations (batch, n_features)."""
+
+    def speak(self, scale: Tensor, constant: Tensor) -> None:
+        """Restore each feature in its own scale, and about the constant at first."""
+
+    def features(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return what the last layer reads, of shape (batch, last hidden width)."""
+
+    def readout(self) -> tuple[Tensor, Tensor]:
+        """Return the last layer's weight (n_features, width) and bias."""
+
+    def weights(self) -> list[Tensor]:
+        """Return the weight matrices, without biases."""
 
 
 class MLPEncoder(Encoder):

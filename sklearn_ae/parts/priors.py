@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,9 +48,11 @@ class UniformPrior(Prior):
     """Uniform on the cube from −1 to 1."""
 
     def draw(self, n: int, generator: torch.Generator, part: Tensor) -> Tensor:
-        like: Any = {"dtype": torch.float32, "device": generator.device}
-        shape = (n, self.n_components)
-        return 2.0 * torch.rand(shape, generator=generator, **like) - 1.0
+        shape, device = (n, self.n_components), generator.device
+        draws = torch.rand(
+            shape, generator=generator, dtype=torch.float32, device=device
+        )
+        return 2.0 * draws - 1.0
 
 
 class MixturePrior(Prior):
@@ -87,8 +88,9 @@ class MixturePrior(Prior):
 
 
 def _normal(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
-    like: Any = {"dtype": torch.float32, "device": generator.device}
-    return torch.randn(shape, generator=generator, **like)
+    return torch.randn(
+        shape, generator=generator, dtype=torch.float32, device=generator.device
+    )
 
 
 PRIORS: dict[str, type[Prior]] = {

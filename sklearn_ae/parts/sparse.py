@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ def dense(x: Tensor) -> Tensor:
     return x.to_dense() if x.layout == torch.sparse_csr else x
 
 
-def full_precision(device: str) -> AbstractContextManager[Any]:
+def full_precision(device: str) -> AbstractContextManager[object]:
     """Return a context in which autocast, if it is on, is off."""
     if torch.is_autocast_enabled(device):
         return torch.autocast(device, enabled=False)
@@ -73,15 +73,24 @@ def sparse_product(x: Tensor, weight: Tensor) -> Tensor:
         return _SparseProduct.apply(x, weight.to(x.dtype))
 
 
+class _Context(Protocol):
+    """What torch hands from a forward pass to its backward pass."""
+
+    x: Tensor
+    saved_tensors: tuple[Tensor, ...]
+
+    def save_for_backward(self, *tensors: Tensor) -> None: ...
+
+
 class _SparseProduct(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: _Context, x: Tensor, weight: Tensor) -> Tensor:
         ctx.x = x
         return torch.sparse.mm(x, weight)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
         return None, torch.sparse.mm(transposed(ctx.x), grad)
 
 
@@ -147,7 +156,9 @@ class _SparseSquaredError(torch.autograd.Function):
     """The expansion above and its gradients, each in the fewest passes over W."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(
+        ctx: _Context, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor
+    ) -> Tensor:
         readings = torch.sparse.mm(x, weight)
         gram = weight.T @ weight
         offset = weight.T @ bias
@@ -160,7 +171,7 @@ class _SparseSquaredError(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
         h, weight, bias, readings, gram, offset = ctx.saved_tensors
         g = 2.0 * grad[:, None]
         gh, x_t = g * h, transposed(ctx.x)
@@ -206,7 +217,9 @@ class _SparseMultinomialError(torch.autograd.Function):
     """The expression above and its gradients: one tensor of size batch·V is kept."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(
+        ctx: _Context, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor
+    ) -> Tensor:
         readings = torch.sparse.mm(x, weight)
         a = torch.addmm(bias, h, weight.T)
         highest = a.amax(1, keepdim=True)
@@ -221,7 +234,7 @@ class _SparseMultinomialError(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
         h, weight, readings, odds, per_odds = ctx.saved_tensors
         g, g_odds, x_t = grad[:, None], (grad * per_odds)[:, None], transposed(ctx.x)
         into_h = g_odds * (odds @ weight) - g * readings
