@@ -153,7 +153,7 @@ def test_what_cannot_be_drawn(display, wide):
     with pytest.raises(TypeError, match="'ax' parameter must be a matplotlib Axes"):
         display.from_estimator(model, **given, ax="here")
     _, axes = plt.subplots(1, 3)
-    with pytest.raises(ValueError, match=r"has 1 panel, and 'ax'.*Got 3"):
+    with pytest.raises(ValueError, match=r"has 1 panel and needs.*'ax'.*Got 3"):
         display.from_estimator(model, **given, ax=axes)
     assert not any(ax.has_data() for ax in axes)
 
@@ -575,7 +575,10 @@ def test_sparse_rows_and_missing_values():
         ({"n_features": 0}, "'n_features' parameter of from_estimator"),
         ({"image_shape": (5, 5)}, "12 features are no images"),
         ({"image_shape": (3, 2, 2)}, "has 1, 3 .* or 4 channels"),
-        ({"X_noisy": np.zeros((3, 12))}, r"X_noisy must have the rows of X.*3 and 60"),
+        (
+            {"X_noisy": np.zeros((3, 12))},
+            r"X_noisy needs a row .*3 and 60",
+        ),
         ({"X_noisy": np.zeros((60, 5))}, "X has 5 features, but Autoencoder"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What the displays share: axes, estimators in pipelines, images, classes, colours."""
+"""Tools that the displays share: axes, fitted estimators, images, classes, colours."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ __all__ = [
     "Fitted",
     "Where",
     "axes_for",
-    "beside",
     "check_components",
     "check_image_shape",
     "image_shape_of",
     "middles",
     "names_of",
     "one_of",
+    "outside_legend",
     "pyplot",
     "styled",
     "tiled",
 ]
 
-#: Ten colours that the colour-blind can tell apart too (Petroff, M. A. Accessible color
+#: Ten colours that colour-blind readers can tell apart (Petroff, M. A. Accessible color
 #: sequences for data visualization. arXiv:2107.02270, 2021).
 COLORS = (
     "#3f90da",
@@ -55,33 +55,35 @@ COLORS = (
 )
 GREY = "#717581"
 
-#: What `ax` may be: Axes, several of them, or None for a new figure.
+#: The parameter `ax` is Axes, several of them, or None for a new figure.
 Where: TypeAlias = "Axes | Sequence[Axes] | NDArray[np.object_] | None"
 
-#: Numbers of more values than this are a scale, and no classes.
+#: A y of numbers is a scale, not classes, if it has more different values than this.
 MOST_CLASSES = 20
 
 
 def pyplot() -> Any:
-    """Return matplotlib.pyplot, which is imported when a picture is drawn."""
+    """Import matplotlib.pyplot, which only pictures need, and return it."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
-            "Drawing needs matplotlib: pip install 'sklearn_ae[plot]'."
+            "Pictures need matplotlib. Install it with: pip install 'sklearn_ae[plot]'."
         ) from error
     return plt
 
 
 def axes_for(ax: Where, n: int = 1, **figure: Any) -> NDArray[np.object_]:
-    """Return the Axes of n panels, side by side in a new figure if there are none.
+    """Return the Axes of n panels, side by side in a new figure if `ax` is None.
 
     Parameters
     ----------
     ax : matplotlib Axes, array of them, or None
+        Axes to draw on.
     n : int
+        Number of panels.
     **figure
-        Handed on to ``plt.subplots``.
+        Arguments of ``plt.subplots`` for a new figure.
 
     Returns
     -------
@@ -90,7 +92,7 @@ def axes_for(ax: Where, n: int = 1, **figure: Any) -> NDArray[np.object_]:
     Raises
     ------
     TypeError, ValueError
-        If they are no Axes, or not n of them.
+        If `ax` is neither Axes nor None, or has not n of them.
     """
     plt = pyplot()
     if ax is None:
@@ -106,14 +108,14 @@ def axes_for(ax: Where, n: int = 1, **figure: Any) -> NDArray[np.object_]:
         )
     if len(axes) != n:
         raise ValueError(
-            f"This picture has {n} panel{'s' * (n != 1)}, and 'ax' must have as many "
-            f"Axes. Got {len(axes)}."
+            f"This picture has {n} panel{'s' * (n != 1)} and needs as many Axes in the "
+            f"'ax' parameter. Got {len(axes)}."
         )
     return axes
 
 
-def beside(ax: Axes, handles: Sequence[Artist]) -> Legend:
-    """Return a legend to the right of the Axes, if their figure makes room for it."""
+def outside_legend(ax: Axes, handles: Sequence[Artist]) -> Legend:
+    """Put a legend to the right of the Axes, or inside where there is no room."""
     figure = ax.get_figure()
     if figure is None or figure.get_layout_engine() is None:
         return ax.legend(handles=handles, loc="upper right")
@@ -126,7 +128,7 @@ def beside(ax: Axes, handles: Sequence[Artist]) -> Legend:
     )
 
 
-#: Other names of what we set, as matplotlib's artists have them.
+#: matplotlib's short names of properties that our style sets by their full names.
 _ALIASES = {
     "c": "color",
     "lw": "linewidth",
@@ -136,7 +138,7 @@ _ALIASES = {
 
 
 def styled(style: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Return our style but for what was given, be it by another name."""
+    """Return our style, overridden by `given`; matplotlib's short names count too."""
     theirs = {_ALIASES.get(name, name) for name in given}
     if not isinstance(given.get("norm"), str | None):
         theirs |= {"vmin", "vmax"}  # a norm has its own
@@ -145,7 +147,7 @@ def styled(style: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 
 
 def one_of(name: str, value: object, *options: str) -> None:
-    """Raise for a value that is none of the strings that it may be."""
+    """Raise InvalidParameterError unless `value` is one of the strings `options`."""
     if not isinstance(value, str) or value not in options:
         raise InvalidParameterError(
             f"The {name!r} parameter must be a str among "
@@ -165,7 +167,9 @@ class Fitted(NamedTuple, Generic[Last]):
     Attributes
     ----------
     last : estimator
+        The last step, or the estimator itself.
     head : Pipeline or None
+        The steps before it, if there are any.
     """
 
     last: Last
@@ -173,7 +177,9 @@ class Fitted(NamedTuple, Generic[Last]):
 
     @classmethod
     def of(cls, estimator: Any) -> Fitted[Any]:
-        """Take Pipelines apart, and what searches have found best.
+        """Split a Pipeline into its last step and the others.
+
+        A search stands for its best estimator.
 
         Raises
         ------
@@ -195,7 +201,7 @@ class Fitted(NamedTuple, Generic[Last]):
 
     @classmethod
     def codec(cls, estimator: object, display: type) -> Fitted[Transforms]:
-        """Return the same of an autoencoder, or raise TypeError."""
+        """Return the same for an autoencoder. Raise TypeError for anything else."""
         fitted = cls.of(estimator)
         if not isinstance(fitted.last, Transforms):
             raise TypeError(
@@ -205,11 +211,11 @@ class Fitted(NamedTuple, Generic[Last]):
         return fitted
 
     def seen(self, X: Any) -> Any:
-        """Return what the last step is given."""
+        """Return X as the last step sees it."""
         return X if self.head is None else self.head.transform(X)
 
     def rows(self, X: Any) -> Any:
-        """Return the same as an ndarray or CSR, validated by the autoencoder."""
+        """Return X as the last step sees it, validated: an ndarray or CSR."""
         assert isinstance(self.last, Transforms)
         return self.last._validate(self.seen(X), reset=False)
 
@@ -225,21 +231,22 @@ class Fitted(NamedTuple, Generic[Last]):
 
 
 def names_of(names: Sequence[str] | None, n_features: int) -> list[str]:
-    """Return a name for each feature, its number where it has none."""
+    """Return the names of the features, or their numbers if they have no names."""
     return [str(i) for i in range(n_features)] if names is None else list(names)
 
 
 def check_components(components: Sequence[int], n_codes: int) -> tuple[int, int]:
-    """Return two of a code's components, or raise ValueError."""
+    """Return the numbers of two components. Raise ValueError unless they exist."""
     if n_codes < 2:
         raise ValueError(
-            "A plane needs a code of two components or more. This one has 1."
+            "A plane needs a code of two components or more. This code has 1. Fit an "
+            "autoencoder with n_components=2."
         )
     pair = SequenceOf(Interval(int, 0, n_codes), "", 2, 2)
     if not pair.allows(components) or components[0] == components[1]:
         raise ValueError(
-            "The 'components' parameter must name two of the code's components, 0 "
-            f"to {n_codes - 1}. Got {components!r}."
+            "The 'components' parameter must be two different ints, from 0 to "
+            f"{n_codes - 1}. Got {components!r}."
         )
     return int(components[0]), int(components[1])
 
@@ -250,23 +257,27 @@ def check_components(components: Sequence[int], n_codes: int) -> tuple[int, int]
 def image_shape_of(
     given: Sequence[int] | None, n_features: int, estimator: object = None
 ) -> tuple[int, ...] | None:
-    """Return height and width of a row, and its channels if there are several.
+    """Return height and width of a row, and its channels if it has several.
 
     Parameters
     ----------
     given : sequence of int or None
-        None is that of the estimator, or of a stack's first layer.
+        Shape that the user gave. None takes that of the estimator, or of a stack's
+        first layer.
     n_features : int
+        Number of features of a row.
     estimator : autoencoder or None
+        Estimator whose `image_shape` is the default.
 
     Returns
     -------
-    tuple of int, or None where rows are not said to be images
+    tuple of int or None
+        None if neither the user nor the estimator says that rows are images.
 
     Raises
     ------
     ValueError
-        If rows are no images of that shape, or cannot be drawn.
+        If rows of `n_features` are no images of that shape, or cannot be drawn.
     """
     if given is None and estimator is not None:
         first = getattr(estimator, "estimators_", [estimator])[0]
@@ -275,17 +286,17 @@ def image_shape_of(
 
 
 def check_image_shape(given: Sequence[int], n_features: int) -> tuple[int, ...]:
-    """Return the same of a shape that was given, or raise ValueError."""
+    """Return the same for a given shape. Raise ValueError unless it fits the rows."""
     sizes = SequenceOf(Interval(int, 1, None), "", 2, 3)
     if not sizes.allows(given) or math.prod(given) != n_features:
         raise ValueError(
-            f"Rows of {n_features} features are no images of shape {given}. Say which: "
-            "image_shape=(height, width)."
+            f"Rows of {n_features} features are no images of shape {given}. Pass "
+            f"image_shape=(height, width) with height × width = {n_features}."
         )
     if len(given) == 3 and given[2] not in (1, 3, 4):
         raise ValueError(
-            "What can be drawn has 1, 3 (red, green, blue) or 4 channels. Got "
-            f"image_shape={given}."
+            f"Images with {given[2]} channels cannot be drawn: image_shape={given}. An "
+            "image has 1, 3 (red, green, blue) or 4 channels."
         )
     return tuple(given[:2] if tuple(given[2:]) == (1,) else given)
 
@@ -293,15 +304,16 @@ def check_image_shape(given: Sequence[int], n_features: int) -> tuple[int, ...]:
 def tiled(
     rows: NDArray[Any], image_shape: Sequence[int], fill: float = math.nan
 ) -> NDArray[Any]:
-    """Return images as one picture, apart by a line of one pixel.
+    """Return one picture of images in rows, with a line of one pixel between them.
 
     Parameters
     ----------
     rows : ndarray of shape (n_down, n_across, n_features)
+        Images, flat. Colours are clipped to [0, 1].
     image_shape : (int, int) or (int, int, int)
-        Colours are numbers in [0, 1], and clipped to that.
+        Height and width of an image, and its channels if it has several.
     fill : float
-        What the line is drawn with; NaN is nothing, or white beside colours.
+        Value of the line. NaN leaves it empty, or white between colour images.
 
     Returns
     -------
@@ -319,7 +331,7 @@ def tiled(
 
 
 def middles(n: int, size: int) -> NDArray[Any]:
-    """Return where the middles of n tiles are along an axis of `tiled`."""
+    """Return the positions of the middles of n tiles along an axis of `tiled`."""
     return (np.arange(n) + 0.5) * (size + 1) - 1
 
 
@@ -327,14 +339,14 @@ def middles(n: int, size: int) -> NDArray[Any]:
 
 
 class Classes(NamedTuple):
-    """What y says of each row: a class, or a number on a scale.
+    """The class of each row, or its number on a scale, as y has it.
 
     Attributes
     ----------
     names : list of str
-        Of the classes; empty where y is a scale.
+        Names of the classes; empty where y is a scale.
     values : ndarray of shape (n_samples,)
-        The number of each row's class, or its place on the scale.
+        Number of each row's class, or its place on the scale.
     """
 
     names: list[str]
@@ -349,7 +361,7 @@ class Classes(NamedTuple):
         Raises
         ------
         ValueError
-            If there are not as many as rows, or one is NaN.
+            If y has not as many entries as X has rows, or has NaN.
         """
         labels: NDArray[Any] = column_or_1d(y)
         check_consistent_length(X, labels)

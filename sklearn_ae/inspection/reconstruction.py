@@ -1,4 +1,4 @@
-"""What is restored of rows, below the rows themselves or beside them."""
+"""Rows next to their reconstructions."""
 
 from __future__ import annotations
 
@@ -18,33 +18,35 @@ __all__ = ["ReconstructionDisplay"]
 
 
 class ReconstructionDisplay:
-    """Rows and what is restored of them, as images or as bars of features.
+    """Rows and their reconstructions, as images or as bars of features.
 
-    Make it by `from_estimator`, or from rows of one's own; `plot` draws it again.
-    Images are one picture, with a line for each version of the rows. Other rows have a
-    panel each, with a bar for each version of each feature.
+    Make it by `from_estimator`, or from your own rows; `plot` draws it again. Images
+    form one picture, with a line for each version of the rows. Other rows have a panel
+    each, with a bar for each feature in each version.
 
     Parameters
     ----------
     versions : dict of ndarray of shape (n, n_features)
-        The same n rows in several versions, by their names: "original" first.
+        Versions of the same n rows by their names, "original" first.
     image_shape : (int, int) or (int, int, int) or None, default=None
-        Height, width (and channels) of a row; None is no image.
+        Height, width (and channels) of a row; None if rows are no images.
     feature_names : sequence of str or None, default=None
+        Names of the features.
     center, scale : ndarray of shape (n_features,) or None, default=None
-        Bars are of (x − center) / scale; without either, of x.
+        Centre and unit of each feature: bars show (x − center) / scale, or x without
+        both.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib.axes.Axes
-        One for images, and for bars one for each row.
+        One for images, or one for each row as bars.
     figure_ : matplotlib.figure.Figure
     image_ : matplotlib.image.AxesImage
-        Of images alone.
+        Only if rows are images.
     bars_ : list of dict of matplotlib.container.BarContainer
-        Of bars alone: for each row those of each version.
+        Bars of each row by version; only if rows are no images.
     legend_ : matplotlib.legend.Legend
-        Of bars alone.
+        Only if rows are no images.
 
     Examples
     --------
@@ -82,27 +84,31 @@ class ReconstructionDisplay:
         ax: Where = None,
         **kwargs: Any,
     ) -> Self:
-        """Restore the first rows of X, and draw both.
+        """Restore the first rows of X and draw both.
 
         Parameters
         ----------
         estimator : fitted autoencoder, or Pipeline that ends in one
-            Of a Pipeline, what its last step sees and restores is drawn.
+            Estimator that restores rows. For a Pipeline, the rows are those that its
+            last step sees and restores.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Bars are in standard deviations of its features, from their means.
+            Rows to restore. Bars show the distance from the mean of each feature of X,
+            in its standard deviations.
         X_noisy : {array-like, sparse matrix} of shape (n_samples, n_features) or None
-            To be restored in the place of X, and drawn too.
+            Noisy rows to restore in place of X. They are drawn, too.
         n : int or None, default=None
-            How many rows to draw; None is 10 images, or 3 rows as bars.
+            Number of rows to draw; None is 10 images, or 3 rows as bars.
         image_shape : tuple of int or None, default=None
-            (height, width) or (height, width, channels) of a row; colours are numbers
-            in [0, 1]. None is that of the estimator, and bars where it has none.
+            Height and width of a row, or height, width and channels; colours are
+            numbers in [0, 1]. None takes that of the estimator, and bars if it has
+            none.
         n_features : int, default=20
-            How many features are drawn as bars: those restored worst.
+            Number of features to draw as bars, those restored worst.
         ax : matplotlib Axes, array of them or None, default=None
-            One for images, one for each row as bars; None is a new figure.
+            Axes to draw on, one for images or one for each row as bars; None makes a
+            new figure.
         **kwargs
-            Handed on to ``Axes.imshow`` or ``Axes.barh``.
+            Arguments of ``Axes.imshow`` or ``Axes.barh``.
 
         Returns
         -------
@@ -113,7 +119,7 @@ class ReconstructionDisplay:
         TypeError
             If the estimator is no autoencoder.
         ValueError
-            If rows are no images of that shape, or X is not what it takes.
+            If rows are no images of that shape, or X is not valid.
         """
         _drawing.pyplot()
         fitted = Fitted.codec(estimator, cls)
@@ -126,8 +132,8 @@ class ReconstructionDisplay:
         given = rows if X_noisy is None else fitted.rows(X_noisy)
         if given.shape[0] != rows.shape[0]:
             raise ValueError(
-                "X_noisy must have the rows of X. Got "
-                f"{given.shape[0]} and {rows.shape[0]}."
+                "X_noisy needs a row for each row of X. Got "
+                f"{given.shape[0]} and {rows.shape[0]} rows."
             )
         center, second_moment = moments(rows)
         n = min(n or (3 if shape is None else 10), rows.shape[0])
@@ -147,16 +153,18 @@ class ReconstructionDisplay:
         return display.plot(ax=ax, **named, **kwargs)
 
     def plot(self, ax: Where = None, *, n_features: int = 20, **kwargs: Any) -> Self:
-        """Draw images below each other, or bars beside each other.
+        """Draw the versions of images below each other, or of bars side by side.
 
         Parameters
         ----------
         ax : matplotlib Axes, array of them or None, default=None
+            Axes to draw on, one for images or one for each row as bars; None makes a
+            new figure.
         n_features : int, default=20
-            How many features are drawn as bars: those in which the last version is
+            Number of features to draw as bars, those in which the last version is
             farthest from the first.
         **kwargs
-            Handed on to ``Axes.imshow`` or ``Axes.barh``.
+            Arguments of ``Axes.imshow`` or ``Axes.barh``.
 
         Returns
         -------
@@ -230,7 +238,9 @@ class ReconstructionDisplay:
             panel.set_xlabel("standard deviations" if scaled else "value")
             panel.spines[["top", "right"]].set_visible(False)
             panel.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
-        self.legend_ = _drawing.beside(self.axes_[-1], list(self.bars_[-1].values()))
+        self.legend_ = _drawing.outside_legend(
+            self.axes_[-1], list(self.bars_[-1].values())
+        )
 
 
 def _dense(rows: Any) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""The docstring of a class, completed with what its bases say of what it inherits."""
+"""Docstrings of classes, completed with what their bases document."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["complete_docstring", "documented"]
 
 
 def _section(name: str) -> re.Pattern[str]:
-    """Return what finds a numpydoc section and, as its first group, its entries."""
+    """Return a pattern for a numpydoc section; its first group is the entries."""
     return re.compile(rf"^{name}\n-+\n(.*?)(?=\n*^\S[^\n]*\n--|\s*\Z)", re.M | re.S)
 
 
 def documented(cls: type, section: str) -> dict[str, str]:
-    """Return what a class documents in a numpydoc section, by name."""
+    """Return the entries of a numpydoc section of a class's own docstring, by name."""
     found = _section(section).search(inspect.cleandoc(cls.__doc__ or ""))
     if found is None:
         return {}
@@ -24,15 +24,16 @@ def documented(cls: type, section: str) -> dict[str, str]:
 
 
 def complete_docstring(cls: type, root: type, absent: Container[str] = ()) -> None:
-    """Add to a class's docstring what its bases say of what it inherits.
+    """Add to a class's docstring the parameters and attributes that it inherits.
 
-    `root` is the class that those bases derive from; `absent` are attributes that the
-    bases have and the class has not. Parameters come in the order of the signature.
+    Their descriptions are those of its bases that derive from `root`. `absent` names
+    attributes that the bases have and the class lacks. Parameters come in the order of
+    the signature.
     """
     if not cls.__doc__ or cls.__doc__.startswith(f"{cls.__name__}("):
         return  # stripped, or made by dataclass
     inherited: dict[str, dict[str, str]] = {"Parameters": {}, "Attributes": {}}
-    for base in cls.__mro__[1:]:  # the nearest says it best, and in its order
+    for base in cls.__mro__[1:]:  # the nearest description wins
         if issubclass(base, root):
             for section, entries in inherited.items():
                 for name, entry in documented(base, section).items():

@@ -1,4 +1,4 @@
-"""What a parameter may be, and how an error says it."""
+"""Domains of parameters, in code and in words for error messages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 
 class InvalidParameterError(ValueError, TypeError):
-    """A hyperparameter has a value outside its domain, or one of a wrong type."""
+    """A parameter has a value outside its domain, or of a wrong type."""
 
 
 def did_you_mean(name: object, valid: list[str]) -> str:
@@ -36,27 +36,27 @@ def did_you_mean(name: object, valid: list[str]) -> str:
 
 
 class Constraint:
-    """A set of allowed values that can name itself."""
+    """A set of allowed values; ``str`` gives its description for error messages."""
 
     def allows(self, value: object) -> bool:
         raise NotImplementedError
 
     def hint(self, value: object) -> str:
-        """Return a helpful sentence about a rejected value, or nothing."""
+        """Return a helpful sentence about a rejected value, or an empty string."""
         return ""
 
 
 class Interval(Constraint):
-    """Numbers between `low` and `high` (None is unbounded); no booleans, no nan.
+    """Numbers from `low` to `high`, without booleans and nan.
 
     Parameters
     ----------
     kind : type
-        ``int`` takes integers alone, ``float`` integers and reals.
+        Kind of numbers: ``int`` for integers, ``float`` for integers and reals.
     low, high : float or None
-        The bounds.
+        Bounds; None is unbounded.
     closed : {"left", "right", "both", "neither"}
-        Which bounds belong to the interval.
+        Bounds that belong to the interval.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Interval(Constraint):
 
 
 class OneOf(Constraint):
-    """One of a few strings."""
+    """Strings from a list of options."""
 
     def __init__(self, *options: str) -> None:
         self.options = sorted(options)
@@ -109,7 +109,7 @@ class OneOf(Constraint):
 
 
 class Bool(Constraint):
-    """True or False, numpy's too."""
+    """True and False, also as numpy's."""
 
     def allows(self, value: object) -> bool:
         return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
@@ -119,7 +119,7 @@ class Bool(Constraint):
 
 
 class Nothing(Constraint):
-    """The value None."""
+    """None."""
 
     def allows(self, value: object) -> bool:
         return value is None
@@ -129,7 +129,7 @@ class Nothing(Constraint):
 
 
 class Instance(Constraint):
-    """Instances of a class, which may be named to spare the reader its path."""
+    """Instances of a class. `name` describes them in messages in place of the class."""
 
     def __init__(self, kind: type, name: str | None = None) -> None:
         self.kind, self.name = kind, name or f"an instance of {kind.__name__!r}"
@@ -142,7 +142,7 @@ class Instance(Constraint):
 
 
 class Implements(Constraint):
-    """Instances, not classes, that have some methods."""
+    """Objects with some methods, but not classes."""
 
     def __init__(self, *methods: str) -> None:
         self.methods = methods
@@ -156,7 +156,17 @@ class Implements(Constraint):
 
 
 class SequenceOf(Constraint):
-    """A list, tuple or 1-D array of some length whose items all pass, named or not."""
+    """Lists, tuples and 1-D arrays whose items are all allowed.
+
+    Parameters
+    ----------
+    item : Constraint
+        Domain of each item; an item may be a pair of a name and an object.
+    name : str
+        Description for error messages.
+    shortest, longest : float
+        Bounds of the length.
+    """
 
     def __init__(
         self,
@@ -186,7 +196,7 @@ class SequenceOf(Constraint):
 
 
 class RandomState(Constraint):
-    """What ``sklearn.utils.check_random_state`` takes."""
+    """Values that ``sklearn.utils.check_random_state`` takes."""
 
     def allows(self, value: object) -> bool:
         if value is None or type(value).__name__ == "RandomState":
@@ -198,10 +208,10 @@ class RandomState(Constraint):
 
 
 def named_items(value: Iterable[Any]) -> list[tuple[str, Any]]:
-    """Return a list's objects, each with its name.
+    """Return the objects of a list with their names.
 
-    Objects without one are called by their class, and numbered where that is not
-    enough: ``l1-1``, ``l1-2``.
+    An object without a name is called by its class, in lower case. If several would
+    have the same name, they are numbered: ``l1-1``, ``l1-2``.
     """
     items = [named(entry) for entry in value]
     given = [isinstance(entry, tuple) for entry in value]
@@ -215,7 +225,7 @@ def named_items(value: Iterable[Any]) -> list[tuple[str, Any]]:
 
 
 def named(entry: Any) -> tuple[str, Any]:
-    """Return a list entry's name and object: ``("l1", L1())`` or ``L1()``."""
+    """Return name and object of a list entry, ``("l1", L1())`` or ``L1()``."""
     if isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str):
         return entry
     return type(entry).__name__.lower(), entry

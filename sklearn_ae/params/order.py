@@ -1,8 +1,8 @@
-"""The order in which a reader meets parameters, in signatures and documentation.
+"""The order of parameters in signatures and documentation, for a reader.
 
-First comes what may be given by position, as in ``PCA(3)``; then what is a method's
-own, with a derived class before its bases; then what methods share, in the groups of
-`GROUPS`.
+Parameters that may be given by position, as in ``PCA(3)``, come first. A method's own
+follow, those of a derived class before those of its bases. Parameters that methods
+share come last, in the order of `GROUPS`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 def in_reading_order(
     cls: type, parameters: Mapping[str, inspect.Parameter]
 ) -> list[inspect.Parameter]:
-    """Return the parameters of a class's constructor in the order for a reader."""
+    """Return the parameters of a class's constructor in this order."""
     first = [n for n, p in parameters.items() if p.kind is not p.KEYWORD_ONLY]
     declared = [name for kind in cls.__mro__ for name in inspect.get_annotations(kind)]
     shared = [name for group in GROUPS.values() for name in group]

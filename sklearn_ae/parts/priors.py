@@ -1,4 +1,4 @@
-"""What codes are to be distributed as: priors that can be drawn from."""
+"""Priors: distributions of codes that can be drawn from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Prior:
     n_components : int
         Size of the code.
     n_parts : int
-        Of a mixture.
+        Number of parts of a mixture.
     """
 
     def __init__(self, n_components: int, n_parts: int) -> None:
@@ -30,9 +30,11 @@ class Prior:
         Parameters
         ----------
         n : int
+            Number of draws.
         generator : torch.Generator
+            Source of the draws.
         part : Tensor of int of shape (n,)
-            The part of a mixture that each is drawn from, −1 for any.
+            Number of the mixture's part that each code is drawn from; −1 is any part.
         """
         raise NotImplementedError
 
@@ -56,12 +58,12 @@ class UniformPrior(Prior):
 
 
 class MixturePrior(Prior):
-    """As many Gaussians, their means at equal distances on the unit circle.
+    """Gaussians with means at equal distances on the unit circle.
 
-    The circle is in the first two components; each Gaussian is longer outwards than
-    along it, where neighbours are six standard deviations apart. In the other
-    components all are N(0, 0.3²), as is a single one. A code of one component has means
-    on a line, from −1 to 1.
+    The circle lies in the first two components. Each Gaussian is longer outwards than
+    along the circle, where neighbours are six standard deviations apart. In all other
+    components each Gaussian is N(0, 0.3²); so is a single Gaussian in all components.
+    If the code has one component, the means are on a line from −1 to 1.
     """
 
     outwards = 0.3

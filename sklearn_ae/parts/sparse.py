@@ -25,19 +25,19 @@ __all__ = [
 
 
 def dense(x: Tensor) -> Tensor:
-    """Return `x` as a dense tensor, itself where it is one."""
+    """Return `x` as a dense tensor."""
     return x.to_dense() if x.layout == torch.sparse_csr else x
 
 
 def full_precision(device: str) -> AbstractContextManager[object]:
-    """Return a context in which autocast, if it is on, is off."""
+    """Return a context without autocast, which lowers precision."""
     if torch.is_autocast_enabled(device):
         return torch.autocast(device, enabled=False)
     return nullcontext()
 
 
 def transposed(x: Tensor) -> Tensor:
-    """Return xᵀ as CSR, which gradients need; it is made once for each batch."""
+    """Return xᵀ as CSR for gradients. It is made once for each batch."""
     known: Tensor | None = getattr(x, "_transposed", None)
     if known is None:
         known = x.t().to_sparse_csr()
@@ -46,7 +46,7 @@ def transposed(x: Tensor) -> Tensor:
 
 
 def with_values(x: Tensor, values: Tensor) -> Tensor:
-    """Return CSR rows with other values, one for each entry that `x` has."""
+    """Return CSR rows with the entries of `x` and other values."""
     return torch.sparse_csr_tensor(
         x.crow_indices(),
         x.col_indices(),
@@ -58,12 +58,14 @@ def with_values(x: Tensor, values: Tensor) -> Tensor:
 
 
 def sparse_product(x: Tensor, weight: Tensor) -> Tensor:
-    """Return x W for CSR rows, in their own precision also where autocast lowers it.
+    """Return x W for CSR rows, in their own precision even under autocast.
 
     Parameters
     ----------
     x : CSR Tensor of shape (batch, n_features)
+        Rows.
     weight : Tensor of shape (n_features, n_out)
+        Matrix W.
 
     Returns
     -------
@@ -105,7 +107,7 @@ def row_sums(x: Tensor) -> Tensor:
 
 
 def row_means(x: Tensor) -> Tensor:
-    """Return the mean of each row of a dense or CSR tensor, NaN left out, (batch,)."""
+    """Return the mean of each row without its NaN, dense or CSR, of shape (batch,)."""
     return row_sums(x) / x.shape[1] if x.layout == torch.sparse_csr else x.nanmean(1)
 
 
@@ -118,7 +120,7 @@ def column_sums(x: Tensor) -> Tensor:
 
 
 def _row_sums(x: Tensor, values: Tensor) -> Tensor:
-    """Return what `values`, one for each entry of CSR rows, sum to in each row."""
+    """Return the sum of `values` in each row; CSR rows have one for each entry."""
     counts = x.crow_indices().diff().to(torch.int64)
     row = torch.repeat_interleave(torch.arange(len(counts), device=x.device), counts)
     return values.new_zeros(len(counts)).index_add_(0, row, values)
@@ -139,10 +141,13 @@ def sparse_squared_error(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> 
     Parameters
     ----------
     x : CSR Tensor of shape (batch, n_features)
+        Rows.
     h : Tensor of shape (batch, d)
-        What the linear output layer reads.
+        Input of the linear output layer.
     weight : Tensor of shape (n_features, d)
+        Weight W of that layer.
     bias : Tensor of shape (n_features,)
+        Its bias b.
 
     Returns
     -------
@@ -153,7 +158,7 @@ def sparse_squared_error(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> 
 
 
 class _SparseSquaredError(torch.autograd.Function):
-    """The expansion above and its gradients, each in the fewest passes over W."""
+    """The expansion above and its gradients, with few passes over W."""
 
     @staticmethod
     def forward(
@@ -193,16 +198,18 @@ def sparse_multinomial_error(
     .. math:: -\sum_v x_v \log p_v = \Big(\sum_v x_v\Big) \log \sum_v e^{a_v}
                                     - x^\top (W h + b),\qquad a = W h + b,
 
-    it has one dense term, the softmax's own, of size batch·V; the target stays sparse.
+    it has one dense term of size batch·V, the softmax; the target stays sparse.
 
     Parameters
     ----------
     x : CSR Tensor of shape (batch, n_features)
-        At least 0. A row of zeros has no error.
+        Rows of numbers of at least 0. A row of zeros has no error.
     h : Tensor of shape (batch, d)
-        What the linear output layer reads.
+        Input of the linear output layer.
     weight : Tensor of shape (n_features, d)
+        Weight W of that layer.
     bias : Tensor of shape (n_features,)
+        Its bias b.
 
     Returns
     -------
@@ -214,7 +221,7 @@ def sparse_multinomial_error(
 
 
 class _SparseMultinomialError(torch.autograd.Function):
-    """The expression above and its gradients: one tensor of size batch·V is kept."""
+    """The expression above and its gradients; it keeps one tensor of size batch·V."""
 
     @staticmethod
     def forward(

@@ -1,7 +1,7 @@
-"""Networks side by side, each of which sees one part of the features.
+"""Two networks side by side, each of which sees one part of the features.
 
-Two parts (x₁, x₂) are given by the numbers of their features. The first network encodes
-x₁ and its decoder gives x₂; the second does the reverse.
+The parts x₁ and x₂ are given by the numbers of their features. The first network
+encodes x₁ and its decoder gives x₂; the second encodes x₂ and its decoder gives x₁.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ class SplitEncoder(Encoder):
     Parameters
     ----------
     networks : sequence of Encoder
-        f₁ and f₂.
+        Encoders f₁ and f₂.
     parts : (sequence of int, sequence of int)
+        Numbers of the features of x₁ and x₂.
     """
 
     part_0: Tensor
@@ -71,12 +72,13 @@ class CrossDecoder(nn.Module):
     Parameters
     ----------
     networks : sequence of Module
-        g₁, which gives the second part, and g₂, which gives the first.
+        Decoders: g₁, which gives the second part, and g₂, which gives the first.
     sizes : (int, int)
-        Of z₁ and z₂.
+        Sizes of z₁ and z₂.
     parts : (sequence of int, sequence of int)
+        Numbers of the features of x₁ and x₂.
     n_values : int
-        How many numbers it gives for each feature; they lie side by side.
+        Number of values for each feature; they lie side by side.
     """
 
     order: Tensor
@@ -95,7 +97,7 @@ class CrossDecoder(nn.Module):
         self.register_buffer("order", order, persistent=False)
 
     def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return (batch, n_features), or (batch, n_features, n_values) if several."""
+        """Return (batch, n_features), or (batch, n_features, n_values)."""
         pairs = zip(self._decoders(), z.split(self.sizes, 1), strict=True)
         given = [network(code, generator) for network, code in pairs]
         if self.n_values > 1:
@@ -103,19 +105,19 @@ class CrossDecoder(nn.Module):
         return torch.cat(given[::-1], 1).index_select(1, self.order)
 
     def speak(self, scale: Tensor, constant: Tensor) -> None:
-        """Restore each feature in its own scale, and about the constant at first."""
+        """Set each feature's scale, and the constant that is restored at first."""
         sizes = [len(network_part) for network_part in self.predicted]
         places = torch.argsort(self.order).split(sizes)
         for network, part in zip(self._decoders()[::-1], places, strict=True):
             network.speak(scale[part], constant[part])
 
     def features(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return what the output layers read, of dense networks."""
+        """Return what the output layers read, if both networks are dense."""
         pairs = zip(self._decoders(), z.split(self.sizes, 1), strict=True)
         return torch.cat([g.features(code, generator) for g, code in pairs], 1)
 
     def readout(self) -> tuple[Tensor, Tensor]:
-        """Return the output layers' weight (n_features, width) and bias, as of one."""
+        """Return weight (n_features, width) and bias of both output layers as one."""
         (first, bias), (second, other) = (g.readout() for g in self._decoders())
         weight = torch.block_diag(first, second).split([len(first), len(second)])
         return (
