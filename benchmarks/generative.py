@@ -28,6 +28,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
 from sklearn_ae import (
+    L2,
     AdversarialAutoencoder,
     Autoencoder,
     ImportanceWeightedAutoencoder,
@@ -211,7 +212,7 @@ def draws(quick: bool, seed: int) -> list[dict[str, Any]]:
         "random_state": seed,
     }
     mixture = GaussianMixture(10)
-    smooth: dict[str, Any] = {"code_penalty": "l2", "alpha": 1e-3, **settings}
+    smooth: dict[str, Any] = {"penalties": L2(), "alpha": 1e-3, **settings}
     bits: dict[str, Any] = {"loss": "log_loss", "linear_path": False}
     models: dict[str, Any] = {
         "code L2 and decay, 10 Gaussians": Autoencoder(

@@ -26,7 +26,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
-from sklearn_ae import Autoencoder, CodeDisplay, DenoisingAutoencoder
+from sklearn_ae import L2, Autoencoder, CodeDisplay, DenoisingAutoencoder
 
 #: Levels of recall at which precision is given.
 RECALL = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
@@ -180,8 +180,7 @@ def images(quick: bool, rounds: int, folder: Path) -> list[dict[str, Any]]:
                 noise="masking",
                 noise_level=0.5,
                 hidden_layer_sizes=(512,),
-                code_penalty="l2",
-                code_penalty_weight=0.03,
+                penalties=L2(weight=0.03),
                 max_iter=epochs,
                 random_state=0,
             ),

@@ -139,7 +139,7 @@ def loss_difference(X: Any, batch: int) -> float:
     At the same weights (those of a short fit), batch by batch.
     """
     model, _ = ours(X, batch, 1)
-    rows = Rows(X, model._units, torch.float32)
+    rows = Rows(X, model._fit.units, torch.float32)
     largest = 0.0
     for index in torch.arange(X.shape[0]).split(batch):
         x = rows.batch(index).x

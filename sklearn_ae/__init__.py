@@ -7,13 +7,11 @@ from sklearn_ae.autoencoders.convolutional import ConvolutionalAutoencoder
 from sklearn_ae.autoencoders.denoising import DenoisingAutoencoder
 from sklearn_ae.autoencoders.embedding import EmbeddingAutoencoder
 from sklearn_ae.autoencoders.generalized import GeneralizedAutoencoder
+from sklearn_ae.autoencoders.importance_weighted import ImportanceWeightedAutoencoder
 from sklearn_ae.autoencoders.k_sparse import KSparseAutoencoder
 from sklearn_ae.autoencoders.sparse import SparseAutoencoder
 from sklearn_ae.autoencoders.split_brain import SplitBrainAutoencoder
-from sklearn_ae.autoencoders.variational import (
-    ImportanceWeightedAutoencoder,
-    VariationalAutoencoder,
-)
+from sklearn_ae.autoencoders.variational import VariationalAutoencoder
 from sklearn_ae.engine.onnx import to_onnx
 from sklearn_ae.engine.persistence import load, save
 from sklearn_ae.inspection.code import CodeDisplay

@@ -75,7 +75,7 @@ FAST = {
     "Autoencoder-stopping": Autoencoder(
         max_iter=3, early_stopping=True, validation_fraction=0.2
     ),
-    "Autoencoder-smooth": Autoencoder(max_iter=3, code_penalty="l2"),
+    "Autoencoder-smooth": Autoencoder(max_iter=3, penalties=L2()),
     "AdversarialAutoencoder": AdversarialAutoencoder(max_iter=3),
     "AdversarialAutoencoder-mixture": AdversarialAutoencoder(
         max_iter=3, prior="mixture", discriminator_layer_sizes=(), dtype="float64"
@@ -317,8 +317,6 @@ BAD_VALUES = {
     "scoring": [*BAD_NAME, "acuracy"],
     "class_weight": [3, "balance", [1.0, 2.0], True],
     "density": ["gaussian", 3, True, GaussianMixture, LinearRegression(), Autoencoder],
-    "code_penalty": ["nonsense", 3, True, L2(), "L2"],
-    "code_penalty_weight": [*BAD_NUMBER, True],
     "beta": [*BAD_NUMBER, True],
     "likelihood": [*BAD_NAME, "normal", "log_loss"],
     "noise_scale": [*BAD_NUMBER, 0, 0.0, "learned", True],

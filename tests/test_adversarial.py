@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from skorch.callbacks import Callback
 
-from sklearn_ae import AdversarialAutoencoder, Autoencoder, load, save
+from sklearn_ae import L2, AdversarialAutoencoder, Autoencoder, load, save
 from sklearn_ae.engine import net
 from sklearn_ae.engine.rows import Batch
 from sklearn_ae.parts.priors import PRIORS, MixturePrior
@@ -43,7 +43,7 @@ def small(**params):
 
 
 def batch_of(model, X, y=None):
-    x = torch.tensor((X - model._units.shift) / model._units.scale)
+    x = torch.tensor((X - model._fit.units.shift) / model._fit.units.scale)
     return Batch(x, x, label=None if y is None else torch.tensor(y))
 
 
@@ -214,7 +214,7 @@ def test_moments_of_all_three_are_kept(way, solver, tmp_path):
     """Training goes on with them, by `partial_fit` and by a warm start."""
     X, y = rows()
     model = small(warm_start=True, solver=solver, prior="mixture").fit(X, y)
-    kept = model._optimizer_state
+    kept = model._fit.optimizer_moments
     moment = "momentum_buffer" if solver == "sgd" else "exp_avg"
     for name in (f"0.{moment}", "discriminator0.exp_avg", "encoder0.exp_avg"):
         assert np.abs(kept[name]).max() > 0
@@ -224,9 +224,9 @@ def test_moments_of_all_three_are_kept(way, solver, tmp_path):
         for one in (model, back):
             getattr(one, train)(X, y)
         np.testing.assert_array_equal(back.transform(X), model.transform(X))
-    assert back._optimizer_state["discriminator0.step"] == 11
+    assert back._fit.optimizer_moments["discriminator0.step"] == 11
     forgetful = way(model, tmp_path / "model")
-    forgetful._optimizer_state = None
+    forgetful._fit.optimizer_moments = None
     forgotten, known = (m.partial_fit(X, y).transform(X) for m in (forgetful, model))
     assert not np.allclose(forgotten, known, rtol=1e-6)
 
@@ -243,7 +243,7 @@ def test_moments_of_all_three_are_kept(way, solver, tmp_path):
         {"learning_rate": "constant"},
         {"tied_weights": True},
         {"n_components": 1},
-        {"code_penalty": "l2"},
+        {"penalties": L2()},
     ],
 )
 def test_same_seed_same_weights(settings, untouched_global_state):
@@ -535,7 +535,7 @@ def test_labels_of_the_rows_that_are_trained_on():
     where = {row.tobytes(): label for row, label in zip(X, y, strict=True)}
     assert len(seen) >= 4
     for x, label in seen:
-        back = x.numpy() * model._units.scale + model._units.shift
+        back = x.numpy() * model._fit.units.scale + model._fit.units.shift
         near = np.linalg.norm(back[:, None] - X, axis=2).argmin(axis=1)
         np.testing.assert_array_equal(label.numpy(), y[near])
     assert len(where) == 90

@@ -163,7 +163,7 @@ def test_objective_in_nats(loss, X, batch_size):
     )
     dense = X.toarray() if sp.issparse(X) else X
     codes, restored = model.transform(X), model.reconstruct(X)
-    c = model._units.scale
+    c = model._fit.units.scale
     assert (c == 1.0) == (loss in ("log_loss", "poisson"))
     nats = {
         "squared_error": lambda: 0.5 * ((dense - restored) / c) ** 2,
@@ -340,7 +340,9 @@ def test_clean_rows_are_restored_from_noisy_ones(X, loss, early_stopping):
         early_stopping=early_stopping,
         linear_path=False,
     )
-    shown = model._units.to_network(torch.tensor(X.toarray() if sp.issparse(X) else X))
+    shown = model._fit.units.to_network(
+        torch.tensor(X.toarray() if sp.issparse(X) else X)
+    )
     clean, module = shown.numpy(), model.module_
     codes = module.encode(2.0 * shown).detach().numpy()
     restored = module.decode(module.encode(2.0 * shown)).detach().numpy()
@@ -349,7 +351,7 @@ def test_clean_rows_are_restored_from_noisy_ones(X, loss, early_stopping):
         "absolute_error": lambda: np.abs(clean - restored),
         "poisson": lambda: restored - clean * np.log(restored),
     }[loss]().sum(axis=1)
-    train, valid = engine_train.split(model, X.shape[0], model._seed, False)
+    train, valid = engine_train.split(model, X.shape[0], model._fit.seed, False)
     parts = {"train": slice(None) if train is None else train, "valid": valid}
     price = {"squared_error": 16.0, "absolute_error": 4.0}.get(loss, 1.0)
     for name, part in list(parts.items())[: 1 + early_stopping]:
@@ -365,7 +367,7 @@ def test_penalties_are_of_the_code_that_is_decoded():
     model = first_loss(
         X, penalties=L1(weight=0.3), dropout=0.5, linear_path=False, alpha=0.0
     )
-    module, x = model.module_, model._units.to_network(torch.tensor(X))
+    module, x = model.module_, model._fit.units.to_network(torch.tensor(X))
     terms = module.loss(Batch(x, x), torch.Generator().manual_seed(3))
     codes = module.encode(x, torch.Generator().manual_seed(3))
     size = 16.0 * 0.3 * codes.abs().sum(1).mean()

@@ -150,7 +150,7 @@ def module_and_batch(X, jacobian="exact", **params):
     penalty = Contraction(weight=1.0, jacobian=jacobian)
     model = Autoencoder(3, penalties=penalty, random_state=0, **still, **params)
     model.set_params(dtype="float64").fit(X)
-    x = torch.tensor((X - model._units.shift) / model._units.scale)
+    x = torch.tensor((X - model._fit.units.shift) / model._fit.units.scale)
     return model.module_, Batch(x, x)
 
 
@@ -228,8 +228,8 @@ def test_jacobian_norm_of_any_autoencoder(params, X):
     def encode(x):
         return model.module_.encode(x)
 
-    z = torch.tensor((X - model._units.shift) / model._units.scale)
-    expected = exact_norm(z, encode).detach().sqrt().numpy() / model._units.scale
+    z = torch.tensor((X - model._fit.units.shift) / model._fit.units.scale)
+    expected = exact_norm(z, encode).detach().sqrt().numpy() / model._fit.units.scale
     np.testing.assert_allclose(model.jacobian_norm(X), expected, rtol=1e-8)
     sparse = sp.csr_array(X)
     np.testing.assert_allclose(model.jacobian_norm(sparse), expected, rtol=1e-8)
@@ -267,7 +267,7 @@ def test_objective_is_the_sum_that_the_paper_writes(X):
     model.set_params(warm_start=True, max_iter=1).fit(X)
     before = model.history_["train_contraction"][-1]  # at the start of the last step
     assert before > 0
-    norms = model.jacobian_norm(X) * model._units.scale
+    norms = model.jacobian_norm(X) * model._fit.units.scale
     by_hand = 16 * 0.002 * 16 * np.square(norms).mean()
     assert by_hand == pytest.approx(before, rel=0.2)
 

@@ -235,7 +235,7 @@ def test_shape_by_default():
     for n, shape in shapes.items():
         X = np.random.default_rng(0).normal(size=(6, n))
         model = ConvolutionalAutoencoder(1, max_iter=1).fit(X)
-        assert model._config["image_shape"] == shape
+        assert model.module_.network.images.shape == shape
 
 
 def test_rows_are_channels_last():
@@ -265,7 +265,7 @@ def test_rows_out_are_channels_last():
     before = model.reconstruct(X)
     with torch.no_grad():
         model.module_.decoder.biases[0][1] += 1.0
-    scale = model._units.scale * model.module_.decoder.each.scale.numpy()
+    scale = model._fit.units.scale * model.module_.decoder.each.scale.numpy()
     moved = ((model.reconstruct(X) - before) / scale).reshape(-1, 6, 5, 2)
     np.testing.assert_allclose(moved[..., 0], 0.0, atol=1e-6)
     np.testing.assert_allclose(moved[..., 1], 1.0, rtol=1e-4)

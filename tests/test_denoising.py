@@ -113,7 +113,7 @@ def test_emphasis_counts_observed_entries_alone(gaps, noise, emphasis, X):
     given = with_gaps(X)[0] if gaps else X
     model = untrained(given, noise=noise, emphasis=emphasis)
     module = model.module_
-    rows = Rows(given, model._units, torch.float64, has_missing=gaps)
+    rows = Rows(given, model._fit.units, torch.float64, has_missing=gaps)
     batch = rows.everything()
     x, seen = batch.x, ~torch.isnan(torch.tensor(given))
     found = module.loss(batch, torch.Generator().manual_seed(3))["reconstruction"]
@@ -139,14 +139,14 @@ def test_gaussian_noise_is_in_units_of_the_spread(params, standardize):
     in the units of X: of what is learned from, and of held-out rows."""
     X = correlated(2000) * [10.0, 1.0, 0.1] + 5.0
     model = untrained(X, noise_level=0.4, standardize=standardize, **params)
-    rows = Rows(X, model._units, torch.float64).everything()
+    rows = Rows(X, model._fit.units, torch.float64).everything()
     drawn = torch.Generator().manual_seed(0)
     expected = 0.4 * (np.sqrt(X.var(axis=0).mean()) if standardize else 1.0)
     for noisy in (
         model.module_.corrupted(rows.x, drawn),
         model.module_.as_learned(rows, drawn).x,
     ):
-        added = (noisy - rows.x) * model._units.scale
+        added = (noisy - rows.x) * model._fit.units.scale
         # of 2000 draws a deviation is within 6 % with four of its own
         np.testing.assert_allclose(added.std(0), expected, rtol=0.06)
     assert model.module_.as_learned(rows, drawn).target is rows.target
@@ -292,7 +292,7 @@ def test_gaps_carry_nothing_of_what_was_there(X):
     """The network is shown zero there, in training too: no noise is put on it."""
     gappy, gaps = with_gaps(X)
     model = DenoisingAutoencoder(max_iter=1, random_state=0).fit(gappy)
-    rows = Rows(gappy, model._units, torch.float32, has_missing=True)
+    rows = Rows(gappy, model._fit.units, torch.float32, has_missing=True)
     shown = []
     module = model.module_
     module.encoder.register_forward_pre_hook(lambda _, args: shown.append(args[0]))
@@ -326,7 +326,7 @@ def test_loss_counts_observed_entries_alone(noise, loss, X):
 def test_units_are_those_of_observed_entries(X):
     gappy, _ = with_gaps(X)
     model = DenoisingAutoencoder(max_iter=1, random_state=0).fit(gappy)
-    np.testing.assert_allclose(model._units.shift, np.nanmean(gappy, axis=0))
+    np.testing.assert_allclose(model._fit.units.shift, np.nanmean(gappy, axis=0))
 
 
 def test_a_row_without_any_value(X):
@@ -462,7 +462,7 @@ def walker():
 
 def test_score_field(walker):
     """★ Correlation with the analytic score above 0.95, where the noisy data is."""
-    sigma = 0.4 * walker._units.scale * float(walker.module_.spread)
+    sigma = 0.4 * walker._fit.units.scale * float(walker.module_.spread)
     X = mixture(1000, seed=1)
     X = X + sigma * np.random.default_rng(2).normal(size=X.shape)
     field, expected = walker.score_field(X), analytic_score(X, sigma)
@@ -511,7 +511,7 @@ def test_walk_ends_where_its_score_says(linear_path):
         2, noise_level=0.8, max_iter=1, random_state=0, linear_path=linear_path
     ).fit(X)
     module = model.module_
-    sigma = 0.8 * np.sqrt(X.var(axis=0).mean()) / model._units.scale
+    sigma = 0.8 * np.sqrt(X.var(axis=0).mean()) / model._fit.units.scale
     for s in (0.5 * sigma, sigma, 2 * sigma):
         share = s**2 / (s**2 + sigma**2)
         module.reconstruct = lambda x, share=share: x * share

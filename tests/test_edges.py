@@ -153,7 +153,7 @@ def test_range_of_images(value, top):
     model = SplitBrainAutoencoder(
         4, split="channels", image_shape=(8, 8, 3), max_iter=2, random_state=0
     ).fit(images)
-    assert model._units.top == top
+    assert model._fit.units.top == top
     model.partial_fit(images)
 
 

@@ -135,7 +135,7 @@ def test_objective_of_all_rows(embedding, params, whole, linear_path, fitted_wit
     if whole == "batch":  # in any order
         order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
         batch = seen.batch(order)
-    x = torch.tensor((X - model._units.shift) / model._units.scale)
+    x = torch.tensor((X - model._fit.units.shift) / model._fit.units.scale)
     for module in (model.module_, moved(model.module_)):
         terms, z = module.loss(batch), module.encode(x)
         assert list(terms) == ["reconstruction", "embedding"]
@@ -184,7 +184,7 @@ def test_objective_of_a_batch(embedding, params, batch_size, fitted_with_rows):
     model = small(embedding, batch_size=batch_size, margin=3.0, **params)
     seen, _ = fitted_with_rows(model, X)
     module = moved(model.module_).requires_grad_(False)
-    x = torch.tensor((X - model._units.shift) / model._units.scale)
+    x = torch.tensor((X - model._fit.units.shift) / model._fit.units.scale)
     weights, near = heat(model, X), near_in(model, X)
     sizes = neighbours(model, X).sum(axis=1)
     counts = torch.tensor(sizes / sizes.mean())
@@ -339,7 +339,7 @@ def test_stress_of_a_linear_map_is_not_above_that_of_pca(load):
     X = load().data[:200]
     model = small("mds", hidden_layer_sizes=(), reconstruction_weight=0.0)
     model.set_params(solver="lbfgs", max_iter=100).fit(X)
-    codes = model.transform(X) * model._units.scale  # distances are in its units
+    codes = model.transform(X) * model._fit.units.scale  # distances are in its units
     assert stress(codes, X) < stress(PCA(2).fit_transform(X), X)
 
 

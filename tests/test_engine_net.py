@@ -363,7 +363,7 @@ def test_history(solver):
     ).set_params(linear_path=False)
     frozen.fit(X)
     error = frozen.reconstruction_error(X, per_feature=True).sum(axis=1).mean()
-    nats = 0.5 * error / frozen._units.scale**2
+    nats = 0.5 * error / frozen._fit.units.scale**2
     assert frozen.loss_ == pytest.approx(nats, rel=1e-5)
 
 
@@ -468,12 +468,12 @@ def test_best_weights_are_restored(learning_rate):
     rows = table(60)
     order = held_out_rows(harmful, rows)
     error = harmful.reconstruction_error(order, per_feature=True).sum(axis=1).mean()
-    assert 0.5 * error / harmful._units.scale**2 == pytest.approx(best, rel=1e-4)
+    assert 0.5 * error / harmful._fit.units.scale**2 == pytest.approx(best, rel=1e-4)
 
 
 def held_out_rows(fitted, X):
     """Return the rows that a training of this seed holds out."""
-    _, valid = engine_train.split(fitted, len(X), fitted._seed, False)
+    _, valid = engine_train.split(fitted, len(X), fitted._fit.seed, False)
     return X[valid]
 
 
@@ -492,7 +492,7 @@ def test_held_out_rows_teach_nothing():
     X = table(60)
     settings = {"early_stopping": True, "tol": 0.0, "n_iter_no_change": 100}
     first = model(**settings).fit(X)
-    valid = engine_train.split(first, len(X), first._seed, False)[1]
+    valid = engine_train.split(first, len(X), first._fit.seed, False)[1]
     changed = X.copy()
     changed[valid] *= 1.5
     second = model(**settings).fit(changed)
@@ -506,12 +506,12 @@ def test_units_are_of_the_rows_to_learn_from(linear_path):
     X = table(60) + 100.0 * (np.arange(60) < 20)[:, None]
     fitted = model(early_stopping=True, validation_fraction=0.5)
     fitted.set_params(linear_path=linear_path).fit(X)
-    train, _ = engine_train.split(fitted, len(X), fitted._seed, False)
-    np.testing.assert_allclose(fitted._units.shift, X[train].mean(axis=0))
+    train, _ = engine_train.split(fitted, len(X), fitted._fit.seed, False)
+    np.testing.assert_allclose(fitted._fit.units.shift, X[train].mean(axis=0))
     assert np.abs(X[train].mean(axis=0) - X.mean(axis=0)).min() > 0.1
     if not linear_path:
         spread = np.sqrt(X[train].var(axis=0).mean())
-        assert fitted._units.scale == pytest.approx(spread)
+        assert fitted._fit.units.scale == pytest.approx(spread)
 
 
 # -- what "auto" is, as the parameters' documentation says -------------------------

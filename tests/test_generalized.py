@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier, kneighbors_graph
 from skorch.callbacks import Callback
 
-from sklearn_ae import Autoencoder, GeneralizedAutoencoder, load, save
+from sklearn_ae import L2, Autoencoder, GeneralizedAutoencoder, load, save
 from sklearn_ae.autoencoders import generalized, graphs
 from sklearn_ae.engine import rows as engine_rows
 from sklearn_ae.engine.neighbours import Relation, Targets
@@ -165,7 +165,7 @@ def moved(module):
 def check_identity(model, fitted_with_rows, X, y, s):
     """Compare the loss with the sum over all pairs, in two places, and its slopes."""
     seen, _ = fitted_with_rows(model, X, y)
-    batch, units = seen.everything(), model._units
+    batch, units = seen.everything(), model._fit.units
     shift = 0.0 if units.shift is None else units.shift
     inside = (X - shift) / units.scale
     found, slopes = [], []
@@ -229,7 +229,7 @@ def test_objective_of_sparse_rows(case, fitted_with_rows):
     model = small(case.split("-")[0], **params)
     seen, _ = fitted_with_rows(model, sp.csr_array(X), y)
     assert seen.everything().target.layout == torch.sparse_csr
-    assert model._units.shift is None and model._units.scale != 1.0
+    assert model._fit.units.shift is None and model._fit.units.scale != 1.0
     check_identity(
         model,
         lambda *given: (seen, None),
@@ -244,7 +244,7 @@ def test_target_is_the_mean_of_the_class(fitted_with_rows):
     model = small("class")
     seen, _ = fitted_with_rows(model, X, y)
     batch = seen.batch(torch.tensor([4, 0, 11]))
-    target = model._units.to_data(batch.target).numpy()
+    target = model._fit.units.to_data(batch.target).numpy()
     for place, row in enumerate([4, 0, 11]):
         np.testing.assert_allclose(target[place], X[y == y[row]].mean(axis=0))
     np.testing.assert_array_equal(batch.total, 1.0)
@@ -269,8 +269,8 @@ def test_unlabelled_rows_are_related_to_themselves(relation, fitted_with_rows):
     others = small(relation, n_neighbors=3)
     fitted_with_rows(others, X[~own], y[~own])  # nor to any row with a label
     seen_alone, _ = fitted_with_rows(others, X[~own], y[~own])
-    alone = others._units.to_data(seen_alone.everything().target)
-    torch.testing.assert_close(model._units.to_data(batch.target[~own]), alone)
+    alone = others._fit.units.to_data(seen_alone.everything().target)
+    torch.testing.assert_close(model._fit.units.to_data(batch.target[~own]), alone)
 
 
 @pytest.mark.parametrize("own", ["auto", 0.05, 0.4, 1.0])
@@ -305,7 +305,7 @@ def test_identity_is_the_plain_autoencoder(loss, linear_path, kind):
         "hidden_layer_sizes": (6,),
         "dropout": 0.1,
         "alpha": 1e-3,
-        "code_penalty": "l2",
+        "penalties": L2(),
         "early_stopping": True,
         "random_state": 0,
     }
@@ -622,7 +622,7 @@ def test_kept_model_goes_on(case, way, tmp_path):
     for one in (model, loaded):
         one.partial_fit(X, y)
     np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
-    assert "attracts" in vars(loaded)["_config"]
+    assert loaded.module_.traits == model.module_.traits
 
 
 # -- what it is good for ---------------------------------------------------------

@@ -778,7 +778,7 @@ def test_weights_of_other_networks(wide):
 def test_inputs_of_one_layer_are_its_weights(wide):
     X = wide[1]
     model = one_layer(tied_weights=True).fit(X)  # others see no farther than they reach
-    weights, scale = weights_of(model), model._units.scale
+    weights, scale = weights_of(model), model._fit.units.scale
     display = FeatureDisplay.from_estimator(model, kind="inputs", units=[4, 1])
     expected = weights / np.linalg.norm(weights, axis=1, keepdims=True)
     expected *= math.sqrt(12) * scale
@@ -804,7 +804,7 @@ def test_inputs_excite_more_than_any_row_as_far_out(model, wide):
     X = wide[1]
     model = clone(model).fit(X)
     display = FeatureDisplay.from_estimator(model, kind="inputs")
-    units, center = model._units, model._units.shift
+    units, center = model._fit.units, model._fit.units.shift
     center = np.zeros(12) if center is None else center
     norm = math.sqrt(12) * units.scale
     size = np.linalg.norm(display.features, axis=1)

@@ -56,7 +56,7 @@ def test_objective_and_scores_in_nats(container, words):
     still = {"solver": "sgd", "learning_rate_init": 1e-300, "max_iter": 1}
     X = container(words)
     model = small(**still).fit(X)
-    assert model._units.scale == 1.0
+    assert model._fit.units.scale == 1.0
     shares, dense = model.inverse_transform(model.transform(X)), words.toarray()
     nats = -dense * np.log(shares)
     assert model.loss_ == pytest.approx(nats.sum(axis=1).mean(), rel=1e-9)

@@ -116,7 +116,7 @@ def test_graph_is_the_method(way, untouched_global_state, capfd, caplog):
 def test_what_is_exported_is_the_method(name):
     """For the exporter it is a module that knows units, and has no other method."""
     model = fitted(name)
-    network, X = model._network, table(7, seed=1)
+    network, X = model._answering_module, table(7, seed=1)
     answers = model._answers(network)
     assert tuple(answers) == (METHODS[:3] if is_codec(model) else METHODS[3:])
     for method, answer in answers.items():
@@ -176,7 +176,10 @@ def test_float64_to_its_last_digits(activation):
     with torch.no_grad():
         for parameter in model.module_.encoder.parameters():
             parameter.fill_(float(parameter.ndim == 2))  # z = φ(x)
-        got = Function(model._network, model._answers(model._network)["transform"])(a)
+        got = Function(
+            model._answering_module,
+            model._answers(model._answering_module)["transform"],
+        )(a)
     own = torch.tensor(model.transform(a.numpy()))
     for values in (own, got):  # of chunks and of all rows: digits that may differ
         error = (values - PHI[activation](a)).abs() / a.abs().clamp_min(1.0)
@@ -218,7 +221,7 @@ def test_beside_other_threads_and_modes():
     codes = fitted("Autoencoder").transform(table())
     logs = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
     levels, graphs, rounds = [log.level for log in logs], [], 0
-    modules = [part.training for part in model._network.modules()]
+    modules = [part.training for part in model._answering_module.modules()]
 
     def write():
         with torch.inference_mode():
@@ -234,8 +237,8 @@ def test_beside_other_threads_and_modes():
         rounds += 1
     thread.join()
     check(model, "predict_proba", table(), *graphs)
-    assert [part.training for part in model._network.modules()] == modules
-    assert all(p.grad is None for p in model._network.parameters())
+    assert [part.training for part in model._answering_module.modules()] == modules
+    assert all(p.grad is None for p in model._answering_module.parameters())
     assert [log.level for log in logs] == levels
     assert not torch.is_inference_mode_enabled()
 

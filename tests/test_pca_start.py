@@ -200,6 +200,6 @@ def test_early_stopping_never_ends_above_pca(k, seed):
     wild = at_the_start(
         k, early_stopping=True, solver="adam", learning_rate_init=0.3, max_iter=20
     ).fit(X)
-    valid = engine_train.split(wild, len(X), wild._seed, False)[1]
+    valid = engine_train.split(wild, len(X), wild._fit.seed, False)[1]
     error = wild.reconstruction_error(X[valid], per_feature=True).sum(axis=1).mean()
-    assert 0.5 * error / wild._units.scale**2 <= pca * (1 + 1e-6)
+    assert 0.5 * error / wild._fit.units.scale**2 <= pca * (1 + 1e-6)

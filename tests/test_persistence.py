@@ -244,22 +244,22 @@ def test_75_flipped_byte(way, tmp_path):
     assert refused > 0.5 * len(content) / stride
 
 
-@pytest.mark.parametrize("value", ["_weights", "_units", "_code_moments", "history_"])
+@pytest.mark.parametrize("value", ["weights", "units", "code_moments", "history"])
 def test_75_changed_state_is_refused(value):
     """The checksum covers all that was learned."""
     model = fitted()
     state = model.__getstate__()
-    if value == "_weights":
-        name = next(iter(state["_weights"]))
-        state["_weights"] = {**state["_weights"], name: state["_weights"][name] + 1}
-    elif value == "_units":
-        units = state["_units"]
-        state["_units"] = type(units)(units.shift, units.scale * 2)
-    elif value == "_code_moments":
-        n_rows, mean, covariance = state["_code_moments"]
-        state["_code_moments"] = (n_rows, mean, covariance * 2)
+    fit = state["_fit"] = dict(state["_fit"])
+    if value == "weights":
+        name = next(iter(fit["weights"]))
+        fit["weights"] = {**fit["weights"], name: fit["weights"][name] + 1}
+    elif value == "units":
+        fit["units"] = type(fit["units"])(fit["units"].shift, fit["units"].scale * 2)
+    elif value == "code_moments":
+        n_rows, mean, covariance = fit["code_moments"]
+        fit["code_moments"] = (n_rows, mean, covariance * 2)
     else:
-        state["history_"] = {k: v + 1 for k, v in state["history_"].items()}
+        fit["history"] = {k: v + 1 for k, v in fit["history"].items()}
     with pytest.raises(ValueError, match=r"damaged.*checksum"):
         Autoencoder.__new__(Autoencoder).__setstate__(state)
 

@@ -489,7 +489,7 @@ def test_during_a_fit_rows_count_by_their_weights(path):
     model = Autoencoder(2, hidden_layer_sizes=(3,), max_iter=1, random_state=0)
     model.set_callbacks(keeps).fit(X, sample_weight=weight)
     for found, mean in zip(
-        keeps.kept[-1]._code_moments[:2], model._code_moments, strict=False
+        keeps.kept[-1]._fit.code_moments[:2], model._fit.code_moments, strict=False
     ):
         np.testing.assert_allclose(found, mean, rtol=1e-4, atol=1e-4)
 
@@ -582,7 +582,8 @@ def test_no_larger_by_reading_again(path):
 
     def again(members):
         schema = json.loads(members["schema.json"])
-        kept = schema["content"]["content"]["_weights"]["content"]
+        fit = schema["content"]["content"]["_fit"]["content"]
+        kept = fit["weights"]["content"]
         kept["again"] = {**next(iter(kept.values())), "__id__": 1}
         members["schema.json"] = json.dumps(schema).encode()
 
@@ -650,13 +651,13 @@ def test_shapes_of_a_claimed_network(path):
     sizes = (30000, 30000)
 
     def claim(state):
-        state["_config"] = {**state["_config"], "hidden_layer_sizes": sizes}
+        state["_fit"]["asked"] = {"hidden_layer_sizes": sizes}
 
     words = "weights are those of another|the network has"
     refused_both(path, small(), claim, words)
 
     def wide(state):
-        state["_config"] = {**state["_config"], "n_features": 10**12}
+        state["n_features_in_"] = 10**12
 
     refused_both(path, small(), wide, "weights are too few")
 
@@ -677,7 +678,7 @@ def test_shapes_take_no_memory(device):
     with pytest.raises(
         ValueError, match=r"shape \(2,\), where .* \(1000000, 1000000\)"
     ):
-        check_module(build, {"big": np.zeros(2, np.float32)}, {})
+        check_module(build, {"big": np.zeros(2, np.float32)}, 1)
 
 
 @pytest.mark.parametrize("name", SINGLE)
@@ -686,9 +687,9 @@ def test_shapes_are_those_of_every_network(name):
     model = fit(clone(FAST[name]).set_params(random_state=0), table())
     through_pickle(model)
     state = model.__getstate__()
-    weights = dict(state["_weights"])
+    weights = dict(state["_fit"]["weights"])
     first = max(weights, key=lambda name: weights[name].size)
-    state["_weights"] = {**weights, first: weights[first][:-1]}
+    state["_fit"]["weights"] = {**weights, first: weights[first][:-1]}
     state["_checksum"] = persistence._checksum(state)
     with pytest.raises(ValueError, match=re.escape(first)):
         type(model).__new__(type(model)).__setstate__(state)
@@ -696,16 +697,16 @@ def test_shapes_are_those_of_every_network(name):
 
 def weights(change):
     def changed(state):
-        kept = state["_weights"]
-        state["_weights"] = {name: change(array) for name, array in kept.items()}
+        kept = state["_fit"]["weights"]
+        state["_fit"]["weights"] = {name: change(it) for name, it in kept.items()}
 
     return changed
 
 
 def units(**change):
     def changed(state):
-        was = vars(state["_units"])
-        state["_units"] = type(state["_units"])(**{**was, **change})
+        was = state["_fit"]["units"]
+        state["_fit"]["units"] = type(was)(**{**vars(was), **change})
 
     return changed
 
@@ -714,11 +715,15 @@ def put(**values):
     return lambda state: state.update(values)
 
 
+def put_in_fit(**values):
+    return lambda state: state["_fit"].update(values)
+
+
 def within(name, change):
     def changed(state):
-        state[name] = copy.deepcopy(state[name])
-        new = change(state[name])
-        state[name] = state[name] if new is None else new
+        fit = state["_fit"]
+        fit[name] = copy.deepcopy(fit[name])
+        change(fit[name])
 
     return changed
 
@@ -729,12 +734,15 @@ WRONG = {
     "whole": (weights(lambda a: np.ones(a.shape, np.int8)), "int8"),
     "complex": (weights(lambda a: np.asarray(a + 1j)), "complex"),
     "bool": (weights(lambda a: np.asarray(a > 0)), "bool"),
-    "one less": (lambda s: s["_weights"].popitem(), "weights are those of another"),
-    "one more": (
-        lambda s: s["_weights"].update(more=np.zeros(1)),
+    "one less": (
+        lambda s: s["_fit"]["weights"].popitem(),
         "weights are those of another",
     ),
-    "no weights": (put(_weights=[1]), "no weights"),
+    "one more": (
+        lambda s: s["_fit"]["weights"].update(more=np.zeros(1)),
+        "weights are those of another",
+    ),
+    "no weights": (put_in_fit(weights=[1]), "no weights"),
     "shift too long": (units(shift=np.zeros(7)), "shift of its units"),
     "shift of one": (units(shift=np.zeros(1)), "shift of its units"),
     "shift NaN": (units(shift=np.full(5, np.nan)), "shift of its units"),
@@ -742,25 +750,34 @@ WRONG = {
     "scale infinite": (units(scale=np.inf), "scale of its units is inf"),
     "scale a str": (units(scale="1"), "scale of its units is '1'"),
     "rows_dtype": (units(rows_dtype="object"), "not those of float32 or float64 rows"),
-    "features": (put(n_features_in_=3), "n_features_in_ is 3"),
-    "components": (put(n_components_=7), "n_components_ is 7"),
+    "features": (put(n_features_in_=3), "the network has"),
+    "features a str": (put(n_features_in_="3"), "weights are too few"),
     "names": (put(feature_names_in_=np.array(["a"], object)), "feature_names_in_"),
-    "dtype": (put(_fitted_dtype="int8"), "dtype"),
+    "dtype": (put_in_fit(dtype="int8"), "dtype"),
     "device": (put(device_=3), "device"),
-    "moments": (put(_code_moments=(3, np.zeros(2), np.eye(3))), "moments"),
-    "variance": (put(_code_moments=(3, np.zeros(2), np.zeros(2))), "no variance"),
-    "history": (put(history_={"train_loss": [1.0]}), "history_"),
-    "no history": (put(history_={}), "history_ has no train_loss"),
+    "moments": (put_in_fit(code_moments=(3, np.zeros(2), np.eye(3))), "moments"),
+    "variance": (
+        put_in_fit(code_moments=(3, np.zeros(2), np.zeros(2))),
+        "no variance",
+    ),
+    "history": (put_in_fit(history={"train_loss": [1.0]}), "history_"),
+    "no history": (put_in_fit(history={}), "history_ has no train_loss"),
     "a curve too long": (
-        within("history_", lambda h: h.update(train_l1=np.zeros(9))),
+        within("history", lambda h: h.update(train_l1=np.zeros(9))),
         "9 epochs of train_l1, and 2 of train_loss",
     ),
-    "density": (put(_density=3), "density"),
-    "stream": (put(_seen=3), "stream"),
-    "seed": (put(_seed=-1), "_seed"),
-    "optimizer": (put(_optimizer_state={"0.step": np.zeros(77)}), "optimiser"),
-    "config": (within("_config", lambda c: c.update(evil=1)), "evil"),
-    "no config": (put(_config=3), "no weights"),
+    "density": (put_in_fit(density=3), "density"),
+    "stream": (put_in_fit(stream=3), "stream"),
+    "seed": (put_in_fit(seed=-1), "seed"),
+    "optimizer": (put_in_fit(optimizer_moments={"0.step": np.zeros(77)}), "optimiser"),
+    "asked": (within("asked", lambda a: a.update(evil=1)), "parameters of its fit"),
+    "asked too much": (
+        within("asked", lambda a: a.update(dropout=3)),
+        "'dropout' parameter",
+    ),
+    "nothing asked": (put_in_fit(asked=3), "parameters of its fit"),
+    "no fit": (put(_fit=3), "its fit is missing"),
+    "more in the fit": (put_in_fit(evil=1), "other parts"),
 }
 
 
@@ -775,9 +792,9 @@ def test_numbers_of_a_stream(path):
 
     def rows(change):
         def changed(state):
-            seen = copy.deepcopy(state["_seen"])
+            seen = copy.deepcopy(state["_fit"]["stream"])
             vars(seen)["rows"] = change(seen.rows)
-            state["_seen"] = seen
+            state["_fit"]["stream"] = seen
 
         return changed
 
@@ -795,10 +812,10 @@ def stream(**change):
     """Return what changes parts of a stream, by what was there."""
 
     def changed(state):
-        seen = copy.deepcopy(state["_seen"])
+        seen = copy.deepcopy(state["_fit"]["stream"])
         for name, new in change.items():
             vars(seen)[name] = new(vars(seen)[name])
-        state["_seen"] = seen
+        state["_fit"]["stream"] = seen
 
     return changed
 
@@ -842,10 +859,10 @@ def test_numbers_of_a_young_stream(name, path):
     model = clone(model).set_params(random_state=0).partial_fit(X, labels(20), **given)
     through_file(model, path)
     for what, (change, words) in WRONG_STREAM.items():
-        if "labels" in words and model._seen.labels is None:
+        if "labels" in words and model._fit.stream.labels is None:
             continue
         if "labels" not in words and what.startswith("weight"):
-            assert model._seen.weight is not None
+            assert model._fit.stream.weight is not None
         refused_both(path, model, change, words)
 
 
@@ -853,7 +870,7 @@ def test_numbers_of_a_young_stream_may_be_missing_where_they_are_filled(path):
     X = table(20)
     X[3, 1] = np.nan
     model = clone(FAST["DenoisingAutoencoder"]).partial_fit(X)
-    assert np.isnan(through_file(model, path)._seen.rows[3, 1])
+    assert np.isnan(through_file(model, path)._fit.stream.rows[3, 1])
 
 
 def test_numbers_of_what_came_with_a_later_training(path):
@@ -1030,7 +1047,7 @@ def test_undamaged_or_unknown():
 def test_undamaged_tree_in_a_pickle():
     model = small(density=KernelDensity())
     data = pickle.dumps(model)
-    rows = np.asarray(model._density.tree_.data).tobytes()
+    rows = np.asarray(model._fit.density.tree_.data).tobytes()
     place = data.find(rows[:64])
     assert place > 0
     damaged = bytearray(data)
@@ -1041,31 +1058,26 @@ def test_undamaged_tree_in_a_pickle():
 
 @pytest.mark.parametrize("missing", Autoencoder._learned)
 def test_whole(missing, path):
-    model = small()
-
     def change(state):
         del state[missing]
 
-    if missing != "_weights":
-        refused_both(path, model, change, f"lacks {missing}")
-    else:
-        refused(path, forged(model, change), "lacks _weights")
+    refused(path, forged(small(), change), f"lacks {missing}")
 
 
 @pytest.mark.parametrize(
-    "hidden", ["transform", "_validate", "_module_class", "_accept_sparse", "n_iter_"]
+    "hidden", ["transform", "_validate", "_module", "_accept_sparse", "n_iter_"]
 )
 def test_whole_and_nothing_hidden(hidden, path):
     refused_both(path, small(), put(**{hidden: 3}), f"another {hidden}")
 
 
 def test_whole_parameters(path):
-    refused_both(path, small(), lambda s: s.pop("code_penalty"), "lacks code_penalty")
+    refused_both(path, small(), lambda s: s.pop("penalties"), "lacks penalties")
     refused(path, forged(small(), lambda s: s.pop("_checksum")), "damaged")
     model = small(corruption=Masking())
     fake = Masking()
-    vars(fake)["of"] = 3
-    words = "no Masking: it has another of"
+    vars(fake)["apply"] = 3
+    words = "no Masking: it has another apply"
     refused(path, forged(model, put(corruption=fake)), words)
 
 

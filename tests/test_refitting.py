@@ -91,7 +91,7 @@ def test_no_thread_ever_sees_a_mixture():
             widths = {
                 seen["n_features_in_"],
                 len(seen["feature_names_in_"]),
-                len(seen["_units"].shift),
+                len(seen["_fit"].units.shift),
             }
             if len(widths) > 1:
                 mixed.append(widths)

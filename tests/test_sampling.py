@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KernelDensity
 
 from sklearn_ae import (
+    L1,
     L2,
     AdversarialAutoencoder,
     Autoencoder,
@@ -377,8 +378,8 @@ def test_ways_that_cannot_be_gone():
 # -- penalties on codes ----------------------------------------------------------
 
 PENALTIES = {
-    "l1": lambda z: np.abs(z).sum(axis=1),
-    "l2": lambda z: 0.5 * np.square(z).sum(axis=1),
+    "l1": (L1, lambda z: np.abs(z).sum(axis=1)),
+    "l2": (L2, lambda z: 0.5 * np.square(z).sum(axis=1)),
 }
 penalties = pytest.mark.parametrize("name", PENALTIES)
 
@@ -387,13 +388,13 @@ penalties = pytest.mark.parametrize("name", PENALTIES)
 @pytest.mark.parametrize(
     "kind", [Autoencoder, AdversarialAutoencoder, ConvolutionalAutoencoder]
 )
-def test_code_penalty_is_a_term_of_the_objective(name, kind):
+def test_penalty_is_a_term_of_the_objective(name, kind):
     """Of each code, summed over components, in the mean over rows."""
-    X = rows()
-    model = small(kind, code_penalty=name, code_penalty_weight=0.3, warm_start=True)
+    X, (penalty, of_codes) = rows(), PENALTIES[name]
+    model = small(kind, penalties=penalty(weight=0.3), warm_start=True)
     model.fit(X).set_params(max_iter=1, learning_rate_init=1e-15).fit(X)
-    term = model.history_["train_code_penalty"][-1]
-    expected = 0.3 * PENALTIES[name](model.transform(X)).mean()
+    term = model.history_[f"train_{name}"][-1]
+    expected = 0.3 * of_codes(model.transform(X)).mean()
     expected *= float(model.module_.price)  # for features that vary by ¼
     assert term == pytest.approx(expected, rel=1e-9)
     terms = {n: h[-1] for n, h in model.history_.items()}
@@ -402,12 +403,12 @@ def test_code_penalty_is_a_term_of_the_objective(name, kind):
 
 
 @penalties
-def test_code_penalty_shrinks_codes(name):
-    X = rows(200)
+def test_penalty_shrinks_codes(name):
+    X, (penalty, of_codes) = rows(200), PENALTIES[name]
     sizes = [
-        PENALTIES[name](
+        of_codes(
             linear(max_iter=60, learning_rate_init=0.02)
-            .set_params(code_penalty=name, code_penalty_weight=weight)
+            .set_params(penalties=penalty(weight=weight))
             .fit(X)
             .transform(X)
         ).mean()
@@ -417,40 +418,24 @@ def test_code_penalty_shrinks_codes(name):
 
 
 @penalties
-def test_code_penalty_of_weight_zero_is_none(name):
-    X = rows()
-    plain, zero = (
-        small(code_penalty=penalty, code_penalty_weight=0.0).fit(X)
-        for penalty in (None, name)
-    )
-    np.testing.assert_array_equal(plain.transform(X), zero.transform(X))
-    assert "train_code_penalty" not in plain.history_
-    idle = small(code_penalty_weight=5.0).fit(X)
+def test_penalty_of_weight_zero_is_none(name):
+    X, zero = rows(), PENALTIES[name][0](weight=0.0)
+    plain, idle = (small(penalties=it).fit(X) for it in (None, zero))
     np.testing.assert_array_equal(plain.transform(X), idle.transform(X))
+    assert f"train_{name}" not in plain.history_
 
 
-def test_code_penalty_beside_others():
+def test_penalty_weight_may_change_in_a_warm_start():
     X = rows()
-    model = small(
-        penalties=[("mine", L2(weight=0.5))], code_penalty="l1", alpha=0.1
-    ).fit(X)
-    names = {"loss", "reconstruction", "mine", "code_penalty", "weight_decay"}
-    assert model.history_.keys() == {f"train_{name}" for name in names}
-    with pytest.raises(ValueError, match="names one 'code_penalty'"):
-        small(penalties=[("code_penalty", L2())]).fit(X)
-
-
-def test_code_penalty_weight_may_change_in_a_warm_start():
-    X = rows()
-    model = small(code_penalty="l2", warm_start=True, max_iter=1).fit(X)
-    model.set_params(code_penalty_weight=7.0, learning_rate_init=1e-15).fit(X)
-    expected = 7.0 * PENALTIES["l2"](model.transform(X)).mean()
+    model = small(penalties=[L2()], warm_start=True, max_iter=1).fit(X)
+    model.set_params(penalties__l2__weight=7.0, learning_rate_init=1e-15).fit(X)
+    expected = 7.0 * PENALTIES["l2"][1](model.transform(X)).mean()
     expected *= float(model.module_.price)
-    assert model.history_["train_code_penalty"][-1] == pytest.approx(expected)
+    assert model.history_["train_l2"][-1] == pytest.approx(expected)
 
 
 def test_score_is_without_the_penalty():
     X = rows()
-    model = small(code_penalty="l2", code_penalty_weight=100.0).fit(X)
+    model = small(penalties=L2(weight=100.0)).fit(X)
     expected = -np.square(X - model.reconstruct(X)).mean()
     assert model.score(X) == pytest.approx(expected, rel=1e-9)

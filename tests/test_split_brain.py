@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
 
 from sklearn_ae import (
+    L2,
     Autoencoder,
     SplitBrainAutoencoder,
     StackedAutoencoderPretrainer,
@@ -79,7 +80,7 @@ def parts_of(model):
 def seen(model):
     """Return some rows in the network's units."""
     X = colours() if model.split == "channels" else table()
-    return Rows(X, model._units, torch.float64).everything().x
+    return Rows(X, model._fit.units, torch.float64).everything().x
 
 
 # -- nothing crosses -------------------------------------------------------------
@@ -381,11 +382,11 @@ def test_parts_that_have_nothing_in_common_give_their_means():
     assert -split.score(X) > 0.95 and -plain.score(X) < 0.05
 
 
-def test_dropout_and_warm_start_and_code_penalty():
+def test_dropout_and_warm_start_and_penalty():
     X = table()
-    model = small(dropout=0.3, code_penalty="l2", warm_start=True).fit(X)
+    model = small(dropout=0.3, penalties=L2(), warm_start=True).fit(X)
     assert model.fit(X).n_iter_ == 6
-    terms = {"train_loss", "train_reconstruction", "train_code_penalty"}
+    terms = {"train_loss", "train_reconstruction", "train_l2"}
     assert model.history_.keys() == terms
     np.testing.assert_array_equal(model.transform(X), model.transform(X))
 
@@ -407,10 +408,10 @@ def test_classification_knows_what_regression_averages_away():
     params |= {"learning_rate_init": 0.01}
     model = small(target="classification", n_bins=8, **params).fit(X)
     mean = small(**params).fit(X)
-    x = Rows(X, model._units, torch.float64).everything().x
+    x = Rows(X, model._fit.units, torch.float64).everything().x
     p = model.module_.decoder(model.module_.encode(x))[:, 1].softmax(1).detach()
-    expected = model.module_.likelihood.centres[1] * model._units.scale
-    expected = expected.numpy() + model._units.shift[1]
+    expected = model.module_.likelihood.centres[1] * model._fit.units.scale
+    expected = expected.numpy() + model._fit.units.shift[1]
     near = np.abs(np.abs(expected) - X[:, :1]) < 0.35  # of its size, on either side
     assert (p.numpy() * near).sum(1).mean() > 0.8
     assert 0.4 < (p.numpy() * (expected > 0)).sum(1).mean() < 0.6
@@ -455,7 +456,7 @@ def test_bins_come_from_rows_of_the_whole_training_set(monkeypatch):
 
 
 def seen_of(model, X):
-    return Rows(X, model._units, torch.float64).everything().x
+    return Rows(X, model._fit.units, torch.float64).everything().x
 
 
 def test_bins_stay_where_training_goes_on():
@@ -542,7 +543,7 @@ def test_answers_are_in_the_units_of_the_images(name):
     np.testing.assert_allclose(model.inverse_transform(codes), restored, rtol=1e-9)
     assert (restored >= 0).all() and (restored <= 1).all()
     lab = model.module_.reconstruct(seen(model)).detach().numpy()
-    lab = (lab * model._units.scale + model._units.shift).reshape(40, -1, 3)
+    lab = (lab * model._fit.units.scale + model._fit.units.shift).reshape(40, -1, 3)
     np.testing.assert_allclose(restored.reshape(40, -1, 3), lab2rgb(lab), atol=1e-6)
     errors = model.reconstruction_error(X, per_feature=True)
     np.testing.assert_array_equal(errors, (X - restored) ** 2)
@@ -565,7 +566,7 @@ def test_absolute_error_and_float32():
 
 def test_raw_lab():
     model = of_images(standardize=False).fit(colours())
-    np.testing.assert_array_equal(seen(model), model._units.view(colours()))
+    np.testing.assert_array_equal(seen(model), model._fit.units.view(colours()))
 
 
 def test_errors_do_not_depend_on_the_chunk(monkeypatch):
@@ -710,7 +711,7 @@ def test_large_images_are_turned_to_lab_by_the_batch(monkeypatch):
     monkeypatch.setattr("sklearn_ae.engine.inputs.CHUNK_NUMBERS", 1)
     model = of_images(batch_size=10).fit(X)
     assert max(most) <= 32 < len(X)
-    np.testing.assert_allclose(model._units.shift, expected._units.shift)
+    np.testing.assert_allclose(model._fit.units.shift, expected._fit.units.shift)
 
 
 # -- what comes back -------------------------------------------------------------
@@ -764,4 +765,4 @@ def test_first_layer_of_a_stack():
 
 
 def test_units_of_other_splits_are_the_usual_ones():
-    assert type(FITTED["halves"]()._units) is Units
+    assert type(FITTED["halves"]()._fit.units) is Units

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def begun_with(model):
     ends = {"scale", "precision", "constant", "reach", "trust"}
     ends |= {"spread", "low", "span", "components"}
     kept = {n: w for n, w in weights(model).items() if n.split(".")[-1] in ends}
-    units = model._units
+    units = model._fit.units
     return [units.scale, *([] if units.shift is None else units.shift), *kept.values()]
 
 
@@ -104,10 +105,10 @@ def test_it_begins_with_all_rows(name, first):
     for size in FIRSTS[first]:
         model.partial_fit(X[start : start + size], y[start : start + size])
         assert np.isfinite(model.transform(X)).all()
-        assert model._seen.is_young
+        assert model._fit.stream.is_young
         start += size
     model.partial_fit(X[start:], y[start:])
-    assert not model._seen.is_young
+    assert not model._fit.stream.is_young
     assert model.n_iter_ == len(FIRSTS[first]) + 1
     equal(begun_with(model), begun_with(whole.partial_fit(X, y)))
 
@@ -127,9 +128,9 @@ def test_equal_rows_first(name):
     same, same_y = np.tile(X[:1], (120, 1)), labels(120)
     model, together = (make(name).set_params(density=None) for _ in range(2))
     model.partial_fit(same, same_y)
-    assert model._seen.is_young and model._seen.rows.shape[0] == 1
+    assert model._fit.stream.is_young and model._fit.stream.rows.shape[0] == 1
     model.partial_fit(X, y)
-    assert not model._seen.is_young
+    assert not model._fit.stream.is_young
     together.partial_fit(np.concatenate([same[:1], X]), [*same_y[:1], *y])
     equal(begun_with(model), begun_with(together))
 
@@ -138,21 +139,21 @@ def test_equal_rows_first(name):
 def test_no_rows_are_kept_once_there_are_enough(name):
     X, y = table(150), labels(150)
     model = make(name).partial_fit(X, y)
-    assert model._seen.rows is None and model._seen.labels is None
-    assert model.partial_fit(X[:20], y[:20])._seen.rows is None
+    assert model._fit.stream.rows is None and model._fit.stream.labels is None
+    assert model.partial_fit(X[:20], y[:20])._fit.stream.rows is None
     model = make(name).partial_fit(X[:40], y[:40])
-    assert model._seen.rows is not X and len(model._seen.rows) == 40
-    assert not np.shares_memory(model._seen.rows, X)
-    assert model.partial_fit(X[40:], y[40:])._seen.rows is None
+    assert model._fit.stream.rows is not X and len(model._fit.stream.rows) == 40
+    assert not np.shares_memory(model._fit.stream.rows, X)
+    assert model.partial_fit(X[40:], y[40:])._fit.stream.rows is None
     model = make(name).partial_fit(X[:40], y[:40])
-    assert model._begin(X)._seen.rows is None
+    assert model._begin(X)._fit.stream.rows is None
 
 
 def test_as_many_rows_as_components():
     X = table(300, 5)
     model = Autoencoder(150, random_state=0).partial_fit(X[:140])
-    assert model._seen.is_young
-    assert not model.partial_fit(X[140:])._seen.is_young
+    assert model._fit.stream.is_young
+    assert not model.partial_fit(X[140:])._fit.stream.is_young
 
 
 @each
@@ -197,12 +198,12 @@ def test_a_kept_young_stream_goes_on(name, way, tmp_path):
     X, y = table(150), labels(150)
     model = make(name).partial_fit(X[:30], y[:30])
     back = way(model, tmp_path / "model.skops")
-    assert back._seen.is_young
+    assert back._fit.stream.is_young
     for rows in (slice(30, 60), slice(60, 150), slice(0, 30)):
         for one in (model, back):
             one.partial_fit(X[rows], y[rows])
         np.testing.assert_array_equal(back.transform(X), model.transform(X))
-    assert back._seen.n_within == model._seen.n_within == 180
+    assert back._fit.stream.n_within == model._fit.stream.n_within == 180
 
 
 @each
@@ -254,17 +255,21 @@ def test_history_goes_on():
     for i in range(6):
         model.partial_fit(X[10 * i : 10 * i + 10])
     assert model.n_iter_ == len(model.loss_curve_) == 6
-    assert model._n_trainings == 5
+    assert model._fit.n_trainings == 5
 
 
 def test_fit_goes_on_with_a_young_stream():
     """It does so with the weights, as ever, and the rows are forgotten."""
     X = table(60)
     model = Autoencoder(max_iter=2, warm_start=True, random_state=0).partial_fit(X[:9])
-    units = model._units
+    units = model._fit.units
     model.fit(X)
-    assert model._units == units or model._units.scale == units.scale
-    assert model.n_iter_ == 3 and not model._seen.is_young and model._seen.by_fit
+    assert model._fit.units == units or model._fit.units.scale == units.scale
+    assert (
+        model.n_iter_ == 3
+        and not model._fit.stream.is_young
+        and model._fit.stream.by_fit
+    )
 
 
 # -- what the rows may be --------------------------------------------------------
@@ -275,7 +280,7 @@ def test_sparse_rows():
     model = Autoencoder(3, random_state=0)
     for rows in (slice(0, 1), slice(1, 20), slice(20, 150)):
         model.partial_fit(X[rows])
-        assert model._seen.rows is None or sp.issparse(model._seen.rows)
+        assert model._fit.stream.rows is None or sp.issparse(model._fit.stream.rows)
     equal(begun_with(model), begun_with(Autoencoder(3, random_state=0).partial_fit(X)))
 
 
@@ -331,8 +336,8 @@ def test_colours_whose_range_shows_later():
     model = SplitBrainAutoencoder(
         2, split="channels", image_shape=(6, 6, 3), random_state=0
     )
-    assert model.partial_fit(images[:1])._units.top == 1.0
-    assert model.partial_fit(images[1:3])._units.top == 255.0
+    assert model.partial_fit(images[:1])._fit.units.top == 1.0
+    assert model.partial_fit(images[1:3])._fit.units.top == 255.0
     model.partial_fit(images[3:])
     with pytest.raises(ValueError, match="of RGB images with values in"):
         model.partial_fit(images + 1)
@@ -345,7 +350,7 @@ def test_classes_keep_their_numbers():
     model.partial_fit(X[60:90], y[60:90])
     assert model._seen_classes.tolist() == ["b", "c", "a"]
     kept = np.array([*y[:60][y[:60] != "a"], *y[60:90]])
-    assert (model._seen_classes[model._seen.labels] == kept).all()
+    assert (model._seen_classes[model._fit.stream.labels] == kept).all()
     assert model.partial_fit(X[90:], y[90:]).n_iter_ == 3
 
 
@@ -354,9 +359,11 @@ def test_rows_without_labels_among_the_kept():
     model = AdversarialAutoencoder(
         2, prior="mixture", n_mixture_components=10, random_state=0
     )
-    assert model.partial_fit(X[:10])._seen.labels is None
+    assert model.partial_fit(X[:10])._fit.stream.labels is None
     model.partial_fit(X[10:20], y[10:20]).partial_fit(X[20:30])
-    assert model._seen.labels.tolist() == [-1] * 10 + y[10:20].tolist() + [-1] * 10
+    assert (
+        model._fit.stream.labels.tolist() == [-1] * 10 + y[10:20].tolist() + [-1] * 10
+    )
 
 
 # -- rows from another place -----------------------------------------------------
@@ -400,7 +407,7 @@ def test_first_rows_from_another_place():
     labelled = GeneralizedAutoencoder(2, relation="class", random_state=0)
     y = np.arange(500) % 2
     labelled.partial_fit(X[:10] + 1000.0, y[:10]).partial_fit(X[10:], y[10:])
-    assert labelled._seen.n_within == 490
+    assert labelled._fit.stream.n_within == 490
 
 
 @pytest.mark.parametrize("kind", [Autoencoder, DenoisingAutoencoder])
@@ -419,21 +426,23 @@ def test_young_again():
     for start in range(100, 200, 20):
         assert UNLIKE in texts(model.partial_fit, X[start : start + 20])[0]
     assert ANEW in texts(model.partial_fit, X[200:220])[0]
-    assert model._seen.is_young
+    assert model._fit.stream.is_young
     for start in range(220, 400, 20):
         assert not texts(model.partial_fit, X[start : start + 20])
-    assert not model._seen.is_young and share_left(model, X) < 0.05
+    assert not model._fit.stream.is_young and share_left(model, X) < 0.05
 
 
 def test_where_training_began_with_fit():
     """It goes on, and says that the rows are unlike those of the fit."""
     X = table(150)
     model = Autoencoder(2, max_iter=2, random_state=0).fit(X)
-    units = model._units
+    units = model._fit.units
     for _ in range(4):
         (text,) = texts(model.partial_fit, X + 1000.0)
         assert UNLIKE in text and "Call fit" in text and "150 of the 150" in text
-    equal([model._units.scale, *model._units.shift], [units.scale, *units.shift])
+    equal(
+        [model._fit.units.scale, *model._fit.units.shift], [units.scale, *units.shift]
+    )
     assert not texts(model.partial_fit, X)
 
 
@@ -442,7 +451,7 @@ def test_some_rows_from_another_place():
     model = Autoencoder(2, random_state=0).partial_fit(X)
     X[::3] += 1000.0
     assert not texts(model.partial_fit, X)
-    assert (model._seen.n_within, model._seen.n_beyond) == (250, 50)
+    assert (model._fit.stream.n_within, model._fit.stream.n_beyond) == (250, 50)
 
 
 def test_more_rows_within_than_beyond():
@@ -530,5 +539,5 @@ def test_reach_leaves_missing_values_out():
 def test_a_model_of_before_there_was_a_reach():
     X = table(150)
     model = Autoencoder(2, max_iter=2, random_state=0).fit(X)
-    del model.__dict__["_seen"]
-    assert not texts(model.partial_fit, X + 1000.0) and model._seen is None
+    model._fit = replace(model._fit, stream=None)
+    assert not texts(model.partial_fit, X + 1000.0) and model._fit.stream is None

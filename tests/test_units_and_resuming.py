@@ -88,7 +88,7 @@ def test_noise_is_measured_in_average_standard_deviations(standardize, linear_pa
         linear_path=linear_path,
         **SMALL,
     ).fit(X)
-    unit = float(model.module_.spread) * model._units.scale
+    unit = float(model.module_.spread) * model._fit.units.scale
     spread = np.sqrt(X.var(axis=0).mean())
     assert unit == pytest.approx(spread if standardize else 1.0, rel=1e-5)
 
@@ -193,7 +193,7 @@ def test_a_training_in_parts_is_the_whole_training(solver, linear_path):
         np.testing.assert_allclose(other.transform(X), codes, rtol=1e-6, atol=1e-8)
     alone = clone(model).set_params(max_iter=2).fit(X)
     again = clone(alone).set_params(warm_start=True).fit(X)
-    again._optimizer_state = None  # as if they were lost
+    again._fit.optimizer_moments = None  # as if they were lost
     assert abs(again.fit(X).loss_ - whole.loss_curve_[3]) > 1e-6
 
 

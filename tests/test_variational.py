@@ -118,7 +118,7 @@ def test_loss_is_minus_the_bound(k, likelihood):
             n_importance_samples=k,
         )
     model.fit(X)
-    module, units = model.module_, model._units
+    module, units = model.module_, model._fit.units
     shift = 0.0 if units.shift is None else units.shift
     x = torch.tensor((X - shift) / units.scale)
     noise = module.draw(n, x[:, :2], make(3)).numpy()
@@ -174,7 +174,7 @@ def test_l_1_is_the_elbo():
     vae = small(max_iter=2).fit(X)
     iwae = small(ImportanceWeightedAutoencoder, n_importance_samples=1, max_iter=1)
     iwae.fit(X).module_.load_state_dict(vae.module_.state_dict())
-    x = torch.tensor((X - vae._units.shift) / vae._units.scale)
+    x = torch.tensor((X - vae._fit.units.shift) / vae._fit.units.scale)
     with torch.no_grad():
         elbo = -sum(vae.module_.loss(Batch(x, x), make(0)).values())
         (minus_bound,) = iwae.module_.loss(Batch(x, x), make(1)).values()
@@ -304,7 +304,7 @@ def test_objective_is_minus_the_score():
     X = rows()
     model, history = stay(small(), X, epochs=300)
     loss = history["train_loss"]
-    expected = -model.score(X) - X.shape[1] * math.log(model._units.scale)
+    expected = -model.score(X) - X.shape[1] * math.log(model._fit.units.scale)
     # 300 draws of each row's z here, 32 there
     error = loss.std() * math.sqrt(1 / 300 + 1 / 32)
     assert abs(loss.mean() - expected) < 3 * error < 0.02 * abs(expected)
@@ -361,7 +361,7 @@ def test_cold_kl_does_not_count():
     assert vae.history_["train_kl"][0] == 0 < vae.history_["train_kl"][-1]
     iwae = small(ImportanceWeightedAutoencoder, n_importance_samples=1, kl_warmup=0.5)
     iwae.fit(X).module_.load_state_dict(vae.module_.state_dict())
-    x = torch.tensor((X - vae._units.shift) / vae._units.scale)
+    x = torch.tensor((X - vae._fit.units.shift) / vae._fit.units.scale)
     losses = []
     for module in (vae.module_, iwae.module_):
         module.on_epoch(0.0)
@@ -375,7 +375,7 @@ def test_warm_up_is_for_training_alone(kind):
     """What is judged, and a row's score, are of the whole KL at any time."""
     X = rows()
     model = small(kind, kl_warmup=0.5, max_iter=2).fit(X)
-    module, x = model.module_, torch.tensor((X - X.mean(0)) / model._units.scale)
+    module, x = model.module_, torch.tensor((X - X.mean(0)) / model._fit.units.scale)
     losses, scores = [], []
     for progress in (0.0, 0.25, 1.0):
         module.on_epoch(progress)
@@ -412,7 +412,7 @@ def test_weights_kept_by_early_stopping_are_good_by_the_whole_objective():
 def test_noise_is_learned_or_given():
     X = rows(n=200)
     learned = small(max_iter=60, learning_rate_init=0.03).fit(X)
-    scale = learned._units.scale
+    scale = learned._fit.units.scale
     assert learned.noise_scale_ < 0.9 * scale
     fixed = small(noise_scale=0.3).fit(X)
     assert fixed.noise_scale_ == pytest.approx(0.3 * scale)
@@ -500,7 +500,7 @@ def test_active_units_are_those_of_all_rows(monkeypatch):
 def test_tied_weights_are_those_of_the_mean():
     model = small(tied_weights=True, hidden_layer_sizes=()).fit(rows())
     weight = model.module_.encoder.readout()[0].detach().numpy()
-    np.testing.assert_allclose(model.components_, weight * model._units.scale)
+    np.testing.assert_allclose(model.components_, weight * model._fit.units.scale)
 
 
 # -- drawing zeros and ones ------------------------------------------------------
@@ -569,7 +569,7 @@ def test_transform_is_the_mean(kind):
     model = small(kind).fit(X)
     mean, std = model.transform(X, return_std=True)
     np.testing.assert_array_equal(mean, model.transform(X))
-    x = torch.tensor((X - model._units.shift) / model._units.scale)
+    x = torch.tensor((X - model._fit.units.shift) / model._fit.units.scale)
     expected = [part.detach().numpy() for part in model.module_.posterior(x)]
     np.testing.assert_allclose(mean, expected[0], rtol=1e-10)
     np.testing.assert_allclose(std, expected[1], rtol=1e-10)
@@ -729,7 +729,7 @@ def test_training_goes_on_with_other_weights_of_the_terms():
     X = rows()
     model = small(noise_scale=0.5, warm_start=True).fit(X)
     model.set_params(noise_scale=0.2, beta=3.0, max_iter=1).fit(X)
-    assert model.noise_scale_ == pytest.approx(0.2 * model._units.scale)
+    assert model.noise_scale_ == pytest.approx(0.2 * model._fit.units.scale)
     assert float(model.module_.hyper.beta) == 3.0 and model.n_iter_ == 21
     for other in ({"likelihood": "poisson"}, {"noise_scale": "learn"}):
         with pytest.raises(ValueError, match="cannot go on with another arch"):
@@ -782,7 +782,7 @@ def test_values_that_the_likelihood_is_not_defined_on(kind, likelihood, value, m
 
 def test_loss_and_code_are_no_parameters():
     """They follow from the likelihood, and from what a code is."""
-    fixed = {"loss", "code_activation", "linear_path", "code_penalty"}
+    fixed = {"loss", "code_activation", "linear_path"}
     assert not fixed & VariationalAutoencoder().get_params().keys()
     assert "beta" not in ImportanceWeightedAutoencoder().get_params()
     with pytest.raises(TypeError, match="loss"):

@@ -33,6 +33,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_ae import (
     L1,
+    L2,
     AdversarialAutoencoder,
     Autoencoder,
     AutoencoderOutlierDetector,
@@ -104,8 +105,8 @@ def test_weight_two_is_the_row_twice(name):
     weighted, repeated = twice(calm(SINGLE[name]), X, y)
     assert weighted.loss_curve_ == pytest.approx(repeated.loss_curve_, rel=1e-6)
     (n, *moments), (n_repeated, *expected) = (
-        weighted._code_moments,
-        repeated._code_moments,
+        weighted._fit.code_moments,
+        repeated._fit.code_moments,
     )
     assert n == n_repeated == len(ROWS)
     for ours, theirs in zip(moments, expected, strict=True):
@@ -129,7 +130,7 @@ def test_with_every_loss(loss, sparse):
     "estimator",
     [
         Autoencoder(2, penalties=L1(weight=0.1), hidden_layer_sizes=()),
-        Autoencoder(2, solver="lbfgs", code_penalty="l2", code_penalty_weight=0.1),
+        Autoencoder(2, solver="lbfgs", penalties=L2(weight=0.1)),
         SparseAutoencoder(4, solver="lbfgs"),
         KSparseAutoencoder(6, k=2),
         SplitBrainAutoencoder(target="classification", n_bins=3),
@@ -250,7 +251,7 @@ def test_estimators_made_of_others(name):
         for ours, theirs in zip(
             weighted.estimators_, repeated.estimators_, strict=True
         ):
-            assert ours._code_moments[0] == theirs._code_moments[0] == len(ROWS)
+            assert ours._fit.code_moments[0] == theirs._fit.code_moments[0] == len(ROWS)
 
 
 @pytest.mark.parametrize("density", [KernelDensity(), GaussianMixture(2)])
@@ -277,7 +278,7 @@ def test_streams():
     for part in parts:
         repeated.partial_fit(part)
     np.testing.assert_allclose(weighted.transform(X), repeated.transform(X), rtol=1e-6)
-    assert weighted._code_moments[0] == repeated._code_moments[0]
+    assert weighted._fit.code_moments[0] == repeated._fit.code_moments[0]
     long = table(200)
     grown = clone(model).partial_fit(long).partial_fit(long, sample_weight=np.ones(200))
     plain = clone(model).partial_fit(long).partial_fit(long)
@@ -432,7 +433,7 @@ def test_validation_curve_is_of_these_rows():
         fitted = clone(model).set_params(n_iter_no_change=100)
         fitted.fit(X, X_val=judges, sample_weight_val=sample_weight)
         errors = fitted.reconstruction_error(judges, per_feature=True).sum(axis=1)
-        expected = 0.5 * np.average(errors, weights=w) / fitted._units.scale**2
+        expected = 0.5 * np.average(errors, weights=w) / fitted._fit.units.scale**2
         # the best weights are kept, those of one of the epochs or before
         assert min(fitted.validation_loss_curve_) >= expected * (1 - 1e-9)
         worse = clone(fitted).fit(

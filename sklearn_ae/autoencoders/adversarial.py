@@ -27,8 +27,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklearn_ae.autoencoders.composed import ImageAutoencoder
-from sklearn_ae.autoencoders.module import AutoencoderModule
-from sklearn_ae.engine.labels import LabelParameters
+from sklearn_ae.autoencoders.module import AutoencoderModule, Network
+from sklearn_ae.engine.labels import LabelParameters, Supervision
+from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.rows import Batch
 from sklearn_ae.engine.shared_parameters import WIDTHS
@@ -85,28 +86,27 @@ class AdversarialModule(AutoencoderModule):
 
     Parameters
     ----------
+    network : Network
     prior : str or callable
     n_mixture_components : int
         Each may be that of a class.
     discriminator_layer_sizes : sequence of int
     adversarial_rate : float
         Of the encoder's step against the discriminator, beside the other rates.
-    generator, dtype, **rest
-        Of `AutoencoderModule`.
     """
 
     def __init__(
         self,
+        network: Network,
         *,
         prior: str | Callable[..., Any],
         n_mixture_components: int,
         discriminator_layer_sizes: Sequence[int],
         adversarial_rate: float,
-        generator: torch.Generator,
-        dtype: torch.dtype,
-        **rest: Any,
     ) -> None:
-        super().__init__(generator=generator, dtype=dtype, **rest)
+        super().__init__(network)
+        blank = network.blank
+        self.n_parts, self.prior_given = n_mixture_components, prior
         self.adversarial_rate = adversarial_rate
         self.prior = (
             PRIORS[prior](self.n_components, n_mixture_components)
@@ -116,7 +116,14 @@ class AdversarialModule(AutoencoderModule):
         # beside the code it sees which part of a mixture it is to belong to, if known
         self.n_marks = n_mixture_components + 1 if prior == "mixture" else 0
         sizes = [self.n_components + self.n_marks, *discriminator_layer_sizes, 1]
-        self.discriminator = MLPEncoder(sizes, "relu", 0.0, generator, dtype)
+        self.discriminator = MLPEncoder(
+            sizes, "relu", 0.0, blank.generator, blank.dtype
+        )
+
+    @property
+    def traits(self) -> dict[str, object]:
+        own = {"prior": self.prior_given, "n_parts": self.n_parts}
+        return {**super().traits, **own}
 
     def logit(self, z: Tensor, label: Tensor) -> Tensor:
         """Return log D / (1 − D) of codes, of shape (batch, 1)."""
@@ -273,13 +280,7 @@ class AdversarialAutoencoder(LabelParameters, ImageAutoencoder):
         "discriminator_layer_sizes": [WIDTHS],
         "adversarial_rate": [Interval(float, 0, None, "neither")],
     }
-    _module_class = AdversarialModule
     _net_class = AdversarialNet
-    _fixed: ClassVar[tuple[str, ...]] = (
-        *ImageAutoencoder._fixed,
-        "prior",
-        "n_mixture_components",
-    )
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -288,9 +289,7 @@ class AdversarialAutoencoder(LabelParameters, ImageAutoencoder):
                 2, np.random.RandomState(0)
             )
 
-    def _labels(
-        self, X: Any, y: Any, resume: bool
-    ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:
+    def _labels(self, X: Any, y: Any, resume: bool) -> Supervision:
         classes = self._seen_classes if resume else None
         unlabeled = self._unlabeled if resume else "auto"
         labels = reading = None
@@ -303,7 +302,7 @@ class AdversarialAutoencoder(LabelParameters, ImageAutoencoder):
                 classes, labels = self._places(known, reading.rows, classes, X.shape[0])
         fitted = {"_seen_classes": classes, "_unlabeled": unlabeled}
         if classes is None:
-            return None, fitted, {}
+            return Supervision(None, fitted)
         n_parts = int(self.n_mixture_components or len(classes))
         if len(classes) > n_parts:
             raise ValueError(
@@ -312,7 +311,7 @@ class AdversarialAutoencoder(LabelParameters, ImageAutoencoder):
             )
         if reading is not None:
             reading.warn()
-        return labels, fitted, {"n_mixture_components": n_parts}
+        return Supervision(labels, fitted, len(classes))
 
     def _places(
         self,
@@ -343,16 +342,15 @@ class AdversarialAutoencoder(LabelParameters, ImageAutoencoder):
             )
         return self._seen_classes
 
-    def _module_config(self, n_features: int) -> dict[str, Any]:
-        return {
-            **super()._module_config(n_features),
-            "prior": self.prior,
-            "n_mixture_components": int(self.n_mixture_components or N_PARTS),
-            "adversarial_rate": float(self.adversarial_rate),
-            "discriminator_layer_sizes": tuple(
-                map(int, self.discriminator_layer_sizes)
-            ),
-        }
+    def _module(self, blank: Blank) -> AdversarialModule:
+        n_parts = self.n_mixture_components or blank.n_classes or N_PARTS
+        return AdversarialModule(
+            self._network(blank),
+            prior=self.prior,
+            n_mixture_components=int(n_parts),
+            adversarial_rate=float(self.adversarial_rate),
+            discriminator_layer_sizes=tuple(map(int, self.discriminator_layer_sizes)),
+        )
 
     def sample(
         self, n_samples: int = 1, random_state: Any = None, label: Any = None
@@ -380,7 +378,7 @@ class AdversarialAutoencoder(LabelParameters, ImageAutoencoder):
         """
         if label is None:
             return super().sample(n_samples, random_state)
-        check_is_fitted(self, "module_")
+        check_is_fitted(self)
         classes = self.classes_.tolist()  # raises where there are none
         if not np.isscalar(label) or label not in classes:
             raise ValueError(

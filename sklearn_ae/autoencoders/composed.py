@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.module import AutoencoderModule, Images, Network
 from sklearn_ae.engine.estimator import BaseAutoencoder
 from sklearn_ae.engine.inputs import (
     as_array,
@@ -18,33 +19,58 @@ from sklearn_ae.engine.inputs import (
     is_sparse,
     range_outside,
 )
+from sklearn_ae.engine.labels import Supervision
+from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.surroundings import plain_torch
-from sklearn_ae.params.domains import Interval, Nothing, OneOf, SequenceOf
+from sklearn_ae.params.domains import (
+    Instance,
+    Interval,
+    Nothing,
+    OneOf,
+    SequenceOf,
+    named_items,
+)
 from sklearn_ae.parts.corruptions import Corruption
-from sklearn_ae.parts.penalties import L1, L2, Penalty
+from sklearn_ae.parts.penalties import Penalty
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 
 __all__ = ["ComposedAutoencoder", "ImageAutoencoder"]
 
-CODE_PENALTIES: dict[str, type[Penalty]] = {"l1": L1, "l2": L2}
+#: Names of other terms of an objective, which no penalty may have.
+TERMS = {
+    "alpha",
+    "beta",
+    "bound",
+    "corruption",
+    "deception",
+    "discrimination",
+    "embedding",
+    "emphasis",
+    "kl",
+    "log",
+    "loss",
+    "margin",
+    "reconstruction",
+    "revival",
+    "weight_decay",
+}
 _COUNT = Interval(int, 1, None)
 
 
 class ComposedAutoencoder(BaseAutoencoder):
     """An estimator whose module is an `AutoencoderModule`, composed of parts.
 
-    A method says which parts in ``_penalties`` and ``_corruption``, and what its own
-    module needs beside them in ``_module_config``.
+    A method says which parts in ``_penalties`` and ``_corruption``. Where it has a
+    module of its own, ``_module`` builds that on what ``_network`` returns.
 
     Parameters
     ----------
-    code_penalty : {"l1", "l2"} or None, default=None
-        Term added to the objective for each code: `code_penalty_weight` times ‖z‖₁ or
-        ½‖z‖². "l2" keeps codes together, so that a density fitted to them draws
-        better rows (together with `alpha`, against large weights of the decoder).
-    code_penalty_weight : float, default=1e-3
-        Weight of that term, in nats of features whose root mean variance is ¼: see
-        `standardize`.
+    penalties : Penalty, list of Penalty or of (str, Penalty), or None, default=None
+        Terms Ω on rows and codes that are added to the objective, such as `L1` and
+        `L2`: besides the method's own.
+    corruption : Corruption or None, default=None
+        Noise on the rows that are encoded while training, such as `GaussianNoise` and
+        `Masking`. What is restored stays clean.
 
     Attributes
     ----------
@@ -53,32 +79,45 @@ class ComposedAutoencoder(BaseAutoencoder):
     mean_ : ndarray of shape (n_features,)
     """
 
-    code_penalty: str | None = None
-    code_penalty_weight: float = 1e-3
+    penalties: Any = None
+    corruption: Any = None
 
     _valid: ClassVar = {
-        "code_penalty": [OneOf(*CODE_PENALTIES), Nothing()],
-        "code_penalty_weight": [Interval(float, 0, None)],
+        "penalties": [
+            Instance(Penalty, "a Penalty"),
+            SequenceOf(Instance(Penalty), "a list of Penalties"),
+            Nothing(),
+        ],
+        "corruption": [Instance(Corruption, "a Corruption"), Nothing()],
     }
-    _module_class: ClassVar[Any] = AutoencoderModule
 
     def _penalties(self) -> list[tuple[str, Penalty]]:
-        """Return the penalties, each with the name of its term; all of them copies."""
+        """Return the method's own penalties, each with the name of its term."""
         return []
 
-    def _code_penalty(self) -> list[tuple[str, Penalty]]:
-        if self.code_penalty is None:
-            return []
-        penalty = CODE_PENALTIES[self.code_penalty]
-        return [("code_penalty", penalty(weight=self.code_penalty_weight))]
+    def _all_penalties(self) -> list[tuple[str, Penalty]]:
+        """Return the method's own penalties and copies of those that are given."""
+        given = self.penalties if self.penalties is not None else []
+        items = named_items([given] if isinstance(given, Penalty) else given)
+        own = self._penalties()
+        taken = TERMS | {name for name, _ in own}
+        names = [name for name, _ in items]
+        for name in names:
+            if names.count(name) > 1 or name in taken or "__" in name or "." in name:
+                raise ValueError(
+                    f"The 'penalties' parameter of {type(self).__name__} names one "
+                    f"{name!r}. Names must differ from each other and from "
+                    f"{sorted(taken)}, without '__' or '.'."
+                )
+        return [*own, *((name, clone(penalty)) for name, penalty in items)]
 
     def _corruption(self) -> Corruption | None:
-        """Return the corruption, a copy."""
-        return None
+        """Return a copy of the corruption."""
+        return None if self.corruption is None else clone(self.corruption)
 
     def _check_weights(self, weight: NDArray[np.float64]) -> None:
         super()._check_weights(weight)
-        for _, penalty in self._penalties():
+        for _, penalty in self._all_penalties():
             if not penalty.weighs_rows:
                 name = type(penalty).__name__
                 raise ValueError(
@@ -86,34 +125,36 @@ class ComposedAutoencoder(BaseAutoencoder):
                     "mean over the rows by encoder.mean, and set weighs_rows = True."
                 )
 
-    def _labels(
-        self, X: Any, y: Any, resume: bool
-    ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:
+    def _labels(self, X: Any, y: Any, resume: bool) -> Supervision:
         if self._corruption() is not None:
             _check_no_rows(X, y)
         return super()._labels(X, y, resume)
 
-    def _module_config(self, n_features: int) -> dict[str, Any]:
-        return {
-            "n_features": int(n_features),
-            "n_components": int(self.n_components),
-            "hidden_layer_sizes": tuple(map(int, self.hidden_layer_sizes)),
-            "activation": self.activation,
-            "code_activation": self.code_activation,
-            "output_activation": self.output_activation,
-            "loss": self.loss,
-            "tied_weights": bool(self.tied_weights),
-            "linear_path": self._uses_linear_path(),
-            "dropout": float(self.dropout),
-            "alpha": float(self.alpha),
-            "penalties": [*self._penalties(), *self._code_penalty()],
-            "corruption": self._corruption(),
-            **self._image_config(n_features),
-        }
+    def _module(self, blank: Blank) -> AutoencoderModule:
+        return AutoencoderModule(self._network(blank))
 
-    def _image_config(self, n_features: int) -> dict[str, Any]:
+    def _network(self, blank: Blank) -> Network:
+        """Return what the network is composed of."""
+        return Network(
+            blank,
+            n_components=int(self.n_components),
+            hidden_layer_sizes=tuple(map(int, self.hidden_layer_sizes)),
+            activation=self.activation,
+            code_activation=self.code_activation,
+            output_activation=self.output_activation,
+            loss=self.loss,
+            tied_weights=bool(self.tied_weights),
+            linear_path=self._uses_linear_path(),
+            dropout=float(self.dropout),
+            alpha=float(self.alpha),
+            penalties=tuple(self._all_penalties()),
+            corruption=self._corruption(),
+            images=self._images(blank.n_features),
+        )
+
+    def _images(self, n_features: int) -> Images | None:
         """Return what makes the networks convolutional, where they are."""
-        return {}
+        return None
 
     def _check_values(self, X: Any, loss: str) -> None:
         kind = RECONSTRUCTIONS[loss]
@@ -143,29 +184,25 @@ class ComposedAutoencoder(BaseAutoencoder):
         the decoder is affine.
         """
         weight, _ = self._affine_decoder("components_")
-        return (weight * self._units.scale).T
+        return (weight * self._fit.units.scale).T
 
     @property
     def mean_(self) -> NDArray[Any]:
         """What a code of zeros decodes to, of shape (n_features,)."""
         _, bias = self._affine_decoder("mean_")
-        shift = 0.0 if self._units.shift is None else self._units.shift
-        return bias * self._units.scale + shift
+        units = self._fit.units
+        return bias * units.scale + (0.0 if units.shift is None else units.shift)
 
     def _affine_decoder(self, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-        config = vars(self).get("_config")
-        affine = config is not None and not config["hidden_layer_sizes"]
-        affine = (
-            affine and name not in self._absent and config.get("image_shape") is None
-        )
-        if not affine or self.module_.likelihood.output_activation != "identity":
+        affine = "_fit" in vars(self) and self._fit.module.decodes_affinely
+        if not affine or name in self._absent:
             raise AttributeError(
                 f"{type(self).__name__!r} object has no attribute {name!r}: only a "
                 "fitted one without hidden layers, and with the identity at the "
                 "output, is an affine map."
             )
         with plain_torch():
-            weight, bias = self.module_.decoder.readout()
+            weight, bias = self._fit.module.decoder.readout()
         return weight.detach().cpu().numpy(), bias.detach().cpu().numpy()
 
     def jacobian_norm(self, X: Any) -> NDArray[Any]:
@@ -187,13 +224,14 @@ class ComposedAutoencoder(BaseAutoencoder):
         ValueError
             If X is not what `fit` takes, or has other features.
         """
-        check_is_fitted(self, "module_")
+        check_is_fitted(self)
+        module = self._fit.module
         norms = self._apply(
-            self.module_.jacobian_norm,
+            module.jacobian_norm,
             self._validate(X, reset=False),
-            width=self.n_components_ * self.module_.widest_layer,
+            width=module.n_components * module.widest_layer,
         )
-        return norms / self._units.scale
+        return norms / self._fit.units.scale
 
 
 def _check_no_rows(X: Any, y: Any) -> None:
@@ -252,39 +290,30 @@ class ImageAutoencoder(ComposedAutoencoder):
         "kernel_size": [_COUNT],
         "unpooling": [OneOf("repeat", "deconv")],
     }
-    _fixed: ClassVar[tuple[str, ...]] = (
-        *ComposedAutoencoder._fixed,
-        "image_shape",
-        "channels",
-        "kernel_size",
-        "unpooling",
-    )
 
     @property
     def _accept_sparse(self) -> bool:  # type: ignore[override]
         return self.image_shape is None
 
     def _fitted_accepts_sparse(self) -> bool:
-        return self._config["image_shape"] is None
+        return self._fit.asked["image_shape"] is None
 
-    def _image_config(self, n_features: int) -> dict[str, Any]:
+    def _images(self, n_features: int) -> Images | None:
         shape = self._resolve_image_shape(n_features)
-        if shape is not None and self.unpooling == "deconv" and self.tied_weights:
+        if shape is None:
+            return None
+        if self.unpooling == "deconv" and self.tied_weights:
             raise ValueError(
                 "tied_weights=True is not supported with unpooling='deconv', which has "
                 "no counterpart in the encoder. Use unpooling='repeat'."
             )
-        if shape is not None and self.unpooling == "deconv" and self.kernel_size < 2:
+        if self.unpooling == "deconv" and self.kernel_size < 2:
             raise ValueError(
                 "unpooling='deconv' needs kernel_size=2 or more: filters of stride 2 "
                 f"would leave gaps. Got kernel_size={self.kernel_size}."
             )
-        return {
-            "image_shape": shape,
-            "channels": tuple(map(int, self.channels)),
-            "kernel_size": int(self.kernel_size),
-            "unpooling": self.unpooling,
-        }
+        channels = tuple(map(int, self.channels))
+        return Images(shape, channels, int(self.kernel_size), self.unpooling)
 
     def _resolve_image_shape(self, n_features: int) -> tuple[int, int, int] | None:
         """Return height, width and channels of a row, if it is an image."""

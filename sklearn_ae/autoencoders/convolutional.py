@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sklearn_ae.autoencoders.composed import ImageAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.rows import Batch
 from sklearn_ae.params.domains import OneOf
 
@@ -131,7 +132,6 @@ class ConvolutionalAutoencoder(ImageAutoencoder):
     hidden_layer_sizes: tuple[int, ...] = ()
 
     _valid: ClassVar = {"unpooling": [OneOf("switches", "repeat", "deconv")]}
-    _module_class = ConvolutionalModule
     _accept_sparse: ClassVar[bool] = False
     _peak_learning_rate: ClassVar[float] = 1e-2
     _absent: ClassVar[tuple[str, ...]] = ("components_", "mean_")
@@ -141,6 +141,9 @@ class ConvolutionalAutoencoder(ImageAutoencoder):
             return super()._resolve_image_shape(n_features)
         side = math.isqrt(n_features)
         return (side, side, 1) if side**2 == n_features else (1, n_features, 1)
+
+    def _module(self, blank: Blank) -> ConvolutionalModule:
+        return ConvolutionalModule(self._network(blank))
 
     def _uses_linear_path(self) -> bool:
         if self.linear_path and not isinstance(self.linear_path, str):

@@ -22,8 +22,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
-from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.module import AutoencoderModule, Network
 from sklearn_ae.engine.inputs import is_sparse
+from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.rows import Batch
 from sklearn_ae.engine.tensors import make_generator
 from sklearn_ae.engine.units import Units
@@ -52,14 +53,13 @@ class DenoisingModule(AutoencoderModule):
 
     Parameters
     ----------
+    network : Network
     emphasis : float
         How much less an entry counts that the noise left as it was.
-    **rest
-        Of `AutoencoderModule`.
     """
 
-    def __init__(self, *, emphasis: float, **rest: Any) -> None:
-        super().__init__(**rest)
+    def __init__(self, network: Network, *, emphasis: float) -> None:
+        super().__init__(network)
         self.hyper.register_buffer("emphasis", self.spread.new_tensor(emphasis))
         self.emphasises = emphasis > 0
 
@@ -150,7 +150,8 @@ def _filled(x: Tensor) -> Tensor:
 
 def _is_gaussian(model: DenoisingAutoencoder) -> bool:
     """Tell whether the noise is Gaussian: that of the fit, if there was one."""
-    noise = vars(model).get("_config", {"corruption": model.noise})["corruption"]
+    fitted = "_fit" in vars(model)
+    noise = model._fit.module.corruption if fitted else model.noise
     if noise == "gaussian" or isinstance(noise, GaussianNoise):
         return True
     raise AttributeError(
@@ -212,6 +213,9 @@ class DenoisingAutoencoder(ComposedAutoencoder):
     1
     """
 
+    # the noise is the corruption
+    corruption: ClassVar[None] = None
+
     noise: Any = "gaussian"
     noise_level: float = 0.3
     emphasis: float = 0.0
@@ -221,7 +225,6 @@ class DenoisingAutoencoder(ComposedAutoencoder):
         "noise_level": [Interval(float, 0, None)],
         "emphasis": [Interval(float, 0, 1, "both")],
     }
-    _module_class = DenoisingModule
     _accept_nan: ClassVar[bool] = True
 
     @property
@@ -247,11 +250,8 @@ class DenoisingAutoencoder(ComposedAutoencoder):
             return NOISES[self.noise](noise_level=self.noise_level)
         return clone(self.noise)
 
-    def _module_config(self, n_features: int) -> dict[str, Any]:
-        return {
-            **super()._module_config(n_features),
-            "emphasis": float(self.emphasis),
-        }
+    def _module(self, blank: Blank) -> DenoisingModule:
+        return DenoisingModule(self._network(blank), emphasis=float(self.emphasis))
 
     def impute(self, X: Any) -> NDArray[Any]:
         """Return X with what is missing replaced by its reconstruction.
@@ -304,8 +304,8 @@ class DenoisingAutoencoder(ComposedAutoencoder):
         ValueError
             If X is not what `fit` takes, or has other features; if `noise_level` is 0.
         """
-        check_is_fitted(self, "module_")
-        module, scale = self.module_, self._units.scale
+        check_is_fitted(self)
+        module, scale = self._fit.module, self._fit.units.scale
         if module.sigma == 0:
             raise ValueError("score_field needs a noise_level above 0. Got 0.")
 
@@ -342,10 +342,10 @@ class DenoisingAutoencoder(ComposedAutoencoder):
     def _rows_from(
         self, codes: NDArray[Any], rng: np.random.RandomState
     ) -> NDArray[Any]:
-        if not isinstance(self._config["corruption"], GaussianNoise):
+        module, units = self._fit.module, self._fit.units
+        if not isinstance(module.corruption, GaussianNoise):
             return super()._rows_from(codes, rng)
-        module, units = self.module_, self._units
-        generator = make_generator(rng.randint(2**31), torch.device(self.device_))
+        generator = make_generator(rng.randint(2**31), self._fit.device)
 
         def walk(z: Tensor) -> Tensor:  # from where codes decode to
             return units.to_data(module.walk(module.decode(dense(z)), generator))

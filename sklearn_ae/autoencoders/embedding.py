@@ -32,7 +32,9 @@ from torch import Tensor
 
 from sklearn_ae.autoencoders import graphs
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
-from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.module import AutoencoderModule, Network
+from sklearn_ae.engine.labels import Supervision
+from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.neighbours import Neighbours
 from sklearn_ae.engine.rows import Batch, Relations, Rows
 from sklearn_ae.engine.tensors import to_tensor
@@ -51,23 +53,21 @@ class EmbeddingModule(AutoencoderModule):
 
     Parameters
     ----------
+    network : Network
     embedding : {"laplacian", "mds", "margin"}
     embedding_weight, reconstruction_weight, margin : float
-    **rest
-        Of `AutoencoderModule`.
     """
 
     def __init__(
         self,
+        network: Network,
         *,
         embedding: str,
         embedding_weight: float,
         reconstruction_weight: float,
         margin: float,
-        dtype: torch.dtype,
-        **rest: Any,
     ) -> None:
-        super().__init__(dtype=dtype, **rest)
+        super().__init__(network)
         self.embedding = embedding
         self.embeds, self.reconstructs = embedding_weight > 0, reconstruction_weight > 0
         for name, number in (
@@ -75,7 +75,11 @@ class EmbeddingModule(AutoencoderModule):
             ("reconstruction_weight", reconstruction_weight),
             ("margin", margin),
         ):
-            self.hyper.register_buffer(name, to_tensor(number, dtype))
+            self.hyper.register_buffer(name, to_tensor(number, network.blank.dtype))
+
+    @property
+    def traits(self) -> dict[str, object]:
+        return {**super().traits, "embedding": self.embedding}
 
     @property
     def leaves_pca(self) -> bool:
@@ -84,7 +88,7 @@ class EmbeddingModule(AutoencoderModule):
     def loss(
         self, batch: Batch, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
-        z = self.encode(batch.x, generator)
+        z = self.encode(self.corrupted(batch.x, generator), generator)
         n_rows = batch.target.shape[0]
         own, terms = z[:n_rows], {}
         if self.reconstructs:
@@ -235,8 +239,6 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
         "sparsity_weight": [Interval(float, 0, None)],
         "sparsity": [Interval(float, 0, 1, "neither")],
     }
-    _module_class = EmbeddingModule
-    _fixed: ClassVar[tuple[str, ...]] = (*ComposedAutoencoder._fixed, "embedding")
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -255,14 +257,14 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
         penalty = KLSparsity(sparsity=self.sparsity, weight=self.sparsity_weight)
         return [("sparsity", penalty)]
 
-    def _module_config(self, n_features: int) -> dict[str, Any]:
-        return {
-            **super()._module_config(n_features),
-            "embedding": self.embedding,
-            "embedding_weight": float(self.embedding_weight),
-            "reconstruction_weight": float(self.reconstruction_weight),
-            "margin": float(self.margin),
-        }
+    def _module(self, blank: Blank) -> EmbeddingModule:
+        return EmbeddingModule(
+            self._network(blank),
+            embedding=self.embedding,
+            embedding_weight=float(self.embedding_weight),
+            reconstruction_weight=float(self.reconstruction_weight),
+            margin=float(self.margin),
+        )
 
     @property
     def _repeats_rows(self) -> str | None:
@@ -273,9 +275,7 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
         """Whether `n_neighbors` has an effect where rows have neighbours at all."""
         return self.neighbors == "knn" or isinstance(self.radius, str)
 
-    def _labels(
-        self, X: Any, y: Any, resume: bool
-    ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:
+    def _labels(self, X: Any, y: Any, resume: bool) -> Supervision:
         n_rows, related = X.shape[0], self.embedding != "mds"
         if related and self.embedding_weight > 0 and self._counts_neighbors:
             graphs.check_enough(n_rows, self.n_neighbors)
@@ -290,7 +290,7 @@ class EmbeddingAutoencoder(ComposedAutoencoder):
                     f"{min(at_once, n_rows)} rows: lower batch_size, with another "
                     "solver than 'lbfgs'."
                 )
-        return None, {}, {}
+        return super()._labels(X, y, resume)
 
     def _relate(
         self,

@@ -22,7 +22,7 @@ output is a sigmoid then, or s_ii is raised (the constant shift of Roth et al. 2
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,9 +33,10 @@ from torch import Tensor
 
 from sklearn_ae.autoencoders import graphs
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
-from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.module import AutoencoderModule, Network
 from sklearn_ae.engine.inputs import range_outside, rows_of
-from sklearn_ae.engine.labels import LabelParameters, Labels, Reading
+from sklearn_ae.engine.labels import LabelParameters, Labels, Reading, Supervision
+from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.neighbours import Relation, Targets
 from sklearn_ae.engine.rows import CACHE_BYTES, Batch, Relations, Rows
 from sklearn_ae.engine.units import Units
@@ -56,15 +57,18 @@ class GeneralizedModule(AutoencoderModule):
 
     Parameters
     ----------
+    network : Network
     attracts : bool
         Whether all S_i are positive, so that there is an x̄_i to be restored.
-    **rest
-        Of `AutoencoderModule`.
     """
 
-    def __init__(self, *, attracts: bool, **rest: Any) -> None:
-        super().__init__(**rest)
+    def __init__(self, network: Network, *, attracts: bool) -> None:
+        super().__init__(network)
         self.attracts = attracts
+
+    @property
+    def traits(self) -> dict[str, object]:
+        return {**super().traits, "attracts": self.attracts}
 
     @property
     def leaves_pca(self) -> bool:
@@ -75,9 +79,10 @@ class GeneralizedModule(AutoencoderModule):
     ) -> dict[str, Tensor]:
         if batch.total is None:  # a row is related to itself
             return super().loss(batch, generator)
-        z = self.encode(batch.x, generator)
+        x = self.corrupted(batch.x, generator)
+        z = self.encode(x, generator)
         relatives = self.relatives(z, batch.target, batch.total, generator)
-        rest = self.regularisers(batch.x, z, generator, None, batch.weight)
+        rest = self.regularisers(x, z, generator, None, batch.weight)
         return {"reconstruction": mean(relatives, batch.weight), **rest}
 
     def relatives(
@@ -211,9 +216,7 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
         "n_rounds": [Interval(int, 1, None)],
         "loss": [OneOf("squared_error", "log_loss", "poisson")],
     }
-    _module_class = GeneralizedModule
     _has_linear_path: ClassVar[bool] = True
-    _fixed: ClassVar[tuple[str, ...]] = (*ComposedAutoencoder._fixed, "attracts")
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -243,8 +246,8 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
         """Whether all S_i are positive."""
         return self._attraction + self._own > 1e-6
 
-    def _module_config(self, n_features: int) -> dict[str, Any]:
-        return {**super()._module_config(n_features), "attracts": self._attracts}
+    def _module(self, blank: Blank) -> GeneralizedModule:
+        return GeneralizedModule(self._network(blank), attracts=self._attracts)
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -283,12 +286,11 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
         self,
         X: Any,
         subset: NDArray[np.intp] | None,
-        config: Mapping[str, Any],
         weight: NDArray[np.float64] | None = None,
     ) -> Units:
         if not self._attracts:
             return Units()
-        return super()._units_for(X, subset, config, weight)
+        return super()._units_for(X, subset, weight)
 
     @property
     def _repeats_rows(self) -> str | None:
@@ -304,9 +306,7 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
     def _restores_rows(self) -> bool:
         return self.relation == "identity"
 
-    def _labels(
-        self, X: Any, y: Any, resume: bool
-    ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:
+    def _labels(self, X: Any, y: Any, resume: bool) -> Supervision:
         labels, unlabeled, seen = None, "auto", None
         if self.relation in SUPERVISED:
             labels = np.full(X.shape[0], -1)
@@ -326,7 +326,7 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
                 classes, places = np.array([*number]), np.array(own, np.intp)[places]
             labels[known.rows], unlabeled, seen = places, known.unlabeled, classes
         self._check_enough(X.shape[0], labels)
-        return labels, {"_unlabeled": unlabeled, "_seen_classes": seen}, {}
+        return Supervision(labels, {"_unlabeled": unlabeled, "_seen_classes": seen})
 
     def _check_enough(self, n_rows: int, labels: NDArray[np.intp] | None) -> None:
         """Raise ValueError where rows have fewer neighbours than asked for."""

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
-from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.module import AutoencoderModule, Network
+from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.rows import Batch
 from sklearn_ae.engine.train import StreamOf
 from sklearn_ae.params.domains import Bool, Interval, Nothing, OneOf
@@ -47,21 +48,26 @@ class KSparseModule(AutoencoderModule):
 
     Parameters
     ----------
+    network : Network
     k, transform_k, first_k : int
         Units to keep for each row: while training, in ``encode``, and at the beginning
         of training; `first_k` becomes `k` over the first half of the epochs.
     revive_dead : bool
-    **rest
-        Of `AutoencoderModule`.
     """
 
     active: Tensor
     dead: Tensor
 
     def __init__(
-        self, *, k: int, transform_k: int, first_k: int, revive_dead: bool, **rest: Any
+        self,
+        network: Network,
+        *,
+        k: int,
+        transform_k: int,
+        first_k: int,
+        revive_dead: bool,
     ) -> None:
-        super().__init__(**rest)
+        super().__init__(network)
         self.k, self.transform_k, self.first_k = k, transform_k, first_k
         self.annealed_k, self.revive_dead, self.n_dead = k, revive_dead, 0
         everything = torch.ones(self.n_components, dtype=torch.bool, device="cpu")
@@ -77,7 +83,7 @@ class KSparseModule(AutoencoderModule):
         self.active.zero_()
 
     @property
-    def schedule_done(self) -> bool:
+    def schedule_done(self) -> bool:  # type: ignore[override]
         return self.annealed_k == self.k
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -102,7 +108,8 @@ class KSparseModule(AutoencoderModule):
     ) -> dict[str, Tensor]:
         """Return the terms of the objective; "revival" is the auxiliary loss."""
         training = generator is not None
-        a = super().encode(batch.x, generator)
+        x = self.corrupted(batch.x, generator)
+        a = super().encode(x, generator)
         z = top_k(a, self.annealed_k if training else self.k)
         target, weight = batch.target, batch.weight
         nats = self.reconstruction(z, target, generator, None, weight)
@@ -110,7 +117,7 @@ class KSparseModule(AutoencoderModule):
         if self.revive_dead and training:
             self.active |= (z.detach() != 0).any(0)
             terms["revival"] = self.revival(a, target, weight)
-        return {**terms, **self.regularisers(batch.x, z, generator, None, weight)}
+        return {**terms, **self.regularisers(x, z, generator, None, weight)}
 
     def revival(
         self, a: Tensor, target: Tensor, weight: Tensor | None = None
@@ -199,10 +206,9 @@ class KSparseAutoencoder(ComposedAutoencoder):
         "revive_dead": [Bool()],
         "sparse_output": [Bool()],
     }
-    _module_class = KSparseModule
     _peak_learning_rate: ClassVar[float] = 6e-3
 
-    def _module_config(self, n_features: int) -> dict[str, Any]:
+    def _module(self, blank: Blank) -> KSparseModule:
         n = int(self.n_components)
         for name in ("k", "transform_k"):
             value = getattr(self, name)
@@ -213,21 +219,21 @@ class KSparseAutoencoder(ComposedAutoencoder):
                 )
         k = round(math.sqrt(n)) if self.k is None else int(self.k)
         multiple = FIRST_MULTIPLE if self.k_schedule == "linear" else 1
-        return {
-            **super()._module_config(n_features),
-            "k": k,
-            "transform_k": k if self.transform_k is None else int(self.transform_k),
-            "first_k": min(multiple * k, n),
-            "revive_dead": bool(self.revive_dead) and not self.hidden_layer_sizes,
-        }
+        return KSparseModule(
+            self._network(blank),
+            k=k,
+            transform_k=k if self.transform_k is None else int(self.transform_k),
+            first_k=min(multiple * k, n),
+            revive_dead=bool(self.revive_dead) and not self.hidden_layer_sizes,
+        )
 
     def _gives_sparse_codes(self) -> bool:
         return bool(self.sparse_output)
 
     def _fitted_extras(
-        self, module: Any, over: StreamOf, continued: bool
+        self, module: Any, stream_of: StreamOf, continued: bool
     ) -> dict[str, Any]:
         active = np.zeros(module.n_components, dtype=bool)
-        for chunk, _ in over(lambda x: module.is_active(x)[None]):
+        for chunk, _ in stream_of(lambda x: module.is_active(x)[None]):
             active |= chunk[0]
         return {"dead_units_": np.flatnonzero(~active)}

@@ -10,13 +10,15 @@ with a likelihood p (`loss`), penalties Ω, and a corruption q of the input.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sklearn_ae.engine.columns import Columns, medians
+from sklearn_ae.engine.module import Blank, TrainableModule
 from sklearn_ae.engine.pca_start import LinearStart
 from sklearn_ae.engine.rows import Batch, Rows
 from sklearn_ae.engine.tensors import to_tensor
@@ -37,7 +39,7 @@ from sklearn_ae.parts.penalties import Penalty
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 from sklearn_ae.parts.sparse import dense
 
-__all__ = ["AutoencoderModule"]
+__all__ = ["AutoencoderModule", "Images", "Network"]
 
 #: Output activations with one or two ends, which can be those of the data.
 BOUNDED = ("relu", "sigmoid", "tanh", "softplus", "gelu", "exp")
@@ -62,7 +64,61 @@ def _shared_scale(spread: Tensor) -> Tensor:
     return scale / (float(scale.max()) or 1.0)
 
 
-class AutoencoderModule(nn.Module):
+@dataclass(frozen=True)
+class Images:
+    """What makes networks convolutional.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Height, width and channels of a row.
+    channels : tuple of int
+        Maps of each block.
+    kernel_size : int
+    unpooling : str
+    """
+
+    shape: tuple[int, int, int]
+    channels: tuple[int, ...]
+    kernel_size: int
+    unpooling: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """What an autoencoder is composed of.
+
+    Parameters
+    ----------
+    blank : Blank
+    n_components : int
+    hidden_layer_sizes : tuple of int
+    activation, code_activation, output_activation, loss : str
+    tied_weights, linear_path : bool
+    dropout, alpha : float
+    penalties : tuple of (str, Penalty)
+    corruption : Corruption or None
+    images : Images or None
+        Of networks that are convolutional.
+    """
+
+    blank: Blank
+    n_components: int
+    hidden_layer_sizes: tuple[int, ...]
+    activation: str
+    code_activation: str
+    output_activation: str
+    loss: str
+    tied_weights: bool
+    linear_path: bool
+    dropout: float
+    alpha: float
+    penalties: tuple[tuple[str, Penalty], ...]
+    corruption: Corruption | None
+    images: Images | None
+
+
+class AutoencoderModule(TrainableModule):
     r"""z = φ(f(x)), x̂ = ψ(g(z)), and the objective between them.
 
     Everything is a function of weights, batch, hyperparameter tensors and a generator.
@@ -74,104 +130,98 @@ class AutoencoderModule(nn.Module):
 
     Parameters
     ----------
-    loss, code_activation, output_activation : str
-    alpha : float
-    penalties : sequence of (str, Penalty)
-    corruption : Corruption or None
-    generator : torch.Generator
-        Draws the initial weights.
-    dtype : torch.dtype
-    **architecture
-        What `build` makes encoder and decoder from.
+    network : Network
     """
 
-    def __init__(
-        self,
-        *,
-        loss: str,
-        code_activation: str,
-        output_activation: str,
-        alpha: float,
-        penalties: Sequence[tuple[str, Penalty]],
-        corruption: Corruption | None,
-        generator: torch.Generator,
-        dtype: torch.dtype,
-        **architecture: Any,
-    ) -> None:
+    spread: Tensor
+    unit: Tensor
+    low: Tensor
+    span: Tensor
+
+    def __init__(self, network: Network) -> None:
         super().__init__()
+        blank, dtype = network.blank, network.blank.dtype
+        self.network = network
         self.encoder: Any
         self.decoder: Any
-        self.encoder, self.decoder = self.build(generator, dtype, **architecture)
-        self.n_components, self.widest_layer = (
-            architecture["n_components"],
-            self.encoder.widest_layer,
-        )
-        self.code_activation = code_activation
-        self.code = get_activation(code_activation)
-        self.likelihood = RECONSTRUCTIONS[loss](output_activation)
-        self.has_hidden_units = len(architecture["hidden_layer_sizes"]) > 0
+        self.encoder, self.decoder = self.build(network)
+        self.n_components = network.n_components
+        self.widest_layer = self.encoder.widest_layer
+        self.code_activation = network.code_activation
+        self.code = get_activation(network.code_activation)
+        kind = RECONSTRUCTIONS[network.loss]
+        self.likelihood: Any = kind(network.output_activation)
+        self.has_hidden_units = len(network.hidden_layer_sizes) > 0
         output = self.likelihood.output_activation
         if self.likelihood.has_scale and output in BOUNDED:
             # x̂ = low + span ψ(a): what it gives, in the range of the data
-            zero = torch.zeros(architecture["n_features"], dtype=dtype, device="cpu")
+            zero = torch.zeros(blank.n_features, dtype=dtype, device="cpu")
             self.register_buffer("low", zero)
             self.register_buffer("span", torch.ones_like(zero))
             self.bounded, self.likelihood.output = get_activation(output), self.in_range
-        for _, penalty in penalties:
-            penalty.check_code(code_activation)
-        self.penalties, self.corruption, self.alpha = penalties, corruption, alpha
+        for _, penalty in network.penalties:
+            penalty.check_code(network.code_activation)
+        self.penalties, self.corruption = network.penalties, network.corruption
+        self.alpha = network.alpha
         # root mean square of the rows in the network's units, in which noise is given
         self.register_buffer("spread", to_tensor(1.0, dtype))
         # what nats beside those of the reconstruction are of: see `TYPICAL_SPREAD`
         self.register_buffer("unit", to_tensor(1.0, dtype))
-        self.hyper = nn.Module()
-        values = {"alpha": {"": alpha}}
-        values |= {name: penalty.hyperparameters() for name, penalty in penalties}
-        values["corruption"] = corruption.hyperparameters() if corruption else {}
+        self.hyper: Any = nn.Module()
+        values = {"alpha": {"": self.alpha}}
+        values |= {name: one.hyperparameters() for name, one in self.penalties}
+        noise = self.corruption
+        values["corruption"] = noise.hyperparameters() if noise else {}
         self._hyper_names = {name: tuple(numbers) for name, numbers in values.items()}
         for name, numbers in values.items():
             for field, value in numbers.items():
                 self.hyper.register_buffer(f"{name}_{field}", to_tensor(value, dtype))
 
-    def build(
-        self,
-        generator: torch.Generator,
-        dtype: torch.dtype,
-        *,
-        n_features: int,
-        n_components: int,
-        hidden_layer_sizes: Sequence[int],
-        activation: str,
-        tied_weights: bool,
-        linear_path: bool,
-        dropout: float,
-        image_shape: tuple[int, int, int] | None = None,
-        channels: Sequence[int] = (),
-        kernel_size: int = 1,
-        unpooling: str = "deconv",
-    ) -> tuple[nn.Module, nn.Module]:
+    def build(self, network: Network) -> tuple[nn.Module, nn.Module]:
         """Return encoder and decoder; convolutional ones of rows that are images."""
-        sizes = [*hidden_layer_sizes, n_components]
-        rest: Any = (activation, dropout, generator, dtype)
-        if image_shape is not None:
+        blank, hidden = network.blank, network.hidden_layer_sizes
+        drawn_by = blank.generator, blank.dtype
+        sizes = [*hidden, network.n_components]
+        rest: Any = (network.activation, network.dropout, *drawn_by)
+        images = network.images
+        if images is not None:
             convolutional = ConvolutionalEncoder(
-                image_shape, channels, kernel_size, sizes, *rest
+                images.shape, images.channels, images.kernel_size, sizes, *rest
             )
             return convolutional, ConvolutionalDecoder(
-                convolutional, unpooling, tied_weights, generator, dtype
+                convolutional, images.unpooling, network.tied_weights, *drawn_by
             )
-        sizes = [n_features, *sizes]
+        sizes = [blank.n_features, *sizes]
         encoder = MLPEncoder(sizes, *rest)
-        decoder: Any = (
-            TiedDecoder(encoder) if tied_weights else MLPDecoder(sizes[::-1], *rest)
-        )
-        if linear_path and hidden_layer_sizes:
+        tied = network.tied_weights
+        decoder: Any = TiedDecoder(encoder) if tied else MLPDecoder(sizes[::-1], *rest)
+        if network.linear_path and hidden:
             return LinearPathEncoder(encoder), LinearPathDecoder(decoder)
         return encoder, decoder
 
     @property
+    def traits(self) -> dict[str, object]:
+        network = self.network
+        return {
+            "loss": network.loss,
+            "activation": network.activation,
+            "code_activation": network.code_activation,
+            "output_activation": network.output_activation,
+            "images": network.images,
+        }
+
+    @property
+    def noise_variance(self) -> Callable[[float], float] | None:
+        return None if self.corruption is None else self.corruption.variance
+
+    @property
+    def decodes_affinely(self) -> bool:
+        """Whether codes are decoded by an affine map."""
+        dense_alone = self.network.images is None and not self.has_hidden_units
+        return dense_alone and self.likelihood.output_activation == "identity"
+
+    @property
     def n_multiplications(self) -> int:
-        """About how many multiplications a row's forward pass makes."""
         return 2 * int(self.encoder.n_multiplications)
 
     def _hyperparameters(self, name: str) -> dict[str, Tensor]:
@@ -314,16 +364,8 @@ class AutoencoderModule(nn.Module):
 
     #: Whether training starts at PCA's solution, and no preconditioner is needed.
     starts_at_pca: bool = False
-    #: Whether the objective stays what it is until the end of training.
-    schedule_done: bool = True
-    #: Names of parameters that have far to go, and are to learn faster.
-    fast_parameters: tuple[str, ...] = ()
-
-    def on_epoch(self, progress: float) -> None:
-        """Set what changes while training, which is at `progress` in [0, 1]."""
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return codes (batch, n_components) of rows (batch, n_features)."""
         return self.code(self.before_code(x, generator))
 
     def before_code(
@@ -333,11 +375,9 @@ class AutoencoderModule(nn.Module):
         return self.encoder(self.look(x), generator)
 
     def decode(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return reconstructions (batch, n_features) of codes (batch, n_components)."""
         return self.likelihood.output(self.decoder(z, generator))
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Return reconstructions (batch, n_features) of rows (batch, n_features)."""
         return self.restored(self.encode(x), x)
 
     def restored(self, z: Tensor, x: Tensor) -> Tensor:
@@ -371,7 +411,6 @@ class AutoencoderModule(nn.Module):
         return self.corruption.apply(x, generator, self.spread, numbers)
 
     def as_learned(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Return the batch with noise on what is encoded, as while training."""
         if self.corruption is None:
             return batch
         return batch._replace(x=self.corrupted(batch.x, generator))
@@ -436,7 +475,8 @@ class AutoencoderModule(nn.Module):
         for name, penalty in self.penalties:
             encode, layers, unit = self.encode, self.layers, self.unit
             encoder = Encoding(encode, layers, generator, before, unit, weight)
-            term = penalty.term(x, z, encoder, **self._hyperparameters(name))
+            given = {**self._hyperparameters(name), **penalty.settings()}
+            term = penalty.term(x, z, encoder, **given)
             terms[name] = self.price * term
         if self.alpha:
             terms["weight_decay"] = weight_decay(self.weights(), self.hyper.alpha_)
@@ -480,18 +520,6 @@ class AutoencoderModule(nn.Module):
         per_feature: bool,
         z: Tensor | None = None,
     ) -> Tensor:
-        """Return reconstruction errors in the units of the data.
-
-        Parameters
-        ----------
-        batch : Batch
-        units : float
-            The network's unit in the units of the data.
-        per_feature : bool
-            Each entry's error (batch, n_features), or each row's mean (batch,).
-        z : Tensor of shape (batch, n_components) or None
-            The codes to decode, those of the batch by default.
-        """
         target = batch.target
         z = self.encode(batch.x) if z is None else z
         if target.layout == torch.sparse_csr:

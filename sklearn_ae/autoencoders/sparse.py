@@ -11,7 +11,7 @@ with KL(ρ‖ρ̂) = ρ log(ρ/ρ̂) + (1 − ρ) log((1 − ρ)/(1 − ρ̂)), 
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +20,8 @@ from scipy.special import logit
 from torch import nn
 
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
-from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.module import AutoencoderModule, Network
+from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.shared_parameters import ACTIVATION_NAMES
 from sklearn_ae.engine.train import StreamOf
 from sklearn_ae.params.domains import Interval, OneOf
@@ -38,14 +39,13 @@ class SparseModule(AutoencoderModule):
 
     Parameters
     ----------
+    network : Network
     first_bias : float
-        Of the code's units.
-    **rest
-        Of `AutoencoderModule`.
+        Bias of the code's units.
     """
 
-    def __init__(self, *, first_bias: float, **rest: Any) -> None:
-        super().__init__(**rest)
+    def __init__(self, network: Network, *, first_bias: float) -> None:
+        super().__init__(network)
         if first_bias:
             _, bias = self.encoder.readout()
             nn.init.constant_(bias, first_bias)
@@ -122,7 +122,6 @@ class SparseAutoencoder(ComposedAutoencoder):
         "code_activation": [OneOf("auto", *ACTIVATION_NAMES)],
     }
 
-    _module_class = SparseModule
     _peak_learning_rate: ClassVar[float] = 1e-2
 
     def _penalties(self) -> list[tuple[str, Penalty]]:
@@ -133,7 +132,7 @@ class SparseAutoencoder(ComposedAutoencoder):
             return [("sparsity", L1(weight=weight))]
         return [("sparsity", KLSparsity(sparsity=self.sparsity, weight=weight))]
 
-    def _module_config(self, n_features: int) -> dict[str, Any]:
+    def _module(self, blank: Blank) -> SparseModule:
         code, is_kl = self.code_activation, self.penalty == "kl"
         if code == "auto":
             code = "sigmoid" if is_kl else "relu"
@@ -143,17 +142,15 @@ class SparseAutoencoder(ComposedAutoencoder):
                 f"active units is a number in (0, 1). Got code_activation={code!r}, "
                 "with which penalty='l1' is supported."
             )
-        return {
-            **super()._module_config(n_features),
-            "code_activation": code,
-            "first_bias": float(logit(self.sparsity)) if is_kl else 0.0,
-        }
+        network = replace(self._network(blank), code_activation=code)
+        first_bias = float(logit(self.sparsity)) if is_kl else 0.0
+        return SparseModule(network, first_bias=first_bias)
 
     def _fitted_extras(
-        self, module: Any, over: StreamOf, continued: bool
+        self, module: Any, stream_of: StreamOf, continued: bool
     ) -> dict[str, Any]:
         total, count = np.zeros(module.n_components), 0.0
-        for codes, weight in over(module.encode):
+        for codes, weight in stream_of(module.encode):
             total += weight @ codes.astype(np.float64)
             count += weight.sum()
         return {"mean_activation_": total / count}

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sklearn_ae.autoencoders.composed import ImageAutoencoder
-from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.module import AutoencoderModule, Network
 from sklearn_ae.engine.colour import LabUnits
+from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.rows import Rows
 from sklearn_ae.engine.units import Units
 from sklearn_ae.params.domains import Constraint, Interval, OneOf, SequenceOf
@@ -59,62 +60,51 @@ class SplitBrainModule(AutoencoderModule):
 
     def __init__(
         self,
+        network: Network,
         *,
+        split: str | tuple[Sequence[int], Sequence[int]],
         target: str,
         n_bins: int,
-        n_features: int,
-        dtype: torch.dtype,
-        **rest: Any,
     ) -> None:
-        n_values = n_bins if target == "classification" else 1
-        super().__init__(n_features=n_features, n_values=n_values, dtype=dtype, **rest)
-        self.widest_layer = max(self.widest_layer, n_features * n_values)
+        self.n_values = n_bins if target == "classification" else 1
+        self.split, self.target = split, target
+        super().__init__(network)
+        n_features = network.blank.n_features
+        self.widest_layer = max(self.widest_layer, n_features * self.n_values)
         if target == "classification":
-            self.likelihood: Any = Bins(n_features, n_bins, dtype)
+            self.likelihood = Bins(n_features, n_bins, network.blank.dtype)
 
-    def build(  # type: ignore[override]
-        self,
-        generator: torch.Generator,
-        dtype: torch.dtype,
-        *,
-        n_features: int,
-        n_components: int,
-        n_values: int,
-        split: str | tuple[Sequence[int], Sequence[int]],
-        hidden_layer_sizes: Sequence[int],
-        activation: str,
-        dropout: float,
-        image_shape: tuple[int, int, int] | None,
-        channels: Sequence[int],
-        kernel_size: int,
-        unpooling: str,
-        **fixed: Any,
-    ) -> tuple[nn.Module, nn.Module]:
+    @property
+    def traits(self) -> dict[str, object]:
+        own = {"split": self.split, "target": self.target, "n_values": self.n_values}
+        return {**super().traits, **own}
+
+    def build(self, network: Network) -> tuple[nn.Module, nn.Module]:
         """Return both encoders as one, and both decoders."""
-        parts = parts_of(split, n_features)
+        blank, images, n_values = network.blank, network.images, self.n_values
+        n_components, hidden_sizes = network.n_components, network.hidden_layer_sizes
+        parts = parts_of(self.split, blank.n_features)
         codes = ((n_components + 1) // 2, n_components // 2)
-        rest: Any = (activation, dropout, generator, dtype)
+        drawn_by = blank.generator, blank.dtype
+        rest: Any = (network.activation, network.dropout, *drawn_by)
         encoders: list[Any] = []
         decoders: list[Any] = []
         for n_code, seen, hidden in zip(codes, parts, parts[::-1], strict=True):
-            sizes = [*hidden_layer_sizes, n_code]
-            if image_shape is None:
+            sizes = [*hidden_sizes, n_code]
+            if images is None:
                 encoders.append(MLPEncoder([len(seen), *sizes], *rest))
                 sizes = [*sizes[::-1], len(hidden) * n_values]
                 decoders.append(MLPDecoder(sizes, *rest))
                 continue
-            height, width, _ = image_shape
+            height, width, _ = images.shape
+            block = images.channels, images.kernel_size
             maps, given = (len(part) // (height * width) for part in (seen, hidden))
-            encoder = ConvolutionalEncoder(
-                (height, width, maps), channels, kernel_size, sizes, *rest
-            )
+            encoder = ConvolutionalEncoder((height, width, maps), *block, sizes, *rest)
             mirrored = copy.copy(encoder)  # but for what comes out at the end
-            mirrored.blocks = blocks(
-                (height, width, given * n_values), channels, kernel_size
-            )
+            mirrored.blocks = blocks((height, width, given * n_values), *block)
             encoders.append(encoder)
             decoders.append(
-                ConvolutionalDecoder(mirrored, unpooling, False, generator, dtype)
+                ConvolutionalDecoder(mirrored, images.unpooling, False, *drawn_by)
             )
         return (
             SplitEncoder(encoders, parts),
@@ -261,14 +251,7 @@ class SplitBrainAutoencoder(ImageAutoencoder):
         "n_bins": [Interval(int, 2, None)],
         "loss": [OneOf("squared_error", "log_loss", "absolute_error", "poisson")],
     }
-    _module_class = SplitBrainModule
     _accept_sparse: ClassVar[bool] = False
-    _fixed: ClassVar[tuple[str, ...]] = (
-        *ImageAutoencoder._fixed,
-        "split",
-        "target",
-        "n_bins",
-    )
 
     def _fitted_accepts_sparse(self) -> bool:
         return False
@@ -293,13 +276,14 @@ class SplitBrainAutoencoder(ImageAutoencoder):
     def _split_by_channels(self) -> bool:
         return isinstance(self.split, str) and self.split == "channels"
 
-    def _module_config(self, n_features: int) -> dict[str, Any]:
-        return {
-            **super()._module_config(n_features),
-            "split": self._resolve_split(n_features),
-            "target": self.target,
-            "n_bins": int(self.n_bins),
-        }
+    def _module(self, blank: Blank) -> SplitBrainModule:
+        split = self._resolve_split(blank.n_features)
+        return SplitBrainModule(
+            self._network(blank),
+            split=split,
+            target=self.target,
+            n_bins=int(self.n_bins),
+        )
 
     def _resolve_split(
         self, n_features: int
@@ -345,12 +329,11 @@ class SplitBrainAutoencoder(ImageAutoencoder):
         self,
         X: Any,
         subset: NDArray[np.intp] | None,
-        config: Any,
         weight: NDArray[np.float64] | None = None,
     ) -> Units:
-        if config["split"] == "channels":
+        if self._split_by_channels():
             return LabUnits.of_images(X, subset, bool(self.standardize), weight)
-        return super()._units_for(X, subset, config, weight)
+        return super()._units_for(X, subset, weight)
 
 
 def _listed(features: Sequence[int]) -> str:

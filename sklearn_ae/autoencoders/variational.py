@@ -5,10 +5,8 @@ With q(z|x) = N(μ(x), σ²(x)), the prior p(z) = N(0, 1) and a likelihood p(x|z
 .. math:: \log p(x) \ge \mathrm{ELBO} = \mathbb{E}_q \log p(x|z)
           - \tfrac12 \sum_j (\mu_j^2 + \sigma_j^2 - 1 - \log \sigma_j^2)
 
-Importance weighting (Burda et al. 2016) makes the bound tighter, by k draws of z:
-
-.. math:: \log p(x) \ge L_k = \mathbb{E} \log \frac1k \sum_{i=1}^k w_i,\qquad
-          w_i = \frac{p(x|z_i)\,p(z_i)}{q(z_i|x)},\qquad L_1 = \mathrm{ELBO}
+A tighter bound is that of `sklearn_ae.autoencoders.importance_weighted`, which any such
+model may be scored by (``n_samples`` of `score_samples`).
 
 Sums are over features and components, means over rows, and no constant is left out: at
 β = 1, what is minimised is the bound itself, on rows in the network's units.
@@ -30,9 +28,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklearn_ae.autoencoders.composed import ImageAutoencoder
-from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.module import AutoencoderModule, Network
 from sklearn_ae.engine.columns import Columns
+from sklearn_ae.engine.fit import FittedNetwork
 from sklearn_ae.engine.inputs import is_sparse, row_generators
+from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.pca_start import principal
 from sklearn_ae.engine.rows import Batch, Rows
 from sklearn_ae.engine.tensors import from_tensor, make_generator, to_tensor
@@ -44,12 +44,7 @@ from sklearn_ae.parts.networks import DataDense, Dense, TiedDecoder, linear
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 from sklearn_ae.parts.sparse import dense, row_sums
 
-__all__ = [
-    "ImportanceWeightedAutoencoder",
-    "ImportanceWeightedModule",
-    "VariationalAutoencoder",
-    "VariationalModule",
-]
+__all__ = ["VariationalAutoencoder", "VariationalModule"]
 
 LOSSES = {
     "gaussian": "squared_error",
@@ -75,6 +70,7 @@ class VariationalModule(AutoencoderModule):
 
     Parameters
     ----------
+    network : Network
     beta : float
     kl_warmup : float
         Share of the epochs over which the weight of the KL rises to `beta`.
@@ -84,8 +80,6 @@ class VariationalModule(AutoencoderModule):
         Whether training draws rows of 0 and 1 from those that it is given.
     n_importance_samples : int
         k of L_k.
-    **rest
-        Of `AutoencoderModule`.
     """
 
     warmth: Tensor
@@ -93,21 +87,20 @@ class VariationalModule(AutoencoderModule):
 
     def __init__(
         self,
+        network: Network,
         *,
         beta: float,
         kl_warmup: float,
         noise_scale: float | str,
         dynamic_binarization: bool,
         n_importance_samples: int,
-        generator: torch.Generator,
-        dtype: torch.dtype,
-        **rest: Any,
     ) -> None:
-        super().__init__(generator=generator, dtype=dtype, **rest)
-        n_in = self.encoder.readout()[0].shape[1]
-        inside = self.has_hidden_units or rest.get("image_shape") is not None
+        super().__init__(network)
+        n_in, blank = self.encoder.readout()[0].shape[1], network.blank
+        inside = self.has_hidden_units or network.images is not None
         kind = Dense if inside else DataDense
-        self.spread_head = kind(n_in, self.n_components, generator, dtype)
+        drawn_by = blank.generator, blank.dtype
+        self.spread_head = kind(n_in, self.n_components, *drawn_by)
         number = self.spread.new_tensor
         self.learned_log_noise = None
         if isinstance(noise_scale, str) and self.likelihood.name == "squared_error":
@@ -219,15 +212,20 @@ class VariationalModule(AutoencoderModule):
         noise = torch.randn((n, *mean.shape), generator=generator, **like)
         return noise.to(mean.device)
 
+    def drawn(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Return the rows that training sees for those that it is given."""
+        if not self.dynamic_binarization or generator is None:
+            return x
+        shares = dense(x).clamp(0.0, 1.0)  # rounding may have left it
+        return torch.bernoulli(shares, generator=generator)
+
     def rows(
         self, batch: Batch, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         """Return what is encoded, and what is to be reconstructed."""
-        if self.dynamic_binarization and generator is not None:
-            shares = dense(batch.x).clamp(0.0, 1.0)  # rounding may have left it
-            x = torch.bernoulli(shares, generator=generator)
-            return x, x
-        return batch.x, dense(batch.target)
+        x = self.drawn(batch.x, generator)
+        target = batch.target if x is batch.x else x
+        return self.corrupted(x, generator), dense(target)
 
     def as_learned(self, batch: Batch, generator: torch.Generator) -> Batch:
         x, target = self.rows(batch, generator)
@@ -299,28 +297,6 @@ class VariationalModule(AutoencoderModule):
         if generator is not None:
             ratio = self.warmth * ratio
         return self.log_likelihood(z, target, generator) + ratio
-
-
-class ImportanceWeightedModule(VariationalModule):
-    """The same, with minus L_k as the loss."""
-
-    @property
-    def n_multiplications(self) -> int:
-        return self.n_importance_samples * super().n_multiplications
-
-    def loss(
-        self, batch: Batch, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
-        """Return minus L_k as "bound", and the weights' decay."""
-        x, target = self.rows(batch, generator)
-        mean, spread = self.posterior(x, generator)
-        noise = self.draw(self.n_importance_samples, mean, generator)
-        log_w = self.log_weights(mean, spread, noise, target, generator)
-        bound = log_w.logsumexp(0) - math.log(len(log_w))
-        return {
-            "bound": -averages.mean(bound, batch.weight),
-            **self.regularisers(x, mean, generator, None, batch.weight),
-        }
 
 
 def kl_divergence(mean: Tensor, spread: Tensor) -> Tensor:
@@ -423,8 +399,6 @@ class VariationalAutoencoder(ImageAutoencoder):
     loss: ClassVar[Any] = property(lambda self: LOSSES[self.likelihood])
     code_activation: ClassVar[str] = "identity"
     linear_path: ClassVar[bool] = False
-    code_penalty: ClassVar[None] = None
-    code_penalty_weight: ClassVar[float] = 0.0
 
     _valid: ClassVar = {
         "beta": [Interval(float, 0, None)],
@@ -433,41 +407,41 @@ class VariationalAutoencoder(ImageAutoencoder):
         "dynamic_binarization": [Bool()],
         "kl_warmup": [Interval(float, 0, 1, "both")],
     }
-    _module_class = VariationalModule
+    _module_kind: ClassVar[type[VariationalModule]] = VariationalModule
 
     #: The bound that `fit` maximises: the number of draws of z for each row.
     _n_importance_samples: ClassVar[Any] = 1
 
-    def _module_config(self, n_features: int) -> dict[str, Any]:
+    def _module(self, blank: Blank) -> VariationalModule:
         if self.dynamic_binarization and self.likelihood != "bernoulli":
             raise ValueError(
                 "dynamic_binarization=True draws zeros and ones, which are for "
                 f"likelihood='bernoulli'. Got likelihood={self.likelihood!r}."
             )
         noise = self.noise_scale
-        return {
-            **super()._module_config(n_features),
-            "beta": float(self.beta),
-            "kl_warmup": float(self.kl_warmup),
-            "noise_scale": noise if isinstance(noise, str) else float(noise),
-            "dynamic_binarization": bool(self.dynamic_binarization),
-            "n_importance_samples": int(self._n_importance_samples),
-        }
+        return self._module_kind(
+            self._network(blank),
+            beta=float(self.beta),
+            kl_warmup=float(self.kl_warmup),
+            noise_scale=noise if isinstance(noise, str) else float(noise),
+            dynamic_binarization=bool(self.dynamic_binarization),
+            n_importance_samples=int(self._n_importance_samples),
+        )
 
     def _objective(self, loss: str) -> str:
         (likelihood,) = (name for name, its in LOSSES.items() if its == loss)
         return f"likelihood={likelihood!r}"
 
     def _fitted_extras(
-        self, module: Any, over: StreamOf, continued: bool
+        self, module: Any, stream_of: StreamOf, continued: bool
     ) -> dict[str, Any]:
         count, total, squares = self._activity if continued else (0.0, 0.0, 0.0)
         generator = make_generator(0, module.spread.device)
 
         def means(x: Tensor) -> Tensor:  # of what the encoder learned from
-            return module.encode(module.rows(Batch(x, x), generator)[0])
+            return module.encode(module.drawn(x, generator))
 
-        for codes, weight in over(means):
+        for codes, weight in stream_of(means):
             codes = codes.astype(np.float64)
             count += weight.sum()
             total, squares = total + weight @ codes, squares + weight @ np.square(codes)
@@ -480,13 +454,13 @@ class VariationalAutoencoder(ImageAutoencoder):
     @property
     def noise_scale_(self) -> float:
         """Standard deviation of a Gaussian p(x|z), in the units of X."""
-        check_is_fitted(self, "module_")
-        if self._fitted_loss != "squared_error":
+        check_is_fitted(self)
+        if self._fit.loss != "squared_error":
             raise AttributeError(
                 f"{type(self).__name__!r} object has no attribute 'noise_scale_': only "
                 "with likelihood='gaussian' is there such noise."
             )
-        return float(self.module_.log_noise.detach().exp()) * self._units.scale
+        return float(self.module_.log_noise.detach().exp()) * self._fit.units.scale
 
     def transform(self, X: Any, return_std: bool = False) -> Any:
         """Encode the rows of X, without noise.
@@ -514,7 +488,7 @@ class VariationalAutoencoder(ImageAutoencoder):
         """
         if not return_std:
             return super().transform(X)
-        check_is_fitted(self, "module_")
+        check_is_fitted(self)
         posterior = self.module_.posterior
         both = self._apply(
             lambda x: torch.cat(posterior(x), 1), self._validate(X, reset=False)
@@ -553,29 +527,29 @@ class VariationalAutoencoder(ImageAutoencoder):
             If X is not what `fit` takes, or has other features; if `n_samples` is no
             positive int.
         """
-        check_is_fitted(self, "module_")
-        n = self._config["n_importance_samples"] if n_samples is None else n_samples
+        check_is_fitted(self)
+        n = self._fit.module.n_importance_samples if n_samples is None else n_samples
         check_count("n_samples", "score_samples", n, 1)
         X = self._validate(X, reset=False)
         seed = 0
         if random_state is not None:
             seed = int(check_random_state(random_state).randint(2**31))
 
-        def compute(module: Any, X: Any) -> NDArray[Any]:
+        def compute(fit: FittedNetwork, X: Any) -> NDArray[Any]:
             starts = range(0, X.shape[0], CHUNK)
             chunks = (X[start : start + CHUNK] for start in starts)
             return np.concatenate(
-                [self._bounds(module, rows, int(n), seed) for rows in chunks]
+                [self._bounds(fit, rows, int(n), seed) for rows in chunks]
             )
 
         bounds = self._finite(compute, X)
-        if self._fitted_loss != "squared_error":
+        if self._fit.loss != "squared_error":
             return bounds
-        return bounds - X.shape[1] * math.log(self._units.scale)
+        return bounds - X.shape[1] * math.log(self._fit.units.scale)
 
-    def _bounds(self, module: Any, X: Any, k: int, seed: int) -> NDArray[Any]:
+    def _bounds(self, fit: FittedNetwork, X: Any, k: int, seed: int) -> NDArray[Any]:
         """Return L_k of few rows, by draws that depend on row and seed alone."""
-        kind = RECONSTRUCTIONS[self._fitted_loss]
+        kind, module = RECONSTRUCTIONS[fit.loss], fit.module
         rows = X.toarray() if is_sparse(X) else X
         if kind.lowest is not None:  # a row beyond has the draws of the clipped one
             rows = rows.clip(kind.lowest, kind.highest)
@@ -596,57 +570,7 @@ class VariationalAutoencoder(ImageAutoencoder):
                 x, (to_tensor(draws(n)).to(module.spread) for n in sizes)
             )
 
-        return self._apply(bounds, X, module=module, may_overflow=True)
+        return fit.apply(bounds, X)
 
     def _prior_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
         return rng.standard_normal((n, self.n_components_))
-
-
-class ImportanceWeightedAutoencoder(VariationalAutoencoder):
-    r"""Variational autoencoder that maximises a tighter bound, by several draws.
-
-    Maximises
-
-    .. math:: \log p(x) \ge L_k = \mathbb{E} \log \frac1k \sum_{i=1}^k
-              \frac{p(x|z_i)\,p(z_i)}{q(z_i|x)},\qquad z_i \sim q(z|x)
-
-    in nats per sample. q need not fit the posterior as closely as that of a
-    `VariationalAutoencoder`, so codes say more of a row. A step costs k decoded
-    batches, in time and in memory.
-
-    Parameters
-    ----------
-    n_importance_samples : int, default=50
-        k; 1 is the ELBO.
-
-    See Also
-    --------
-    VariationalAutoencoder : The same with k = 1, and β.
-
-    References
-    ----------
-    Burda, Y., Grosse, R. & Salakhutdinov, R. Importance weighted autoencoders. ICLR
-    2016.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_digits
-    >>> from sklearn_ae import ImportanceWeightedAutoencoder
-    >>> X = load_digits().data / 16
-    >>> model = ImportanceWeightedAutoencoder(
-    ...     8, n_importance_samples=5, likelihood="bernoulli", max_iter=20,
-    ...     random_state=0,
-    ... ).fit(X)
-    >>> bool(model.score_samples(X, n_samples=100).mean() > model.score(X))
-    True
-    """
-
-    n_importance_samples: int = 50
-
-    beta: ClassVar[float] = 1.0
-
-    _valid: ClassVar = {"n_importance_samples": [Interval(int, 1, None)]}
-    _module_class = ImportanceWeightedModule
-    _n_importance_samples: ClassVar[Any] = property(
-        lambda self: self.n_importance_samples
-    )

@@ -61,7 +61,7 @@ class _WithoutMemory(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def check_module(build: Callable[[], Any], arrays: Any, config: Any) -> Any:
+def check_module(build: Callable[[], Any], arrays: Any, n_features: Any) -> Any:
     """Return the network that is claimed, with shapes and without numbers.
 
     That takes no memory, however large the network is.
@@ -72,22 +72,20 @@ def check_module(build: Callable[[], Any], arrays: Any, config: Any) -> Any:
         Builds the network.
     arrays : dict of ndarray
         Its parameters and buffers.
-    config : dict
-        What it is built from.
+    n_features : int
 
     Raises
     ------
     ValueError
         If the arrays are those of another network, or not finite.
     """
-    need(isinstance(arrays, dict) and isinstance(config, dict), "it has no weights")
+    need(isinstance(arrays, dict), "it has no weights")
     need(
         all(isinstance(array, np.ndarray) for array in arrays.values()),
         "its weights are not arrays",
     )
     n_numbers = sum(array.size for array in arrays.values())
-    n_features = config.get("n_features", 0)
-    need(is_count(n_features, 0) and n_features <= n_numbers, "its weights are too few")
+    need(is_count(n_features) and n_features <= n_numbers, "its weights are too few")
     with torch.device("meta"), _WithoutMemory():
         module = build()
     parameters = {name for name, _ in module.named_parameters()}
@@ -108,47 +106,42 @@ def check_module(build: Callable[[], Any], arrays: Any, config: Any) -> Any:
     return module
 
 
-def check_fit(kept: Mapping[str, Any], module: Any, accept_nan: bool = False) -> None:
+def check_fit(
+    kept: Mapping[str, Any],
+    packed: Mapping[str, Any],
+    module: Any,
+    accept_nan: bool = False,
+) -> None:
     """Raise ValueError where what an autoencoder learned does not fit together.
 
     Parameters
     ----------
     kept : mapping
         The state of a fitted autoencoder.
+    packed : mapping
+        Its fit.
     module : Module
         Built from it, with or without numbers.
     accept_nan : bool, default=False
         Whether dense rows may have missing values.
     """
-    n_features, n_components = kept["n_features_in_"], kept["n_components_"]
-    claimed = kept["_config"].get("n_features", n_features)
-    need(
-        is_count(n_features) and n_features == claimed,
-        f"its n_features_in_ is {n_features!r}, where the network has {claimed}",
-    )
-    need(
-        is_count(n_components) and n_components == module.n_components,
-        f"its n_components_ is {n_components!r}, where the network has "
-        f"{module.n_components}",
-    )
+    n_features, n_components = kept["n_features_in_"], module.n_components
     check_feature_names(kept)
-    _check_units(kept["_units"], n_features)
-    _check_moments(kept["_code_moments"], n_components)
-    check_history(kept["history_"])
+    _check_units(packed["units"], n_features)
+    _check_moments(packed["code_moments"], n_components)
+    check_history(packed["history"])
     n_classes = np.size(kept.get("_seen_classes", ()))
-    _check_stream(kept["_seen"], n_features, n_classes, accept_nan)
-    _check_optimizer(kept["_optimizer_state"], module)
-    density = kept["_density"]
+    _check_stream(packed["stream"], n_features, n_classes, accept_nan)
+    _check_optimizer(packed["optimizer_moments"], module)
+    density = packed["density"]
     width = getattr(density, "n_features_in_", n_components)
     need(
         density is None or hasattr(density, "sample"),
         "its density is missing, or cannot be drawn from",
     )
     need(width == n_components, "its density is of other codes")
-    need(isinstance(kept["_solver"], str), "its solver is not a name")
-    need(isinstance(kept["_standardize"], bool), "its standardize is not True or False")
-    for name in ("_seed", "_n_trainings"):
-        need(is_count(kept[name], 0), f"its {name} is not a whole number, 0 or more")
+    for name in ("seed", "n_trainings"):
+        need(is_count(packed[name], 0), f"its {name} is not a whole number, 0 or more")
 
 
 def check_feature_names(kept: Mapping[str, Any]) -> None:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.engine import inputs, persistence
+from sklearn_ae.engine.generation import FromOneFit
+from sklearn_ae.engine.labels import Supervision
+from sklearn_ae.engine.module import Blank, TrainableModule
 from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.optimizers import make_net
 from sklearn_ae.engine.rows import Relations, Rows
-from sklearn_ae.engine.shared_parameters import SharedParameters
+from sklearn_ae.engine.shared_parameters import OF_TRAINING, SharedParameters
 from sklearn_ae.engine.sklearn_types import (
     BaseEstimator,
     CallbackSupportMixin,
     with_callbacks,
 )
-from sklearn_ae.engine.streams import Stream
+from sklearn_ae.engine.starts import FromPCA, FromRandom
 from sklearn_ae.engine.surroundings import plain_torch
-from sklearn_ae.engine.train import StreamOf, train
-from sklearn_ae.engine.transforms import Transforms
+from sklearn_ae.engine.train import Request, StreamOf, train
 from sklearn_ae.engine.units import Units
 from sklearn_ae.engine.weights import (
     HeldOut,
@@ -44,32 +45,23 @@ CENTRED = ("squared_error", "absolute_error")
 
 class BaseAutoencoder(
     persistence.Persistent,
-    Transforms,
+    FromOneFit,
     CallbackSupportMixin,
     SharedParameters,
     BaseEstimator,
 ):
     """Shared parameters, training, persistence.
 
-    A method derives from it, names its torch module in ``_module_class`` and says in
-    ``_module_config`` what to build it from. The module answers (all in the network's
-    units, see `sklearn_ae.engine.units.Units`):
+    A method derives from it and builds its torch module in ``_module``, a
+    `TrainableModule`. What else it may say, in three levels:
 
-    - ``encode(x)``, ``decode(z)``, ``reconstruct(x)``;
-    - ``loss(batch, generator)``: named scalar terms in nats; noise only from
-      `generator`;
-    - ``reconstruction(z, target, generator, weight)``: the loss of what codes decode
-      to;
-    - ``errors(batch, units, per_feature, z)``: each row's mean (or each entry's)
-      reconstruction error in the units of the data;
-    - ``start_at_pca(start)``: take over a `LinearStart`, where it has a linear path;
-    - ``start_from_rows(rows)``: look at the `Rows` to learn from, before the first
-      step;
-    - ``on_epoch(progress)``: set what changes in the course of training, and
-      ``schedule_done``: whether it has come to its end;
-    - ``fast_parameters``: names of parameters that are to learn faster;
-    - ``widest_layer``: its number of units; ``n_multiplications``: about as many as a
-      row's forward pass makes.
+    1. ``_penalties``, ``_corruption`` (of a `ComposedAutoencoder`) and
+       ``_prior_codes``: terms on rows and codes, noise, and what codes are drawn from.
+    2. ``_module``, ``_fitted_extras`` and ``_check_values``: the network and its
+       objective, further fitted attributes, and which rows it takes.
+    3. ``_labels``, ``_relate`` (with ``_n_rounds`` and ``_restores_rows``),
+       ``_units_for`` and ``_net_class``: what is learned from y, which rows are
+       trained together, other units, other steps.
 
     Attributes
     ----------
@@ -96,63 +88,31 @@ class BaseAutoencoder(
     net_ : skorch.NeuralNet
     """
 
-    _module_class: ClassVar[Any]
     #: What trains the module; a method with a schedule of its own derives one.
     _net_class: ClassVar[type[AutoencoderNet]] = AutoencoderNet
     #: Whether ``linear_path="auto"`` may switch the linear path on.
     _has_linear_path: ClassVar[bool] = False
-    #: What the objective depends on, beside the shapes of the weights: training cannot
-    #: go on with another value of these entries of ``_module_config``.
-    _fixed: ClassVar[tuple[str, ...]] = (
-        "loss",
-        "activation",
-        "code_activation",
-        "output_activation",
-    )
-    #: What is known of the rows of the fit, by which those of a stream are judged.
-    _seen: ClassVar[Stream | None] = None
-    _preset: ClassVar[tuple[str, ...]] = ("_seen",)
 
-    _learned: ClassVar[tuple[str, ...]] = (
-        "_weights",
-        "_code_moments",
-        "_config",
-        "_density",
-        "_fitted_dtype",
-        "_n_trainings",
-        "_optimizer_state",
-        "_seed",
-        "_seen",
-        "_solver",
-        "_standardize",
-        "_units",
-        "device_",
-        "history_",
-        "n_components_",
-        "n_features_in_",
-    )
+    _learned: ClassVar[tuple[str, ...]] = ("_fit", "n_features_in_")
 
     __repr__ = BaseEstimator.__repr__
 
     # -- what a method says -------------------------------------------------------
 
-    def _module_config(self, n_features: int) -> dict[str, Any]:
-        """Return the keyword arguments to build the module from, all plain values."""
+    def _module(self, blank: Blank) -> TrainableModule:
+        """Return the module with its initial weights."""
         raise NotImplementedError
 
     def _objective(self, loss: str) -> str:
         """Return the parameter and its value that made `loss` the loss."""
         return f"loss={loss!r}"
 
-    def _labels(
-        self, X: Any, y: Any, resume: bool
-    ) -> tuple[NDArray[np.intp] | None, dict[str, Any], dict[str, Any]]:
+    def _labels(self, X: Any, y: Any, resume: bool) -> Supervision:
         """Return what a method that learns from y reads in it.
 
-        That is each row's class as a number, −1 for none; fitted attributes; and
-        what `_module_config` is to be completed with.
+        Where `resume`, it is read as the fit that is gone on with has read it.
         """
-        return None, {}, {}
+        return Supervision()
 
     @property
     def _restores_rows(self) -> bool:
@@ -185,15 +145,14 @@ class BaseAutoencoder(
         self,
         X: Any,
         subset: NDArray[np.intp] | None,
-        config: Mapping[str, Any],
         weight: NDArray[np.float64] | None = None,
     ) -> Units:
         """Return the network's units for the rows of X, without a linear path.
 
-        `subset` numbers the rows to learn them from, all by default; `config` is what
-        the module is built from; `weight` is how much each row of X counts.
+        `subset` numbers the rows to learn them from, all by default; `weight` is how
+        much each row of X counts.
         """
-        centred = config["loss"] in CENTRED
+        centred = self.loss in CENTRED
         return Units.of(X, subset, weight) if self.standardize and centred else Units()
 
     def _check_weights(self, weight: NDArray[np.float64]) -> None:
@@ -223,13 +182,13 @@ class BaseAutoencoder(
     _judging_hint: ClassVar[str] = "Set early_stopping=True."
 
     def _fitted_extras(
-        self, module: Any, over: StreamOf, continued: bool
+        self, module: Any, stream_of: StreamOf, continued: bool
     ) -> dict[str, Any]:
         """Return fitted attributes that need one more pass over the rows of X.
 
-        ``over(function)`` yields the arrays that a function of tensors of rows gives,
-        each with its rows' weights; `continued` says that there were rows before these,
-        in a stream.
+        ``stream_of(function)`` yields the arrays that a function of tensors of rows
+        gives, each with its rows' weights; `continued` says that there were rows before
+        these, in a stream.
         """
         return {}
 
@@ -280,7 +239,7 @@ class BaseAutoencoder(
         epochs = None if isinstance(self.max_iter, str) else int(self.max_iter)
         context = self._init_callback_context(max_subtasks=epochs)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        resume = bool(self.warm_start) and hasattr(self, "module_")
+        resume = bool(self.warm_start) and "_fit" in vars(self)
         self._train(
             X, y, resume=resume, context=context, sample_weight=sample_weight, val=val
         )
@@ -319,7 +278,7 @@ class BaseAutoencoder(
             As from `fit`; or if X has other features than in the calls before.
         """
         self._check_params()
-        resume = hasattr(self, "module_")
+        resume = "_fit" in vars(self)
         self._train(X, y, resume=resume, context=None, sample_weight=sample_weight)
         return self
 
@@ -348,21 +307,25 @@ class BaseAutoencoder(
         self._check_values(X, self.loss)
         self._check_size(X)
         held_out = None if val is None else self._held_out(val, known)
-        young = context is None and self._seen is not None and self._seen.is_young
+        stream = self._fit.stream if resume else None
+        young = context is None and stream is not None and stream.is_young
         if resume and not young:
-            self._units.check_rows(X)
-        fitted = train(
-            self,
-            X,
-            y,
-            resume=resume,
-            context=context,
-            steps=steps,
-            known=known,
-            weight=weight,
-            held_out=held_out,
-        )
-        self._become(fitted)
+            self._fit.units.check_rows(X)
+        request = Request(X, y, resume, context, steps, known, weight, held_out)
+        self._become(train(self, request))
+
+    def _asked(self) -> dict[str, Any]:
+        """Return copies of the parameters that the network is built from."""
+        names = [name for name in self._get_param_names() if name not in OF_TRAINING]
+        return {name: clone(getattr(self, name), safe=False) for name in names}
+
+    def _as_asked(self, asked: Mapping[str, Any]) -> Self:
+        """Return one that is not fitted, with the parameters of a fit."""
+        double = object.__new__(type(self))
+        names = self._get_param_names()
+        double.__dict__.update({name: getattr(self, name) for name in names})
+        double.__dict__.update(asked)
+        return double
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -424,6 +387,10 @@ class BaseAutoencoder(
         )
         return self
 
+    def _start(self) -> FromRandom:
+        """Return where training starts."""
+        return FromPCA() if self._uses_linear_path() else FromRandom()
+
     def _uses_linear_path(self) -> bool:
         """Resolve ``linear_path``; raise where it is asked for and not supported."""
         obstacles = self._linear_path_obstacles()
@@ -453,64 +420,33 @@ class BaseAutoencoder(
     # -- fitted attributes --------------------------------------------------------
 
     @property
-    def _fitted_loss(self) -> str:  # type: ignore[override]
-        return self._config["loss"]
-
-    @property
     def net_(self) -> AutoencoderNet:
-        """The skorch net around `module_`; after loading it is made anew."""
-        check_is_fitted(self, "module_")
+        """The skorch net around `module_`; after loading it is made again."""
+        check_is_fitted(self)
         if "_net" not in vars(self):
+            fit = self._fit
+            asked = self._as_asked(fit.asked)
             with plain_torch():
                 self._net = make_net(
                     self,
-                    self.module_,
-                    torch.device(self.device_),
+                    fit.module,
+                    fit.device,
+                    start=asked._start(),
                     kind=self._net_class,
-                    n_rows=1,
-                    n_seen=1,
                     n_features=self.n_features_in_,
-                    linear_path=bool(self._config.get("linear_path")),
                     streaming=True,
                     streams=[0, 0],
-                    mixed=self._fitted_dtype == "bfloat16",
+                    mixed=fit.dtype == "bfloat16",
                 ).initialize()
         return self._net
-
-    @property
-    def n_iter_(self) -> int:
-        """Number of epochs trained."""
-        return len(self.loss_curve_)
-
-    @property
-    def loss_curve_(self) -> list[float]:
-        """Objective on the training rows, by epoch, in nats per sample."""
-        check_is_fitted(self, "module_")
-        return self.history_["train_loss"].tolist()
-
-    @property
-    def validation_loss_curve_(self) -> list[float] | None:
-        """Objective on held-out rows, by epoch; None without early stopping."""
-        check_is_fitted(self, "module_")
-        curve = self.history_.get("valid_loss")
-        return None if curve is None else curve.tolist()
-
-    @property
-    def loss_(self) -> float:
-        """Objective on the training rows in the last epoch, NaN without any."""
-        return (self.loss_curve_ or [math.nan])[-1]
 
     # -- persistence --------------------------------------------------------------
 
     def _packed(self, kept: dict[str, Any]) -> dict[str, Any]:
-        return persistence.pack(kept)
+        return persistence.pack(self, kept)
 
     def _unpacked(self, kept: dict[str, Any]) -> dict[str, Any]:
         return persistence.unpack(self, kept)
 
     def _check_learned(self, kept: Mapping[str, Any]) -> None:
         persistence.check_autoencoder(self, kept)
-
-    @property
-    def _keeps_checksum(self) -> bool:
-        return "module_" in vars(self)

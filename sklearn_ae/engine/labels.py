@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from numbers import Number
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,27 @@ from sklearn_ae.engine.weights import named_rows, scaled
 from sklearn_ae.params.domains import Instance, Interval, Nothing
 from sklearn_ae.params.fields import Params
 
-__all__ = ["LabelParameters", "Labels", "Reading", "places_of", "read"]
+__all__ = ["LabelParameters", "Labels", "Reading", "Supervision", "places_of", "read"]
 
 #: What scikit-learn's semi-supervised estimators take for "no label".
 UNLABELLED = -1
+
+
+class Supervision(NamedTuple):
+    """What a method that learns from y finds in it.
+
+    Attributes
+    ----------
+    labels : ndarray of int of shape (n_samples,) or None
+        Number of each row's class, −1 for none.
+    attributes : dict
+        Fitted attributes.
+    n_classes : int
+    """
+
+    labels: NDArray[np.intp] | None = None
+    attributes: dict[str, Any] = {}
+    n_classes: int = 0
 
 
 class LabelParameters(Params):

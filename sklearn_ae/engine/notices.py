@@ -16,9 +16,9 @@ _LIBRARIES = tuple(
 )
 
 
-def warn_user(message: str) -> None:
-    """Give a UserWarning at the user's line."""
-    warnings.warn(message, UserWarning, stacklevel=_level_of_user())
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """Give a warning at the user's line."""
+    warnings.warn(message, category, stacklevel=_level_of_user())
 
 
 def _level_of_user() -> int:

@@ -119,7 +119,7 @@ def to_onnx(
     check_is_fitted(estimator)
     with plain_torch(), torch.inference_mode(False), torch.no_grad():
         # a copy: tracing puts other tensors in the place of the weights for a while
-        network = copy.deepcopy(estimator._network).cpu().eval()
+        network = copy.deepcopy(estimator._answering_module).cpu().eval()
         answers = estimator._answers(network)
         name = next(iter(answers)) if method is None else method
         allowed = OneOf(*answers)

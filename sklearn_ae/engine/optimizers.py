@@ -1,7 +1,4 @@
-"""From an estimator's parameters to the net that trains its module.
-
-What "auto" means for batches, epochs, learning rate and decay is said here.
-"""
+"""From an estimator's parameters to the net that trains its module."""
 
 from __future__ import annotations
 
@@ -12,30 +9,47 @@ from typing import Any
 import torch
 
 from sklearn_ae.engine.callbacks import has_policy, has_printer, own_copies
+from sklearn_ae.engine.module import TrainableModule
 from sklearn_ae.engine.net import AutoencoderNet
+from sklearn_ae.engine.starts import FromRandom
 from sklearn_ae.engine.stopping import BestWeights
 from sklearn_ae.engine.tensors import make_generator
 
 __all__ = ["make_net"]
 
-#: Where training starts at an optimum, gradients are round-off, of which "adam" would
-#: make whole steps: what is below this counts for the less. Layers that are linear are
-#: at the optimum with all that they have.
-ROUND_OFF, ROUND_OFF_AT_PCA = 3e-5, 1e-3
 #: How many times faster a module's ``fast_parameters`` learn, by "adam".
 FAST = 10.0
+#: skorch's names of each solver's class and settings.
+SOLVERS: dict[str, dict[str, Any]] = {
+    "adam": {"optimizer": torch.optim.AdamW, "optimizer__fused": True},
+    "sgd": {
+        "optimizer": torch.optim.SGD,
+        "optimizer__fused": True,
+        "optimizer__momentum": 0.9,
+        "optimizer__nesterov": True,
+    },
+    "lbfgs": {
+        "optimizer": torch.optim.LBFGS,
+        "optimizer__max_iter": 1,  # an epoch is one of its iterations,
+        "optimizer__max_eval": 26,  # with up to 25 steps of its line search
+        "optimizer__tolerance_grad": 1e-10,
+        "optimizer__tolerance_change": 0.0,
+        "optimizer__history_size": 20,
+        "optimizer__line_search_fn": "strong_wolfe",
+    },
+}
 
 
 def make_net(
     estimator: Any,
-    module: Any,
+    module: TrainableModule,
     device: torch.device,
     *,
+    start: FromRandom,
     kind: type[AutoencoderNet] = AutoencoderNet,
-    n_rows: int,
-    n_seen: int,
+    n_rows: int = 1,
+    n_seen: int = 1,
     n_features: int,
-    linear_path: bool,
     streaming: bool,
     streams: list[int],
     mixed: bool,
@@ -43,61 +57,62 @@ def make_net(
 ) -> AutoencoderNet:
     """Return the skorch net that trains `module` as the estimator's parameters say.
 
-    Where there is a `score` of held-out rows, weights are chosen by it.
+    Parameters
+    ----------
+    estimator : estimator with `TrainingParameters`
+    module : TrainableModule
+    device : torch.device
+    start : FromRandom or FromPCA
+        Where training starts.
+    kind : type
+        Class of the net.
+    n_rows, n_seen : int
+        Number of rows of an epoch, and of all that were learned from.
+    n_features : int
+    streaming : bool
+        Whether one pass is made over the rows, at a constant rate.
+    streams : list of int
+        Seeds of the order of the rows, and of the noise.
+    mixed : bool
+        Whether to compute in bfloat16.
+    score : callable or None
+        Returns a score of held-out rows, by which weights are chosen.
     """
     full_batch = estimator.solver == "lbfgs"
+    batch_size = n_rows if full_batch else _resolve_batch_size(estimator, n_rows)
     one_cycle = not streaming and not full_batch
     one_cycle = one_cycle and estimator.learning_rate == "one_cycle"
     one_cycle = one_cycle and not has_policy(estimator.callbacks)
-    shuffle, noise = streams
-    optimizer: dict[str, Any] = {
-        "adam": {"optimizer": torch.optim.AdamW, "optimizer__fused": True},
-        "sgd": {
-            "optimizer": torch.optim.SGD,
-            "optimizer__fused": True,
-            "optimizer__momentum": 0.9,
-            "optimizer__nesterov": True,
-        },
-        "lbfgs": {
-            "optimizer": torch.optim.LBFGS,
-            "optimizer__max_iter": 1,  # an epoch is one of its iterations,
-            "optimizer__max_eval": 26,  # with up to 25 steps of its line search
-            "optimizer__tolerance_grad": 1e-10,
-            "optimizer__tolerance_change": 0.0,
-            "optimizer__history_size": 20,
-            "optimizer__line_search_fn": "strong_wolfe",
-        },
-    }[estimator.solver]
-    # layers that are linear are PCA's own maps, which have to be nudged at most
-    nudged = linear_path and not module.leaves_pca
-    noisy = getattr(module, "corruption", None) is not None
-    if linear_path and estimator.solver == "adam":
-        at_pca = nudged and not estimator.hidden_layer_sizes
-        optimizer["optimizer__eps"] = ROUND_OFF_AT_PCA if at_pca else ROUND_OFF
-    rate = _resolve_learning_rate(estimator, n_features, linear_path, one_cycle)
+    rate = _resolve_learning_rate(estimator, start, n_features, one_cycle)
+    optimizer = dict(SOLVERS[estimator.solver])
     if not full_batch:
-        decay = _resolve_weight_decay(estimator, n_seen, n_features, linear_path)
         optimizer["optimizer__weight_decay"] = 0.0
-        groups, fast = [("*.kernel", {"weight_decay": decay})], module.fast_parameters
+        groups: list[tuple[str, dict[str, float]]] = []
+        decay = _resolve_weight_decay(estimator, start, module, n_seen, n_features)
+        groups.append(("*.kernel", {"weight_decay": decay}))
         if estimator.solver == "adam":
+            fast = module.fast_parameters
             groups += [(name, {"lr": FAST * rate}) for name in fast]
+            eps = start.adam_eps(module)
+            if eps is not None:
+                optimizer["optimizer__eps"] = eps
         optimizer["optimizer__param_groups"] = groups
+    epochs = 1
+    if not streaming:
+        n_batches = math.ceil(n_rows / _resolve_batch_size(estimator, n_rows))
+        epochs = _resolve_max_iter(estimator, start, module, n_batches, n_features)
+    order, noise = streams
+    shuffles = estimator.shuffle and not full_batch
     stopping = [] if streaming else _stopping_rule(estimator, score)
     return kind(
         module,
         **optimizer,
         lr=rate,
         schedule="one_cycle" if one_cycle else "constant",
-        max_epochs=(
-            1
-            if streaming
-            else _resolve_max_iter(estimator, n_rows, n_features, nudged, noisy)
-        ),
-        batch_size=n_rows if full_batch else _resolve_batch_size(estimator, n_rows),
+        max_epochs=epochs,
+        batch_size=batch_size,
         shuffle_generator=(
-            make_generator(shuffle, torch.device("cpu"))
-            if estimator.shuffle and not full_batch
-            else None
+            make_generator(order, torch.device("cpu")) if shuffles else None
         ),
         noise_generator=make_generator(noise, device),
         autocast=torch.bfloat16 if mixed else None,
@@ -116,54 +131,43 @@ def _resolve_batch_size(estimator: Any, n_rows: int) -> int:
 
 
 def _resolve_max_iter(
-    estimator: Any, n_rows: int, n_features: int, nudged: bool, noisy: bool
+    estimator: Any,
+    start: FromRandom,
+    module: TrainableModule,
+    n_batches: int,
+    n_features: int,
 ) -> int:
-    """Up to 64 epochs of bounded work along the linear path, else about 100.
-
-    Noisy rows are others in each epoch: along the linear path twice as many, and of few
-    features as many as make 2000 steps.
-    """
     if estimator.max_iter != "auto":
         return int(estimator.max_iter)
     if estimator.solver == "lbfgs":
         return 500
-    n_batches = math.ceil(n_rows / _resolve_batch_size(estimator, n_rows))
-    if not nudged:  # from random weights, 2000 to 10000 steps
-        least, most = math.ceil(2000 / n_batches), math.ceil(10000 / n_batches)
-        return min(400, max(least, min(100, most)))
-    most_steps = max(100, min(max(400, 7 * n_features), 2_000_000 // n_features))
-    epochs = min(40 if n_batches == 1 else 64, math.ceil(most_steps / n_batches))
-    if noisy:
-        least = min(2000, 400_000 // n_features)
-        return min(400, max(2 * epochs, math.ceil(least / n_batches)))
-    return epochs
+    return start.max_iter(module, n_batches, n_features)
 
 
 def _resolve_learning_rate(
-    estimator: Any, n_features: int, linear_path: bool, one_cycle: bool
+    estimator: Any, start: FromRandom, n_features: int, one_cycle: bool
 ) -> float:
     if estimator.solver == "lbfgs":
         return 1.0
     if estimator.learning_rate_init != "auto":
         return float(estimator.learning_rate_init)
-    if estimator.solver == "sgd" or not one_cycle:
-        return min(1e-3, 10.0 / n_features) if linear_path else 1e-3
-    if linear_path:
-        return min(1e-2, 10.0 / n_features)
-    return float(estimator._peak_learning_rate)
+    cycles = one_cycle and estimator.solver != "sgd"
+    peak = float(estimator._peak_learning_rate) if cycles else None
+    return start.learning_rate(n_features, peak)
 
 
 def _resolve_weight_decay(
-    estimator: Any, n_rows: int, n_features: int, linear_path: bool
+    estimator: Any,
+    start: FromRandom,
+    module: TrainableModule,
+    n_rows: int,
+    n_features: int,
 ) -> float:
-    """Shrink the correction to PCA the more, the fewer rows there are per feature."""
     if estimator.solver != "adam":
         return 0.0
     if estimator.weight_decay != "auto":
         return float(estimator.weight_decay)
-    if not linear_path or not estimator.hidden_layer_sizes:
-        return 0.0
-    return min(10.0, 20.0 * (n_features + 20) / n_rows)
+    return start.weight_decay(module, n_rows, n_features)
 
 
 def _stopping_rule(

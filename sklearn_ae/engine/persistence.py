@@ -10,11 +10,11 @@ it is read, is said in ``docs/persistence.rst``.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import importlib
 import inspect
 import os
 import sys
-import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
@@ -25,9 +25,11 @@ import torch
 from sklearn.base import BaseEstimator
 
 from sklearn_ae.engine import archive, consistency, files, state, streams
+from sklearn_ae.engine.fit import Fit
+from sklearn_ae.engine.module import Blank, TrainableModule
+from sklearn_ae.engine.notices import warn_user
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.tensors import available_devices
-from sklearn_ae.engine.train import build_module, compute_dtype
 from sklearn_ae.engine.trees import Rebuilt, is_tree
 from sklearn_ae.engine.units import Units
 from sklearn_ae.params.fields import Params
@@ -42,8 +44,8 @@ __all__ = [
     "unpack",
 ]
 
-#: Of what a state is made, by number. 1 is what came before there were numbers.
-LAYOUT = 2
+#: Number of what a state is made of. 1 is what came before there were numbers.
+LAYOUT = 3
 #: What scikit-learn sets while a fit calls callbacks, and takes away after it.
 _OF_A_FIT = ("_callback_fit_ctx", "_parent_callback_ctx", "_skl_callbacks_to_teardown")
 
@@ -136,14 +138,39 @@ def _checksum(kept: Mapping[str, Any]) -> str:
 # -- an autoencoder's network ------------------------------------------------------
 
 
-def pack(kept: dict[str, Any]) -> dict[str, Any]:
-    """Return an autoencoder's attributes with its module as arrays."""
+def pack(estimator: Any, kept: dict[str, Any]) -> dict[str, Any]:
+    """Return an autoencoder's attributes with its fit as plain values and arrays."""
     kept = dict(kept)
-    module = kept.pop("module_", None)
+    fit: Fit | None = kept.pop("_fit", None)
     kept.pop("_net", None)
-    if module is not None:
-        kept["_weights"] = state.weights(module)
+    if fit is None:
+        return kept
+    parts = {name: getattr(fit, name) for name in _PARTS}
+    now = {name: kept.get(name) for name in fit.asked}
+    asked = {n: value for n, value in fit.asked.items() if not _is_same(value, now[n])}
+    kept["device_"] = str(fit.device)
+    kept["_fit"] = {**parts, "asked": asked, "weights": state.weights(fit.module)}
     return kept
+
+
+#: What is kept of a `Fit` as it is.
+_PARTS = (
+    "units",
+    "dtype",
+    "history",
+    "code_moments",
+    "density",
+    "stream",
+    "seed",
+    "n_trainings",
+    "optimizer_moments",
+)
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Tell whether two plain values are the same, in kind too."""
+    plain = (bool, float, int, str, tuple, type(None))
+    return isinstance(one, plain) and type(one) is type(other) and one == other
 
 
 def unpack(estimator: Any, kept: dict[str, Any]) -> dict[str, Any]:
@@ -153,20 +180,23 @@ def unpack(estimator: Any, kept: dict[str, Any]) -> dict[str, Any]:
     says so.
     """
     kept = dict(kept)
-    arrays = kept.pop("_weights", None)
-    if arrays is None:
+    packed = kept.pop("_fit", None)
+    if packed is None:
         return kept
-    if kept["device_"] not in available_devices():
-        warnings.warn(
-            f"This {type(estimator).__name__} was fitted on {kept['device_']!r}, which "
-            "is not available here; it will compute on the CPU.",
-            stacklevel=4,
+    device = kept.pop("device_")
+    if device not in available_devices():
+        warn_user(
+            f"This {type(estimator).__name__} was fitted on {device!r}, which is not "
+            "available here. It will compute on the CPU."
         )
-        kept["device_"] = "cpu"
+        device = "cpu"
+    asked_of = _asked(estimator, kept, packed)
     with plain_torch(), torch.inference_mode(False):
-        module = _built(estimator, kept)
-        state.load_weights(module, arrays)
-        kept["module_"] = module.to(torch.device(kept["device_"]))
+        module = _built(asked_of, kept, packed)
+        state.load_weights(module, packed["weights"])
+        module = module.to(torch.device(device))
+    parts = {name: packed[name] for name in _PARTS}
+    kept["_fit"] = Fit(module, loss=asked_of.loss, asked=asked_of._asked(), **parts)
     return kept
 
 
@@ -175,21 +205,51 @@ def check_autoencoder(estimator: Any, kept: Mapping[str, Any]) -> None:
 
     Shapes come first: what is claimed takes no memory before it is known to be there.
     """
+    packed, need = kept["_fit"], consistency.need
+    need(isinstance(packed, dict), "its fit is missing")
+    names = {*_PARTS, "asked", "weights"}
+    need(set(packed) == names, "its fit has other parts than a fit has")
     dtypes = ("bfloat16", "float32", "float64")
-    consistency.need(
-        kept["_fitted_dtype"] in dtypes, "its dtype is not one that a fit computes in"
-    )
-    consistency.need(isinstance(kept["device_"], str), "its device is not a name")
+    need(packed["dtype"] in dtypes, "its dtype is not one that a fit computes in")
+    need(isinstance(kept.get("device_"), str), "its device is not a name")
+    asked_of = _asked(estimator, kept, packed)
     with plain_torch():
         module = consistency.check_module(
-            lambda: _built(estimator, kept), kept["_weights"], kept["_config"]
+            lambda: _built(asked_of, kept, packed),
+            packed["weights"],
+            kept["n_features_in_"],
         )
-    consistency.check_fit(kept, module, estimator._accept_nan)
+    consistency.check_fit(kept, packed, module, estimator._accept_nan)
 
 
-def _built(estimator: Any, kept: Mapping[str, Any]) -> Any:
-    dtype = compute_dtype(kept["_fitted_dtype"])
-    return build_module(estimator._module_class, kept["_config"], dtype, 0)
+def _asked(estimator: Any, kept: Mapping[str, Any], packed: Mapping[str, Any]) -> Any:
+    """Return an autoencoder that is not fitted, with the parameters of the fit."""
+    known, asked = estimator._get_param_names(), packed["asked"]
+    consistency.need(
+        isinstance(asked, dict) and set(asked) <= set(known),
+        "the parameters of its fit are not those that it has",
+    )
+    double = object.__new__(type(estimator))
+    vars(double).update({name: kept[name] for name in known if name in kept})
+    vars(double).update(asked)
+    consistency.need(
+        all(name in vars(double) for name in known), "it lacks some of its parameters"
+    )
+    double._check_params()
+    return double
+
+
+def _built(
+    asked_of: Any, kept: Mapping[str, Any], packed: Mapping[str, Any]
+) -> TrainableModule:
+    classes = kept.get("_seen_classes")
+    blank = Blank.seeded(
+        kept["n_features_in_"],
+        packed["dtype"],
+        n_classes=0 if classes is None else len(classes),
+    )
+    module: TrainableModule = blank.build(asked_of._module)
+    return module
 
 
 # -- a safe file -------------------------------------------------------------------
@@ -472,6 +532,10 @@ def _portable(value: Any, known: dict[int, Any]) -> Any:
         if any(changed[name] is not value[name] for name in value):
             kept = copy.copy(value)
             kept.update(changed)
+    elif isinstance(value, Fit):
+        parts = {n: _portable(getattr(value, n), known) for n in ("asked", "density")}
+        if any(parts[name] is not getattr(value, name) for name in parts):
+            kept = dataclasses.replace(value, **parts)
     elif isinstance(value, BaseEstimator) and not isinstance(value, type):
         held = dict(vars(value))
         left_out = {"_skl_callbacks", *_OF_A_FIT} & set(held)

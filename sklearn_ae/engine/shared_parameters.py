@@ -19,7 +19,13 @@ from sklearn_ae.params.domains import (
 )
 from sklearn_ae.params.fields import Params
 
-__all__ = ["ACTIVATION_NAMES", "WIDTHS", "SharedParameters", "TrainingParameters"]
+__all__ = [
+    "ACTIVATION_NAMES",
+    "OF_TRAINING",
+    "WIDTHS",
+    "SharedParameters",
+    "TrainingParameters",
+]
 
 ACTIVATION_NAMES = (
     "identity",
@@ -35,6 +41,28 @@ ACTIVATION_NAMES = (
 #: Of the layers of a network.
 WIDTHS = SequenceOf(
     Interval(int, 1, None), "a tuple or list of ints in the range [1, inf)"
+)
+
+
+#: Parameters that say how a network is trained, and not what it is.
+OF_TRAINING = (
+    "batch_size",
+    "callbacks",
+    "density",
+    "device",
+    "dtype",
+    "early_stopping",
+    "learning_rate",
+    "learning_rate_init",
+    "max_iter",
+    "n_iter_no_change",
+    "random_state",
+    "shuffle",
+    "tol",
+    "validation_fraction",
+    "verbose",
+    "warm_start",
+    "weight_decay",
 )
 
 

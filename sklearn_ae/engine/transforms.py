@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn import get_config
-from sklearn.utils import Tags, check_array, check_random_state
+from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from sklearn_ae.engine import density, inputs
-from sklearn_ae.engine.rows import Batch, compute_rows, stream_rows
+from sklearn_ae.engine import inputs
+from sklearn_ae.engine.fit import FittedNetwork
+from sklearn_ae.engine.rows import Batch
 from sklearn_ae.engine.sklearn_types import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
 from sklearn_ae.engine.units import Units
-from sklearn_ae.engine.validation import ValidatesRows, check_count
+from sklearn_ae.engine.validation import ValidatesRows
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 from sklearn_ae.parts.sparse import dense, row_means
 
@@ -66,26 +68,36 @@ class RowFunction(NamedTuple):
 class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Validated rows to codes and back, errors, scores and draws.
 
-    Who derives from it is fitted once it has
-
-    - ``module_``, with ``encode``, ``decode``, ``reconstruct``, ``errors`` and
-      ``width``, see `sklearn_ae.engine.estimator.BaseAutoencoder`;
-    - ``n_components_``, the size of the code;
-    - ``_units`` of the rows, see `sklearn_ae.engine.units.Units`;
-    - ``_fitted_dtype`` and ``_fitted_loss``, the parameters of the fit;
-    - ``_code_moments``: number, mean and covariance (or variances) of training codes;
-    - ``_density``, fitted to them, or None.
+    Who derives from it is fitted once it has ``_fit``, a `FittedNetwork`.
     """
 
-    module_: Any
-    device_: str
-    history_: dict[str, NDArray[np.float64]]
-    n_components_: int
-    _config: dict[str, Any]
-    _units: Units
-    _fitted_loss: str
-    _code_moments: density.Moments
-    _density: Any
+    n_features_in_: int
+    _fit: FittedNetwork
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_fit" in vars(self)
+
+    @property
+    def module_(self) -> Any:
+        """The torch module of the fit."""
+        check_is_fitted(self)
+        return self._fit.module
+
+    @property
+    def n_components_(self) -> int:
+        """Size of the code."""
+        check_is_fitted(self)
+        return int(self._fit.module.n_components)
+
+    @property
+    def device_(self) -> str:
+        """Where the network is."""
+        check_is_fitted(self)
+        return str(self._fit.device)
+
+    @property
+    def _fitted_dtype(self) -> str:  # type: ignore[override]
+        return self._fit.dtype
 
     def _check_values(self, X: Any, loss: str) -> None:
         """Raise ValueError for rows to learn from that the objective does not take."""
@@ -105,32 +117,26 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         X: Any,
         units: Units | None = None,
         width: int | None = None,
-        module: Any = None,
-        in_float64: bool = False,
-        may_overflow: bool = False,
     ) -> NDArray[Any]:
-        """Return `function` of X by chunks; `width` is of what it holds for a row.
+        """Return `function` of X by chunks, all of it finite.
 
-        It computes with `module`, ours by default. `in_float64` is what the bridge
-        knows by that name. `may_overflow` says that infinity is seen to.
+        `width` is of what it holds for a row.
         """
-        units, dtype, device, widest = self._where(units, module)
-        found = compute_rows(
-            function, X, units, dtype, device, width or widest, in_float64
-        )
-        if not may_overflow:
-            _check_finite(found, X, dtype)
+        found = self._fit.apply(function, X, units, width)
+        _check_finite(found, X, self._fit.precision)
         return found
 
     def _finite(
-        self, compute: Callable[[Any, Any], NDArray[Any]], X: Any, tiny: bool = False
+        self,
+        compute: Callable[[FittedNetwork, Any], NDArray[Any]],
+        X: Any,
+        tiny: bool = False,
     ) -> NDArray[Any]:
-        """Return ``compute(module, X)``, in float64 where float32 cannot hold it.
+        """Return ``compute(fit, X)``, in float64 where float32 cannot hold it.
 
         `tiny` says that it cannot anywhere. NaN of a row without a value is no fault.
         """
-        module = self.module_
-        found = compute(module, X)
+        found = compute(self._fit, X)
         lost = ~np.isfinite(found)
         if lost.any() and inputs.has_missing(X):
             missing = np.isnan(X)
@@ -138,31 +144,19 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         rows = np.flatnonzero(lost.any(axis=1) if found.ndim == 2 else lost)
         if found.dtype == np.float64 or not (len(rows) or tiny):
             return found
-        precise = copy.deepcopy(module)
-        if next(module.parameters()).device.type == "mps":  # which has no float64
-            precise = precise.cpu()
-        precise = precise.double()
+        module = copy.deepcopy(self._fit.module)
+        if self._fit.device.type == "mps":  # which has no float64
+            module = module.cpu()
+        precise = replace(self._fit, module=module.double())
         if tiny:
             return compute(precise, X)
         found = found.astype(np.float64)
         found[rows] = compute(precise, X[rows]).clip(-MOST, MOST)
         return found
 
-    def _stream(
-        self, function: Callable[[Tensor], Tensor], X: Any
-    ) -> Iterator[NDArray[Any]]:
-        return stream_rows(function, X, *self._where(None))
-
-    def _where(self, units: Units | None, module: Any = None) -> tuple[Any, ...]:
-        """Return units, dtype, device and width, as the bridge takes them."""
-        module = self.module_ if module is None else module
-        weight = next(module.parameters())
-        units = self._units if units is None else units
-        return units, weight.dtype, weight.device, module.widest_layer
-
     def _encoded(self, X: Any) -> NDArray[Any]:
         """Return the codes of validated rows, an array whatever `transform` gives."""
-        return self._apply(self.module_.encode, X)
+        return self._apply(self._fit.module.encode, X)
 
     def transform(self, X: Any) -> Any:
         """Encode the rows of X, without noise.
@@ -183,13 +177,13 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         ValueError
             If X is not what `fit` takes, or has other features.
         """
-        check_is_fitted(self, "module_")
+        check_is_fitted(self)
         X = self._validate(X, reset=False)
         if not self._gives_sparse_codes():
             return self._encoded(X)
-        chunks = self._stream(self.module_.encode, X)
+        chunks = self._fit.iterate(self._fit.module.encode, X)
         codes = sp.vstack([sp.csr_array(chunk) for chunk in chunks], format="csr")
-        _check_finite(codes.data, X, self._where(None)[1])
+        _check_finite(codes.data, X, self._fit.precision)
         matrices = get_config().get("sparse_interface") == "spmatrix"
         return sp.csr_matrix(codes) if matrices else codes
 
@@ -214,9 +208,9 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         ValueError
             If X is not finite, numeric and of `n_components` columns.
         """
-        check_is_fitted(self, "module_")
+        check_is_fitted(self)
         codes = self._validate_codes(X)
-        answer = self._answers(self._network)["inverse_transform"]
+        answer = self._answers(self._answering_module)["inverse_transform"]
         return self._apply(answer.compute, codes, answer.units)
 
     def _validate_codes(self, X: Any) -> Any:
@@ -224,7 +218,7 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         codes = check_array(
             inputs.as_array(X), accept_sparse="csr", dtype=[np.float64, np.float32]
         )
-        if codes.shape[1] != self.n_components_:
+        if codes.shape[1] != self._fit.module.n_components:
             raise ValueError(
                 f"X has {codes.shape[1]} features, but {type(self).__name__} is "
                 f"expecting {self.n_components_} features as input."
@@ -253,29 +247,31 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         ValueError
             If X is not what `fit` takes, or has other features.
         """
-        check_is_fitted(self, "module_")
+        check_is_fitted(self)
         return self._restored(self._validate(X, reset=False))
 
     def _restored(self, X: Any) -> NDArray[Any]:
         """Return the reconstruction of validated rows, in their units."""
-        return self._apply(self._answers(self._network)["reconstruct"].compute, X)
+        answer = self._answers(self._answering_module)["reconstruct"]
+        return self._apply(answer.compute, X)
 
     @property
-    def _network(self) -> Any:
+    def _answering_module(self) -> Any:
         """The module that answers."""
-        return self.module_
+        return self._fit.module
 
     def _answers(self, module: Any) -> dict[str, RowFunction]:
         """Return what our methods compute by `module`, which is ours or a copy of it.
 
         The first is the one to be asked where none is named.
         """
-        units, encode, reconstruct = self._units, module.encode, module.reconstruct
+        units, encode, reconstruct = self._fit.units, module.encode, module.reconstruct
 
         def decode(z: Tensor) -> Tensor:
             return module.decode(dense(z))
 
-        n_in, n_codes, back = self.n_features_in_, self.n_components_, ("codes", "rows")
+        n_in, n_codes = self.n_features_in_, int(module.n_components)
+        back = ("codes", "rows")
         return {
             "transform": RowFunction(encode, units, n_in, ("X", "codes")),
             "inverse_transform": RowFunction(decode, Units(), n_codes, back, units),
@@ -308,23 +304,23 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         ValueError
             If X is not what `fit` takes, or has other features.
         """
-        check_is_fitted(self, "module_")
+        check_is_fitted(self)
         X = self._validate(X, reset=False)
-        self._check_missing(X, self._fitted_loss)
-        units, kind = self._units, RECONSTRUCTIONS[self._fitted_loss]
+        self._check_missing(X, self._fit.loss)
+        units, kind = self._fit.units, RECONSTRUCTIONS[self._fit.loss]
         if not units.is_affine:
             return self._errors_of_rows(X, per_feature)
 
-        def errors(module: Any, X: Any) -> NDArray[Any]:
+        def errors(fit: FittedNetwork, X: Any) -> NDArray[Any]:
             def of_rows(x: Tensor) -> Tensor:
                 x, beyond = kind.continued(x)
                 batch = Batch(x, x)
-                error: Tensor = module.errors(batch, units.scale, per_feature)
+                error: Tensor = fit.module.errors(batch, units.scale, per_feature)
                 if beyond is None:
                     return error
                 return error + (dense(beyond) if per_feature else row_means(beyond))
 
-            return self._apply(of_rows, X, module=module, may_overflow=True)
+            return fit.apply(of_rows, X)
 
         return self._finite(errors, X, tiny=units.scale < LEAST_SCALE)
 
@@ -336,7 +332,7 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
 
     def _errors_of_rows(self, X: NDArray[Any], per_feature: bool) -> NDArray[Any]:
         """Return errors as the difference from what is restored, in the units of X."""
-        power = 1 if self._fitted_loss == "absolute_error" else 2
+        power = 1 if self._fit.loss == "absolute_error" else 2
         errors = []
         for start, stop in inputs.row_chunks(*X.shape):
             rows = X[start:stop]
@@ -394,124 +390,9 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
             scores = scores[~np.isnan(scores)]
         return float(np.mean(scores, dtype=np.float64)) if len(scores) else np.nan
 
-    def sample(self, n_samples: int = 1, random_state: Any = None) -> NDArray[Any]:
-        """Decode draws of codes, from the method's prior or else from `density_`.
-
-        With a `density` they are from what that has become, prior or not.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-        random_state : int, RandomState or None, default=None
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features)
-            In the units of the training data.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If `n_samples` is no positive int.
-        """
-        check_is_fitted(self, "module_")
-        return self._decoded(self._draw_codes, n_samples, random_state)
-
-    def _decoded(
-        self,
-        draw: Callable[[int, np.random.RandomState], NDArray[Any]],
-        n_samples: int,
-        random_state: Any,
-    ) -> NDArray[Any]:
-        """Return what the codes decode to that ``draw(n, rng)`` returns."""
-        check_count("n_samples", "sample", n_samples, 1)
-        rng = (
-            np.random.RandomState(np.random.SeedSequence().generate_state(1))
-            if random_state is None
-            else check_random_state(random_state)
-        )
-        return self._rows_from(draw(int(n_samples), rng), rng)
-
-    def _rows_from(
-        self, codes: NDArray[Any], rng: np.random.RandomState
-    ) -> NDArray[Any]:
-        """Return the rows that drawn codes stand for."""
-        return self.inverse_transform(codes)
-
-    def _draw_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
-        """Return codes (n, n_components) to decode."""
-        if self._density is None:
-            drawn = self._prior_codes(n, rng)
-            if drawn is not None:
-                return drawn
-        return density.draw(self.density_, n, rng)
-
-    def _prior_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any] | None:
-        """Return draws of the method's prior of codes, where it has one."""
-        return None
-
-    def interpolate(self, x_a: Any, x_b: Any, n: int = 10) -> NDArray[Any]:
-        """Decode the codes on the straight way from one row's code to another's.
-
-        Parameters
-        ----------
-        x_a, x_b : array-like of shape (n_features,) or (n_pairs, n_features)
-            Where each way begins and ends.
-        n : int, default=10
-            Of codes on each way, its ends among them; at least 2.
-
-        Returns
-        -------
-        ndarray of shape (n, n_features) or (n_pairs, n, n_features)
-            In the units of X. The first and the last are `reconstruct` of `x_a` and
-            `x_b`, where that knows of a row no more than its code.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If the rows are not what `fit` takes, or not of one shape; if `n` is no int
-            of at least 2.
-        """
-        check_is_fitted(self, "module_")
-        check_count("n", "interpolate", n, 2)
-        first, last = (getattr(x, "shape", None) or np.shape(x) for x in (x_a, x_b))
-        if first != last:
-            raise ValueError(
-                "x_a and x_b must be of one shape, two rows or as many pairs of them. "
-                f"Got {first} and {last}."
-            )
-        one = np.ndim(x_a) == 1
-        if one:
-            x_a, x_b = np.reshape(x_a, (1, -1)), np.reshape(x_b, (1, -1))
-        ends = []
-        for rows in (x_a, x_b):
-            rows = self._validate(rows, reset=False)
-            ends.append(self._encoded(rows))
-        share = np.linspace(0.0, 1.0, int(n), dtype=ends[0].dtype)[:, None]
-        codes = ends[0][:, None] * (1 - share) + ends[1][:, None] * share
-        rows = self.inverse_transform(codes.reshape(-1, codes.shape[2]))
-        rows = rows.reshape(*codes.shape[:2], rows.shape[1])
-        return rows[0] if one else rows
-
     @property
     def _n_features_out(self) -> int:
         return self.n_components_
-
-    @property
-    def density_(self) -> Any:
-        """What `density` became when it was fitted to the training codes.
-
-        Where there is none a Gaussian, as a `GaussianMixture`, with their mean and
-        covariance; of codes so many that it would outgrow the network, its diagonal.
-        """
-        check_is_fitted(self, "module_")
-        if vars(self).get("_density") is not None:
-            return self._density
-        return density.gaussian(self._code_moments)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ae.engine.transforms import Transforms
+from sklearn_ae.engine.generation import Generates
 from sklearn_ae.params.domains import Interval, InvalidParameterError, SequenceOf
 
 if TYPE_CHECKING:
@@ -200,10 +200,10 @@ class Fitted(NamedTuple, Generic[Last]):
         return Fitted(estimator, head)
 
     @classmethod
-    def codec(cls, estimator: object, display: type) -> Fitted[Transforms]:
+    def codec(cls, estimator: object, display: type) -> Fitted[Generates]:
         """Return the same for an autoencoder. Raise TypeError for anything else."""
         fitted = cls.of(estimator)
-        if not isinstance(fitted.last, Transforms):
+        if not isinstance(fitted.last, Generates):
             raise TypeError(
                 f"{display.__name__} draws an autoencoder of this package, or a "
                 f"Pipeline that ends in one. Got {type(fitted.last).__name__}."
@@ -216,7 +216,7 @@ class Fitted(NamedTuple, Generic[Last]):
 
     def rows(self, X: Any) -> Any:
         """Return X as the last step sees it, validated: an ndarray or CSR."""
-        assert isinstance(self.last, Transforms)
+        assert isinstance(self.last, Generates)
         return self.last._validate(self.seen(X), reset=False)
 
     def names(self) -> list[str] | None:

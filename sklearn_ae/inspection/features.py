@@ -11,9 +11,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from sklearn_ae.engine.generation import Generates
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.tensors import from_tensor, make_generator, to_tensor
-from sklearn_ae.engine.transforms import Transforms
 from sklearn_ae.engine.units import moments
 from sklearn_ae.inspection import _drawing
 from sklearn_ae.inspection._drawing import Fitted, Where
@@ -259,7 +259,7 @@ def _chosen(units: Any, order: NDArray[np.intp]) -> NDArray[np.intp]:
     )
 
 
-def _weights(codec: Transforms) -> tuple[NDArray[Any], tuple[int, ...] | None]:
+def _weights(codec: Generates) -> tuple[NDArray[Any], tuple[int, ...] | None]:
     """Return the first layer's weights (n_units, n_inputs), and a kernel's shape."""
     first = getattr(codec, "estimators_", [codec])[0]
     encoder = first.module_.encoder
@@ -284,18 +284,18 @@ def _weights(codec: Transforms) -> tuple[NDArray[Any], tuple[int, ...] | None]:
     return np.concatenate(blocks), None
 
 
-def _inputs(codec: Transforms, units: NDArray[np.intp], X: Any) -> NDArray[Any]:
+def _inputs(codec: Generates, units: NDArray[np.intp], X: Any) -> NDArray[Any]:
     """Return the inputs (n_units, n_features) that excite units of the code most.
 
     They are in standard deviations of the rows X, or in the units of the data if X is
     None.
     """
-    if not codec._units.is_affine:
+    if not codec._fit.units.is_affine:
         raise ValueError(
             "kind='inputs' is not supported with split='channels': its networks see "
             "lightness and colour, and an input is a difference from the mean row."
         )
-    like, scale = next(codec.module_.parameters()), codec._units.scale
+    like, scale = next(codec.module_.parameters()), codec._fit.units.scale
     encode, n_features = codec.module_.encode, codec.n_features_in_
     spread = np.full(n_features, 1.0)
     if X is not None:

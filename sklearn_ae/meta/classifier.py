@@ -30,15 +30,16 @@ from sklearn_ae.engine.consistency import (
     need,
 )
 from sklearn_ae.engine.labels import LabelParameters, Labels, read
+from sklearn_ae.engine.module import compute_dtype
 from sklearn_ae.engine.persistence import Persistent
+from sklearn_ae.engine.resuming import next_seed
 from sklearn_ae.engine.sklearn_types import (
     BaseEstimator,
     CallbackSupportMixin,
     ClassifierMixin,
     with_callbacks,
 )
-from sklearn_ae.engine.tensors import from_tensor, to_tensor
-from sklearn_ae.engine.train import next_seed
+from sklearn_ae.engine.tensors import to_tensor
 from sklearn_ae.engine.transforms import RowFunction
 from sklearn_ae.engine.weights import (
     HeldOut,
@@ -355,7 +356,7 @@ class StackedAutoencoderClassifier(
         """Return the fitted attributes; `known` are those of the features of X."""
         frozen = isinstance(self.pretrainer, FrozenEstimator)
         pretrains = bool(self.pretrain) and not frozen
-        seed, _ = next_seed(self, resume=False)
+        seed, _ = next_seed(self.random_state)
         draw, seed = map(int, np.random.SeedSequence(seed).generate_state(2))
         if self.random_state is not None:
             stack.set_params(random_state=draw)
@@ -414,7 +415,7 @@ class StackedAutoencoderClassifier(
         """
         check_is_fitted(self, "pretrainer_")
         X = self._validate(X, reset=False)
-        logits = self._logits(self._network)
+        logits = self._logits(self._answering_module)
         return self.classes_[self.pretrainer_._apply(logits, X).argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
@@ -438,7 +439,7 @@ class StackedAutoencoderClassifier(
         """
         check_is_fitted(self, "pretrainer_")
         X = self._validate(X, reset=False)
-        answer = self._answers(self._network)["predict_proba"]
+        answer = self._answers(self._answering_module)["predict_proba"]
         return self.pretrainer_._apply(answer.function, X)
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
@@ -496,9 +497,9 @@ class StackedAutoencoderClassifier(
         return float(accuracy_score(true, predicted, sample_weight=sample_weight))
 
     @property
-    def _network(self) -> Any:
+    def _answering_module(self) -> Any:
         """The module that answers, but for the softmax on top."""
-        return self.pretrainer_.module_
+        return self.pretrainer_._fit.module
 
     def _logits(self, module: Any) -> Callable[[Tensor], Tensor]:
         """Return W f(x) + b as a function of x, with the stack's module for f."""
@@ -514,7 +515,7 @@ class StackedAutoencoderClassifier(
         def probabilities(x: Tensor) -> Tensor:
             return F.softmax(logits(x), dim=1)
 
-        units, n_in = self.pretrainer_._units, self.n_features_in_
+        units, n_in = self.pretrainer_._fit.units, self.n_features_in_
         names = ("X", "probabilities")
         return {"predict_proba": RowFunction(probabilities, units, n_in, names)}
 
@@ -566,7 +567,7 @@ class StackedAutoencoderClassifier(
             "its stack is of other features",
         )
         check_classes(classes)
-        dtype = from_tensor(next(stack.module_.parameters())).dtype
+        dtype = str(compute_dtype(stack._fitted_dtype)).removeprefix("torch.")
         for name, shape in (
             ("coef_", (len(classes), stack.n_components_)),
             ("intercept_", (len(classes),)),

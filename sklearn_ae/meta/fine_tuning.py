@@ -12,6 +12,7 @@ likelihood of the first layer; by class, the decoders are left out and it minimi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,23 +24,23 @@ from torch import Tensor, nn
 
 from sklearn_ae.engine import density, inputs
 from sklearn_ae.engine.callbacks import check_callbacks
+from sklearn_ae.engine.epochs import epoch_hook, history
 from sklearn_ae.engine.estimator import BaseAutoencoder
+from sklearn_ae.engine.fit import FittedNetwork
+from sklearn_ae.engine.given import split, with_weights
 from sklearn_ae.engine.labels import Labels
+from sklearn_ae.engine.module import TrainableModule, compute_dtype
 from sklearn_ae.engine.notices import diverged
 from sklearn_ae.engine.optimizers import make_net
-from sklearn_ae.engine.rows import CACHE_BYTES, Batch, Rows, compute_rows
+from sklearn_ae.engine.rows import CACHE_BYTES, Batch, Rows
 from sklearn_ae.engine.shared_parameters import TrainingParameters
+from sklearn_ae.engine.starts import FromRandom
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.tensors import from_tensor, make_generator
 from sklearn_ae.engine.train import (
     GAUSSIAN_ROWS,
-    compute_dtype,
-    epoch_hook,
-    history,
     run,
-    split,
     try_out,
-    with_weights,
 )
 from sklearn_ae.engine.units import Units
 from sklearn_ae.engine.weights import HeldOut, effective_rows, scaled
@@ -57,6 +58,7 @@ __all__ = [
     "codes_of",
     "divided",
     "fine_tune",
+    "unrolled",
 ]
 
 
@@ -110,7 +112,7 @@ class FineTuningParameters(TrainingParameters):
         )
 
 
-class StackModule(nn.Module):
+class StackModule(TrainableModule):
     r"""f and g, and the loss −log p(x | g(f(x))) of the unrolled network.
 
     Its modules are the layers' own, not copies: to train it is to train them.
@@ -127,8 +129,7 @@ class StackModule(nn.Module):
         What is done to the rows at each training step.
     """
 
-    schedule_done: bool = True
-    fast_parameters: tuple[str, ...] = ()
+    alpha: Tensor
 
     def __init__(
         self,
@@ -138,9 +139,9 @@ class StackModule(nn.Module):
         corruption: Corruption | None = None,
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(layer.module_ for layer in layers)
+        self.layers = nn.ModuleList(layer._fit.module for layer in layers)
         weight = next(self.layers[0].parameters())
-        self.units = [layer._units for layer in layers]
+        self.units = [layer._fit.units for layer in layers]
         for number, units in enumerate(self.units):
             shift = units.shift if number else None
             for name, factor in (("shift", 1.0), ("origin", -1.0 / units.scale)):
@@ -163,11 +164,7 @@ class StackModule(nn.Module):
         """About how many multiplications a row's forward pass makes."""
         return sum(layer.n_multiplications for layer in self.layers)
 
-    def on_epoch(self, progress: float) -> None:
-        """Change nothing: the objective stays what it is."""
-
     def as_learned(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Return the batch with noise on what is encoded, as while training."""
         if self.corruption is None:
             return batch
         spread = self.layers[0].spread
@@ -200,9 +197,9 @@ class StackModule(nn.Module):
             z = z if shift is None else z + shift
         return z
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return rows (batch, n_features) of codes (batch, n_components)."""
-        return self.layers[0].decode(self.first_code(z))
+        return self.layers[0].decode(self.first_code(z, generator), generator)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return reconstructions (batch, n_features) of rows (batch, n_features)."""
@@ -225,13 +222,18 @@ class StackModule(nn.Module):
             return {}
         return {"weight_decay": weight_decay(weights, self.alpha)}
 
-    def errors(self, batch: Batch, units: float, per_feature: bool) -> Tensor:
-        """Return reconstruction errors in the units of the data."""
-        code = self.first_code(self.encode(batch.x))
+    def errors(
+        self,
+        batch: Batch,
+        units: float,
+        per_feature: bool,
+        z: Tensor | None = None,
+    ) -> Tensor:
+        code = self.first_code(self.encode(batch.x) if z is None else z)
         return self.layers[0].errors(batch, units, per_feature, code)
 
 
-class SoftmaxModule(nn.Module):
+class SoftmaxModule(TrainableModule):
     r"""The loss −log softmax(W z + b)_y of a stack's codes z, standardised.
 
     Parameters
@@ -243,8 +245,6 @@ class SoftmaxModule(nn.Module):
     generator : torch.Generator
     """
 
-    schedule_done: bool = True
-    fast_parameters: tuple[str, ...] = ()
     origin: Tensor
 
     def __init__(
@@ -267,13 +267,6 @@ class SoftmaxModule(nn.Module):
     def n_multiplications(self) -> int:
         """About how many multiplications a row's forward pass makes."""
         return self.stack.n_multiplications
-
-    def on_epoch(self, progress: float) -> None:
-        """Change nothing: the objective stays what it is."""
-
-    def as_learned(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Return the batch: what is asked for is the class of rows without noise."""
-        return batch
 
     def logits(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
         """Return W z + b, of shape (batch, n_classes)."""
@@ -366,8 +359,8 @@ def fine_tune(
     ValueError
         If training diverges.
     """
-    first, dtype = layers[0], layers[0]._fitted_dtype
-    device, width = torch.device(first.device_), X.shape[1]
+    first, dtype = layers[0], layers[0]._fit.dtype
+    device, width = first._fit.device, X.shape[1]
     counted = weight
     if weight is not None:
         weight = scaled(weight)
@@ -379,7 +372,7 @@ def fine_tune(
         if part is None:
             return None
         missing = first._accept_nan and inputs.has_missing(X)
-        return Rows(X, first._units, kind, device, has_missing=missing, **part)
+        return Rows(X, first._fit.units, kind, device, has_missing=missing, **part)
 
     judges, score = X if held_out is None else held_out.X, None
     if labels is None:
@@ -399,8 +392,8 @@ def fine_tune(
             if judged is not None and scoring != "loss":
 
                 def probable(rows: Any) -> NDArray[Any]:
-                    where = first._units, kind, device, module.widest_layer
-                    return compute_rows(module.probabilities, rows, *where)
+                    network = replace(first._fit, module=module)
+                    return network.apply(module.probabilities, rows)
 
                 score = score_of(scoring, probable, judges, judged)
         train, valid = rows(parts[0]), rows(parts[1], judges)
@@ -410,8 +403,8 @@ def fine_tune(
             device,
             n_rows=len(train),
             n_seen=len(train),
+            start=FromRandom(),
             n_features=width,
-            linear_path=False,
             streaming=False,
             streams=streams,
             mixed=dtype == "bfloat16",
@@ -423,9 +416,8 @@ def fine_tune(
         hook = epoch_hook(estimator, task, X, y, lambda: fitted(module))
         run(net, train, valid, hook=hook)
         task.call_on_fit_task_end(estimator=estimator, X=X, y=y)
-    stack, decodes = StackModule(layers), labels is None
-    try_out(stack, X, first._units, kind, device, draw, net.lr, decodes)
-    _describe_anew(layers, X, draw, counted)
+    try_out(unrolled(layers), X, draw, net.lr, decodes=labels is None)
+    _describe_again(layers, X, draw, counted)
     return module, history(net, {})
 
 
@@ -481,7 +473,7 @@ def _code_units(
     return Units(mean, float(np.sqrt(variance)) or 1.0)
 
 
-def _describe_anew(
+def _describe_again(
     layers: Sequence[BaseAutoencoder],
     X: Any,
     seed: int,
@@ -496,20 +488,29 @@ def _describe_anew(
         weight = scaled(counted)
     for layer in layers:
 
-        def over(function: Any, layer: Any = layer, below: Any = below) -> Any:
-            return with_weights(layer._stream(function, below), weight)
+        def stream_of(function: Any, layer: Any = layer, below: Any = below) -> Any:
+            return with_weights(layer._fit.iterate(function, below), weight)
 
-        layer.__dict__.update(layer._fitted_extras(layer.module_, over, False))
+        extras = layer._fitted_extras(layer._fit.module, stream_of, False)
         below = codes_of(layer, below, held=False)
         some = codes_of(layer, some, held=True)
-        layer._optimizer_state = None  # of steps from other weights
-        full = layer._code_moments[2].ndim == 2
-        layer._code_moments = density.code_moments(
+        full = layer._fit.code_moments[2].ndim == 2
+        moments = density.code_moments(
             n_rows, some, full, None if weight is None else weight[chosen]
         )
-        layer._density = density.fitted(layer.density, some, seed, of_some)
-        if layer._density is None:  # nothing holds codes to a prior any more
-            layer._density = density.gaussian(layer._code_moments)
+        drawn_from = density.fitted(layer.density, some, seed, of_some)
+        if drawn_from is None:  # nothing holds codes to a prior any more
+            drawn_from = density.gaussian(moments)
+        # the optimizer's moments are of steps from other weights
+        parts = {"code_moments": moments, "density": drawn_from}
+        fit = replace(layer._fit, **parts, optimizer_moments=None)
+        layer._become({**extras, "_fit": fit})
+
+
+def unrolled(layers: Sequence[BaseAutoencoder]) -> FittedNetwork:
+    """Return fitted layers as one network."""
+    first = layers[0]._fit
+    return FittedNetwork(StackModule(layers), first.units, first.dtype, first.loss)
 
 
 def codes_of(
@@ -520,14 +521,14 @@ def codes_of(
     What would outgrow `CACHE_BYTES` is not held, but computed whenever it is read;
     unless `held` says which.
     """
-    dtype = np.dtype("float64" if layer._fitted_dtype == "float64" else "float32")
-    width = layer.n_components_
+    dtype = np.dtype("float64" if layer._fit.dtype == "float64" else "float32")
+    width = int(layer._fit.module.n_components)
     if held is None:
         held = X.shape[0] * width * dtype.itemsize <= CACHE_BYTES
 
     def encoded(rows: Any) -> NDArray[Any]:
-        encode = layer.module_.encode
-        codes = layer._apply(encode, rows, in_float64=True, may_overflow=True)
+        fit = layer._fit
+        codes = fit.apply(fit.module.encode, rows, in_float64=True)
         if not np.isfinite(codes).all():
             raise diverged(layer.learning_rate_init)
         return codes

@@ -21,6 +21,7 @@ from sklearn_ae.engine import inputs
 from sklearn_ae.engine.consistency import check_feature_names, need
 from sklearn_ae.engine.notices import warn_user
 from sklearn_ae.engine.persistence import Persistent
+from sklearn_ae.engine.resuming import next_seed
 from sklearn_ae.engine.rows import CACHE_BYTES
 from sklearn_ae.engine.sklearn_types import (
     BaseEstimator,
@@ -28,7 +29,6 @@ from sklearn_ae.engine.sklearn_types import (
     OutlierMixin,
     with_callbacks,
 )
-from sklearn_ae.engine.train import next_seed
 from sklearn_ae.engine.transforms import Transforms
 from sklearn_ae.engine.weights import (
     HeldOut,
@@ -308,7 +308,7 @@ class AutoencoderOutlierDetector(
         val: HeldOut | None,
     ) -> dict[str, Any]:
         """Return the fitted attributes."""
-        seed, _ = next_seed(self, resume=False)
+        seed, _ = next_seed(self.random_state)
         learned, held_out, folds = X, X, []
         of_learned = of_held_out = weight
         by_rows = isinstance(self.contamination, str)

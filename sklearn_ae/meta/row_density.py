@@ -229,7 +229,7 @@ def _dense_halves(model: Any, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray
     Both from where the network has its zero, wherever that can be: far from it, single
     precision has no digits for what is left.
     """
-    units, module = model._units, model.module_
+    units, module = model._fit.units, model._fit.module
     if not units.is_affine:
         restored = model.reconstruct(rows)
         return restored, rows - restored
@@ -240,7 +240,7 @@ def _dense_halves(model: Any, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray
 
     n_features = rows.shape[1]
     width = max(module.widest_layer, 2 * n_features)
-    both = model._apply(halves, rows, width=width, may_overflow=True)
+    both = model._fit.apply(halves, rows, width=width)
     with np.errstate(over="ignore"):
         both = both.astype(np.float64) * units.scale
     return both[:, :n_features], both[:, n_features:]

@@ -12,6 +12,7 @@ all of them may be trained together: see `sklearn_ae.meta.fine_tuning`.
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, ClassVar, Self
@@ -31,16 +32,18 @@ from sklearn_ae.engine.consistency import (
     need,
 )
 from sklearn_ae.engine.estimator import BaseAutoencoder
+from sklearn_ae.engine.fit import FittedNetwork
+from sklearn_ae.engine.generation import Generates
+from sklearn_ae.engine.given import split
 from sklearn_ae.engine.labels import LabelParameters, Labels
+from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.persistence import Persistent
+from sklearn_ae.engine.resuming import next_seed
 from sklearn_ae.engine.sklearn_types import (
     BaseEstimator,
     CallbackSupportMixin,
     with_callbacks,
 )
-from sklearn_ae.engine.train import build_module, compute_dtype, next_seed, split
-from sklearn_ae.engine.transforms import Transforms
-from sklearn_ae.engine.units import Units
 from sklearn_ae.engine.validation import ValidatesRows
 from sklearn_ae.engine.weights import (
     HeldOut,
@@ -51,9 +54,9 @@ from sklearn_ae.engine.weights import (
 )
 from sklearn_ae.meta.fine_tuning import (
     FineTuningParameters,
-    StackModule,
     codes_of,
     fine_tune,
+    unrolled,
 )
 from sklearn_ae.params.domains import (
     Instance,
@@ -103,7 +106,7 @@ class ValidatesRowsOfFirstLayer(ValidatesRows):
 class StackedAutoencoderPretrainer(
     Persistent,
     ValidatesRowsOfFirstLayer,
-    Transforms,
+    Generates,
     CallbackSupportMixin,
     LabelParameters,
     FineTuningParameters,
@@ -301,7 +304,7 @@ class StackedAutoencoderPretrainer(
         so that one of them warns of it.
         """
         n_rows, n_features = X.shape
-        below: dict[str, Any] = {}
+        below: str | None = None
         first = layers[0][1]
         for name, layer in layers:
             for shared in ("device", "dtype"):
@@ -312,10 +315,8 @@ class StackedAutoencoderPretrainer(
                         f"for {name!r}, {ours!r}."
                     )
             try:
-                config = layer._module_config(n_features)
-                dtype = compute_dtype(layer.dtype)
-                kind = layer._module_class
-                module = build_module(kind, config, dtype, seed=0)
+                blank = Blank.seeded(n_features, layer.dtype)
+                module = blank.build(layer._module)
                 split(layer, n_rows, seed=0, streaming=held_out)
                 if weight is not None:
                     layer._check_weights(weight)
@@ -329,16 +330,15 @@ class StackedAutoencoderPretrainer(
                 if trains and isinstance(layer, LabelParameters):
                     told = layer.unlabeled != "auto"
                     layer._read_like(unlabeled)
-                    _, found, _ = layer._labels(X, y, resume=False)
+                    found = layer._labels(X, y, resume=False).attributes
                     layer._read_like(found["_unlabeled"])
                     unlabeled = unlabeled if told else layer.unlabeled
                 elif trains:
                     layer._labels(X, y, resume=False)
             except ValueError as error:
                 raise ValueError(f"Layer {name!r} does not fit: {error}") from error
-            code = below.get("code_activation")
-            kind = RECONSTRUCTIONS.get(config.get("loss", ""))
-            if code is not None and kind is not None and kind.lowest is not None:
+            code, kind = below, RECONSTRUCTIONS[layer.loss]
+            if code is not None and kind.lowest is not None:
                 low, high = CODOMAINS[code]
                 most = np.inf if kind.highest is None else kind.highest
                 if low < kind.lowest or high > most:
@@ -347,7 +347,8 @@ class StackedAutoencoderPretrainer(
                         f"in [{kind.lowest:g}, {most:g}], and codes of the layer below "
                         f"(code_activation={code!r}) may be in [{low:g}, {high:g}]."
                     )
-            n_features, below = int(layer.n_components), config
+            n_features = int(layer.n_components)
+            below = getattr(module, "code_activation", None)
 
     # -- fitting ------------------------------------------------------------------
 
@@ -499,6 +500,7 @@ class StackedAutoencoderPretrainer(
                 weight=weight,
                 held_out=held_out,
             )
+            fitted["_unrolled"] = _unrolled(fitted["estimators_"])
         if labels is not None:
             fitted["classes_"] = labels.classes
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
@@ -506,7 +508,7 @@ class StackedAutoencoderPretrainer(
 
     def _seed(self, layers: list[tuple[str, Any]]) -> int:
         """Seed the layers, where we are seeded, and return a seed for fine-tuning."""
-        seed, _ = next_seed(self, resume=False)
+        seed, _ = next_seed(self.random_state)
         states = np.random.SeedSequence(seed).generate_state(len(layers) + 1)
         *draws, last = map(int, states)
         if self.random_state is not None:
@@ -650,10 +652,17 @@ class StackedAutoencoderPretrainer(
         check_is_fitted(self, "estimators_")
         return self.estimators_
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return "estimators_" in vars(self)
+
     @property
-    def module_(self) -> StackModule:
-        """The unrolled network, of the layers' own modules."""
-        return StackModule(self._fitted_layers())
+    def _fit(self) -> FittedNetwork:  # type: ignore[override]
+        """The layers as one network, made once for what they are now."""
+        fits = [layer._fit for layer in self.estimators_]
+        held = vars(self).get("_unrolled")
+        if held is None or any(map(operator.is_not, held[0], fits)):
+            held = self._unrolled = _unrolled(self.estimators_)
+        return held[1]
 
     @property
     def named_estimators_(self) -> Bunch:
@@ -661,32 +670,10 @@ class StackedAutoencoderPretrainer(
         return Bunch(**dict(zip(self._names, self._fitted_layers(), strict=True)))
 
     @property
-    def n_components_(self) -> int:
-        """Size of the last layer's code."""
-        return self._fitted_layers()[-1].n_components_
-
-    @property
     def n_iter_(self) -> int:
         """Epochs trained, of all layers and of fine-tuning."""
         layers = sum(layer.n_iter_ for layer in self._fitted_layers())
         return layers + len(self.history_.get("train_loss", ()))
-
-    @property
-    def device_(self) -> str:
-        """Where the network is."""
-        return self._fitted_layers()[0].device_
-
-    @property
-    def _units(self) -> Units:
-        return self._fitted_layers()[0]._units
-
-    @property
-    def _fitted_dtype(self) -> str:
-        return self._fitted_layers()[0]._fitted_dtype
-
-    @property
-    def _fitted_loss(self) -> str:
-        return self._fitted_layers()[0]._fitted_loss
 
     @property
     def density_(self) -> Any:
@@ -704,6 +691,14 @@ class StackedAutoencoderPretrainer(
         "history_",
         "n_features_in_",
     )
+
+    def _packed(self, kept: dict[str, Any]) -> dict[str, Any]:
+        return {name: it for name, it in kept.items() if name != "_unrolled"}
+
+    def _unpacked(self, kept: dict[str, Any]) -> dict[str, Any]:
+        if "estimators_" not in kept:
+            return kept
+        return {**kept, "_unrolled": _unrolled(kept["estimators_"])}
 
     def _check_learned(self, kept: Mapping[str, Any]) -> None:
         layers, names, width = (
@@ -723,10 +718,10 @@ class StackedAutoencoderPretrainer(
                 isinstance(layer, BaseAutoencoder),
                 "one of its layers is not an autoencoder",
             )
-            check_is_fitted(layer, "module_")
+            check_is_fitted(layer)
             need(
                 layer.n_features_in_ == width
-                and layer._fitted_dtype == layers[0]._fitted_dtype,
+                and layer._fit.dtype == layers[0]._fit.dtype,
                 "one of its layers does not stand on the one below",
             )
             width = layer.n_components_
@@ -743,11 +738,18 @@ def pass_names(known: dict[str, Any], *whom: Any) -> None:
 
 def _made_of(layers: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the fitted attributes of a stack of layers, not fine-tuned."""
+    fitted = [layer for _, layer in layers]
     return {
-        "estimators_": [layer for _, layer in layers],
+        "estimators_": fitted,
+        "_unrolled": _unrolled(fitted),
         "_names": [name for name, _ in layers],
         "history_": {},
     }
+
+
+def _unrolled(layers: list[Any]) -> tuple[list[Any], FittedNetwork]:
+    """Return what the fitted layers are, and the network that they are together."""
+    return [layer._fit for layer in layers], unrolled(layers)
 
 
 # scikit-learn has wrapped it to name the last layer's codes, which those of another

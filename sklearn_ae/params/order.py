@@ -32,8 +32,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "regularisation": (
         "penalties",
-        "code_penalty",
-        "code_penalty_weight",
         "corruption",
         "dropout",
         "alpha",

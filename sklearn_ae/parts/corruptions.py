@@ -19,21 +19,17 @@ import torch
 from torch import Tensor
 
 from sklearn_ae.params.domains import Interval
-from sklearn_ae.params.fields import Params
+from sklearn_ae.parts.part import Part
 from sklearn_ae.parts.sparse import dense, with_values
 
 __all__ = ["Corruption", "GaussianNoise", "Masking", "SaltAndPepper"]
 
 
-class Corruption(Params):
+class Corruption(Part):
     """A random map from clean rows to the rows that the encoder sees."""
 
     #: Whether zeros stay zeros. Sparse rows can then stay sparse.
     keeps_zeros: ClassVar[bool] = False
-
-    def hyperparameters(self) -> dict[str, float]:
-        """Return the numbers that ``corrupt`` takes."""
-        return {name: float(value) for name, value in self.get_params().items()}
 
     def apply(
         self,
@@ -55,9 +51,8 @@ class Corruption(Params):
         numbers : mapping of str to Tensor
             Hyperparameters by name.
         """
-        return self.corrupt(
-            x if self.keeps_zeros else dense(x), generator, unit, **numbers
-        )
+        rows = x if self.keeps_zeros else dense(x)
+        return self.corrupt(rows, generator, unit, **numbers, **self.settings())
 
     def variance(self, unit: float) -> float:
         """Return about how much it adds to the variance of each feature."""

@@ -1,8 +1,8 @@
 r"""Additive terms on inputs and codes.
 
-A penalty declares its hyperparameters as fields and its mathematics as ``term``, a pure
-function of tensors. The hyperparameters are tensors there, too. To add a penalty,
-derive from `Penalty`; nothing else is needed::
+A penalty declares its parameters as fields and its mathematics as ``term``, a pure
+function of tensors. It gets the parameters by name, and numbers as tensors. To add a
+penalty, derive from `Penalty`; nothing else is needed::
 
     class Negative(Penalty):
         weight: float = 1.0
@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 
 from sklearn_ae.params.domains import Interval, OneOf
-from sklearn_ae.params.fields import Params
 from sklearn_ae.parts.jacobian import Encoding, estimated_norm, squared_jacobian_norm
+from sklearn_ae.parts.part import Part
 
 __all__ = ["L1", "L2", "Contraction", "KLSparsity", "Penalty"]
 
 
-class Penalty(Params):
+class Penalty(Part):
     """A term added to the reconstruction term, in nats per sample.
 
     With ``standardize=True`` and squared or absolute error these are nats of features
@@ -40,11 +40,6 @@ class Penalty(Params):
     weighs_rows: ClassVar[bool] = False
     #: The penalty is defined for these activations of the code; None is all.
     code_activations: ClassVar[tuple[str, ...] | None] = None
-
-    def hyperparameters(self) -> dict[str, float]:
-        """Return the numbers that ``term`` takes."""
-        numbers = self.get_params().items()
-        return {name: float(n) for name, n in numbers if not isinstance(n, str)}
 
     def check_code(self, code_activation: str) -> None:
         """Raise ValueError if the penalty does not support this activation."""
@@ -71,6 +66,9 @@ class Penalty(Params):
         encoder : Encoding
             Encoder of the rows, for penalties on its derivatives. It also takes means
             over rows by their weights.
+
+        The parameters follow by name: numbers as tensors of shape (), and others, such
+        as a str, a tuple or None, as they are.
         """
         raise NotImplementedError
 
@@ -233,10 +231,11 @@ class Contraction(Penalty):
     }
     weighs_rows: ClassVar = True
 
+    @staticmethod
     def term(  # type: ignore[override]
-        self, x: Tensor, z: Tensor, encoder: Encoding, *, weight: Tensor
+        x: Tensor, z: Tensor, encoder: Encoding, *, weight: Tensor, jacobian: str
     ) -> Tensor:
-        if self.jacobian == "hutchinson" and encoder.generator is not None:
+        if jacobian == "hutchinson" and encoder.generator is not None:
             norms = estimated_norm(x, encoder.encode, encoder.generator)
         else:
             norms = squared_jacobian_norm(x, z, encoder)
