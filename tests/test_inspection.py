@@ -864,7 +864,7 @@ def test_features_of_lightness_and_colour():
     X = table(20, 12) / 30
     model = small(SplitBrainAutoencoder, split="channels", image_shape=(2, 2, 3))
     model.fit(X)
-    for kind, message in (("weights", "make no pictures"), ("inputs", "mean row")):
+    for kind, message in (("weights", "are no pictures"), ("inputs", "mean row")):
         with pytest.raises(ValueError, match=message):
             FeatureDisplay.from_estimator(model, kind=kind)
 
@@ -987,10 +987,10 @@ def test_errors_that_cannot_be_drawn(wide):
     ):
         with pytest.raises(ValueError, match=message):
             ErrorDisplay.from_estimator(model, X, **given)
-    with pytest.raises(ValueError, match="no row has an error"):
+    with pytest.raises(ValueError, match="all rows have only NaN"):
         ErrorDisplay(errors=np.full(3, np.nan)).plot()
     density = small(VariationalAutoencoder).fit(X / 1e4)  # a density far above one
     with pytest.raises(ValueError, match="scale='log' needs errors above 0"):
         ErrorDisplay.from_estimator(density, X / 1e4, scale="log")
-    with pytest.raises(ValueError, match="no shares of features"):
+    with pytest.raises(ValueError, match="kind='features' is not supported"):
         ErrorDisplay.from_estimator(PCA(2).fit(X), X, kind="features")

@@ -23,7 +23,8 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field, fields
+from inspect import Parameter
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from sklearn_ae.params.docs import complete_docstring
@@ -68,15 +69,14 @@ class Params:
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
-        dataclass(kw_only=True, eq=False, repr=False)(cls)
-        # only once, because it takes as long as a training step of a small network
-        signature = inspect.signature(cls.__init__)
-        ordered = in_reading_order(cls, signature.parameters)
-        signature = signature.replace(parameters=ordered)
-        cls.__init__.__signature__ = signature  # type: ignore[attr-defined]
-        _, *names = signature.parameters
-        cls._param_names = sorted(names)
-        complete_docstring(cls, Params, cls._absent)
+        made: Any = dataclass(kw_only=True, eq=False, repr=False)(cls)
+        parameters = in_reading_order(
+            cls, {one.name: one for one in fields(made) if one.init}
+        )
+        cls.__init__.__signature__ = _signature(parameters)  # type: ignore[attr-defined]
+        # only once, and not from a signature, which takes as long as a training step
+        cls._param_names = sorted(parameters)
+        complete_docstring(cls, Params, parameters, cls._absent)
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
@@ -203,6 +203,16 @@ class Params:
         for base in reversed(cls.__mro__):
             table.update(vars(base).get("_valid", {}))
         return table
+
+
+def _signature(parameters: Mapping[str, Field[Any]]) -> inspect.Signature:
+    """Return the signature of a constructor with these parameters."""
+    either, keyword = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
+    listed = [Parameter("self", either)]
+    for name, one in parameters.items():
+        kind = keyword if one.kw_only else either
+        listed.append(Parameter(name, kind, default=one.default, annotation=one.type))
+    return inspect.Signature(listed, return_annotation=None)
 
 
 def _parts(name: str, value: object) -> Iterator[tuple[str, Any]]:

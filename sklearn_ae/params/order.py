@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import Field
+from typing import Any
 
 __all__ = ["GROUPS", "in_reading_order"]
 
@@ -62,12 +64,12 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 
 def in_reading_order(
-    cls: type, parameters: Mapping[str, inspect.Parameter]
-) -> list[inspect.Parameter]:
-    """Return the parameters of a class's constructor in this order."""
-    first = [n for n, p in parameters.items() if p.kind is not p.KEYWORD_ONLY]
+    cls: type, fields: Mapping[str, Field[Any]]
+) -> dict[str, Field[Any]]:
+    """Return the parameters of a class, by name, in this order."""
+    first = [name for name, one in fields.items() if not one.kw_only]
     declared = [name for kind in cls.__mro__ for name in inspect.get_annotations(kind)]
     shared = [name for group in GROUPS.values() for name in group]
-    own = [name for name in [*declared, *parameters] if name not in shared]
+    own = [name for name in declared if name not in shared]
     order = dict.fromkeys([*first, *own, *shared])
-    return [parameters[name] for name in order if name in parameters]
+    return {name: fields[name] for name in order if name in fields}
