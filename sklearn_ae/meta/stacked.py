@@ -217,6 +217,7 @@ class StackedAutoencoderPretrainer(
     fine_tune: str | None = None
     estimators_: list[Any] = field(init=False)
     classes_: NDArray[Any] = field(init=False)
+    history_: dict[str, NDArray[np.float64]] = field(init=False)
 
     _valid: ClassVar = {
         "estimator": [_AUTOENCODER, Nothing()],
