@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from sklearn_ae.engine import eager
 from sklearn_ae.engine.callbacks import has_policy, has_printer, own_copies
 from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.stopping import BestWeights
@@ -51,15 +52,15 @@ def make_net(
     one_cycle = one_cycle and not has_policy(estimator.callbacks)
     shuffle, noise = streams
     optimizer: dict[str, Any] = {
-        "adam": {"optimizer": torch.optim.AdamW, "optimizer__fused": True},
+        "adam": {"optimizer": eager.AdamW, "optimizer__fused": True},
         "sgd": {
-            "optimizer": torch.optim.SGD,
+            "optimizer": eager.SGD,
             "optimizer__fused": True,
             "optimizer__momentum": 0.9,
             "optimizer__nesterov": True,
         },
         "lbfgs": {
-            "optimizer": torch.optim.LBFGS,
+            "optimizer": eager.LBFGS,
             "optimizer__max_iter": 1,  # an epoch is one of its iterations,
             "optimizer__max_eval": 26,  # with up to 25 steps of its line search
             "optimizer__tolerance_grad": 1e-10,
