@@ -18,7 +18,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, dataclass_transform
 
 from sklearn_ae.params.docs import complete_docstring
@@ -63,10 +63,10 @@ class Params:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         dataclass(kw_only=True, eq=False, repr=False)(cls)
-        # once: a signature takes as long as a step of a small network
-        _, *names = inspect.signature(cls.__init__).parameters
-        cls._param_names = sorted(names)
-        complete_docstring(cls, Params)
+        # once, and not from a signature, which takes as long as a small network's step
+        parameters = {one.name: one for one in fields(cls) if one.init}
+        cls._param_names = sorted(parameters)
+        complete_docstring(cls, Params, parameters)
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
