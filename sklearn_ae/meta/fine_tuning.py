@@ -266,7 +266,8 @@ class SoftmaxModule(nn.Module):
     @property
     def n_multiplications(self) -> int:
         """About how many multiplications a row's forward pass makes."""
-        return self.stack.n_multiplications
+        encoders = [layer.encoder for layer in self.stack.layers]
+        return sum(encoder.n_multiplications for encoder in encoders)
 
     def on_epoch(self, progress: float) -> None:
         """Change nothing: the objective stays what it is."""

@@ -44,8 +44,9 @@ def _entries(cls: type, section: str) -> dict[str, str]:
 def complete_docstring(cls: Any, root: type, fields: Mapping[str, Field[Any]]) -> None:
     """Add to a class's docstring what its bases say of what it inherits.
 
-    `root` is the class that those bases derive from, `fields` are the parameters. What is inherited follows what the
-    class documents itself; positional parameters come first.
+    `root` is the class that those bases derive from, `fields` are the parameters. What
+    is inherited follows what the class documents itself; positional parameters come
+    first.
     """
     if not cls.__doc__ or cls.__doc__.startswith(f"{cls.__name__}("):
         return  # stripped, or made by dataclass

@@ -62,9 +62,9 @@ class Params:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        dataclass(kw_only=True, eq=False, repr=False)(cls)
+        made: Any = dataclass(kw_only=True, eq=False, repr=False)(cls)
         # once, and not from a signature, which takes as long as a small network's step
-        parameters = {one.name: one for one in fields(cls) if one.init}
+        parameters = {one.name: one for one in fields(made) if one.init}
         cls._param_names = sorted(parameters)
         complete_docstring(cls, Params, parameters)
 
