@@ -25,6 +25,7 @@ import torch
 from sklearn.base import BaseEstimator
 
 from sklearn_ae.engine import archive, consistency, files, state, streams
+from sklearn_ae.engine.foreign import described
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.tensors import available_devices
 from sklearn_ae.engine.train import build_module, compute_dtype
@@ -324,6 +325,9 @@ def load(path: str | os.PathLike[str], trusted: Iterable[str] = ()) -> Any:
     """
     skops, trusted = _skops(), list(trusted)
     data = files.read(path)
+    other = described(data)
+    if other is not None:
+        raise ValueError(f"Cannot load {os.fspath(path)!r}: {other}.")
     try:
         ours, unknown = _names(data, trusted)
         if unknown:
