@@ -23,6 +23,7 @@ from torch import Tensor
 
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.engine.frames import framing
 from sklearn_ae.engine.inputs import is_sparse
 from sklearn_ae.engine.rows import Batch
 from sklearn_ae.engine.tensors import make_generator
@@ -282,6 +283,7 @@ class DenoisingAutoencoder(ComposedAutoencoder):
         return np.where(np.isnan(X), restored, X)
 
     @available_if(_is_gaussian)
+    @framing
     def score_field(self, X: Any) -> NDArray[Any]:
         """Return (r(x) − x) / σ²: the estimated gradient of the log density at X.
 
