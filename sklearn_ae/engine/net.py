@@ -34,6 +34,7 @@ from torch import Tensor
 
 from sklearn_ae.engine import callbacks as skorchs
 from sklearn_ae.engine.batches import BatchIterator, HeldOutIterator, Served
+from sklearn_ae.engine.interrupts import is_one_of_many
 from sklearn_ae.engine.notices import warn_user
 from sklearn_ae.engine.rows import Batch, Rows, stream_rows
 from sklearn_ae.engine.state import load_optimizer_state, optimizer_state
@@ -65,6 +66,8 @@ def schedule_factor(name: str, progress: float) -> float:
 class AutoencoderNet(NeuralNet):
     """A skorch net whose module computes its own loss, as named terms.
 
+    Where ``keeps_interrupted`` is set, Ctrl-C ends training and what was learned stays.
+
     Parameters
     ----------
     module : torch.nn.Module
@@ -84,6 +87,8 @@ class AutoencoderNet(NeuralNet):
     autocast : torch.dtype or None
         The lower precision to compute in, if any; weights stay as they are.
     """
+
+    keeps_interrupted = False
 
     def __init__(
         self,
@@ -207,12 +212,16 @@ class AutoencoderNet(NeuralNet):
     def partial_fit(
         self, X: Rows, y: object = None, classes: object = None, **fit_params: Any
     ) -> AutoencoderNet:
-        """Train for ``max_epochs``; a real KeyboardInterrupt propagates."""
+        """Train for ``max_epochs``, or until a real KeyboardInterrupt.
+
+        It propagates, unless ``keeps_interrupted`` and there is an epoch to keep.
+        """
         if not self.initialized_:
             self.initialize()
         n_steps = math.ceil(len(X) / self.batch_size) * self.max_epochs
         self._n_steps, self._step = n_steps, 0
         self._first_epoch, self._units = len(self.history), X.units
+        self._n_whole = self._first_epoch
         self._best = {"train": math.inf, "valid": math.inf}
         own = [callback for _, callback in self.callbacks_]
         self._scheduled = any(isinstance(one, LRScheduler) for one in own)
@@ -234,6 +243,12 @@ class AutoencoderNet(NeuralNet):
             self.fit_loop(X, y)
         except StopTraining:
             pass
+        except KeyboardInterrupt:
+            begun = self._n_whole == self._first_epoch
+            if begun or not self.keeps_interrupted or is_one_of_many():
+                raise
+            del self.history[self._n_whole :]
+            warn_user("Training interrupted by user.")
         self.notify("on_train_end", X=X, y=y)
         for parameter in self._parameters:
             parameter.requires_grad_(True)  # frozen for this training
@@ -453,6 +468,8 @@ class AutoencoderNet(NeuralNet):
                 if not isinstance(callback, EarlyStopping):
                     raise
                 stop = True
+        if method_name == "on_epoch_end":
+            self._n_whole = len(self.history)
         if stop:
             raise StopTraining
 

@@ -84,7 +84,7 @@ def make_net(
             groups += [(name, {"lr": FAST * rate}) for name in fast]
         optimizer["optimizer__param_groups"] = groups
     stopping = [] if streaming else _stopping_rule(estimator, score)
-    return kind(
+    net = kind(
         module,
         **optimizer,
         lr=rate,
@@ -106,6 +106,9 @@ def make_net(
         verbose=max(int(estimator.verbose), has_printer(estimator.callbacks)),
         device=str(device),
     )
+    # of an interrupted first fit there is no earlier one to go back to
+    net.keeps_interrupted = not streaming and not hasattr(estimator, "n_features_in_")
+    return net
 
 
 def _resolve_batch_size(estimator: Any, n_rows: int) -> int:
