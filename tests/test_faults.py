@@ -41,7 +41,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback, EarlyStopping
 
-from sklearn_ae import Autoencoder, GaussianNoise, Masking, SaltAndPepper
+from sklearn_ae import (
+    Autoencoder,
+    GaussianNoise,
+    Masking,
+    SaltAndPepper,
+    SparseAutoencoder,
+)
 from sklearn_ae.engine import density, eager
 from sklearn_ae.engine.estimator import BaseAutoencoder
 
@@ -358,6 +364,37 @@ def test_16_masked_array_of_codes(name, X):
     model = fit(make(name), X)
     with pytest.raises(ValueError, match=r"[Mm]ask"):
         model.inverse_transform(np.ma.MaskedArray(model.transform(X)))
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_04_a_loss_that_ends_far_above_its_beginning(name, X):
+    """It need not overflow to be of no use: 3.6e31 is a number, but no fit."""
+    model = make(name).set_params(learning_rate_init=1e10, max_iter=8)
+    if model.solver == "lbfgs":  # which has no learning rate
+        pytest.skip("it looks for the length of each step")
+    with pytest.raises(ValueError, match=r"diverged\. Lower the learning rate"):
+        fit(model, X)
+    assert not hasattr(model, "n_features_in_")
+
+
+def test_04_a_finite_loss_that_is_of_no_use(X):
+    model = SparseAutoencoder(max_iter=3, random_state=0).fit(X)
+    before = model.transform(X)
+    model.set_params(learning_rate_init=1e6, max_iter=20)
+    far = (
+        r"loss ended at .*e\+.*, and is .* where nothing is learned: training diverged"
+    )
+    with pytest.raises(ValueError, match=far):
+        model.fit(X)
+    with pytest.raises(ValueError, match=r"training diverged|non-finite"):
+        for _ in range(20):
+            model.partial_fit(X)
+    np.testing.assert_array_equal(
+        model.set_params(max_iter=3).fit(X).transform(X), before
+    )
+    # the best weights were those before the first step, and they are kept
+    held = SparseAutoencoder(early_stopping=True, learning_rate_init=1e6, max_iter=5)
+    assert np.isfinite(held.fit(X).reconstruct(X)).all()
 
 
 # -- shape -----------------------------------------------------------------------
