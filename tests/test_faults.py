@@ -5,6 +5,7 @@ that fit and transform agree with those of the plain array.
 """
 
 import os
+import pathlib
 import signal
 import threading
 import warnings
@@ -35,12 +36,23 @@ from estimators import (
     trainers,
 )
 from sklearn.base import clone, is_classifier
+from sklearn.ensemble import BaggingRegressor
 from sklearn.exceptions import FitFailedWarning, NotFittedError
+from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback, EarlyStopping
 
-from sklearn_ae import Autoencoder, GaussianNoise, Masking, SaltAndPepper
-from sklearn_ae.engine import density
+from sklearn_ae import (
+    Autoencoder,
+    GaussianNoise,
+    Masking,
+    SaltAndPepper,
+    SparseAutoencoder,
+)
+from sklearn_ae.engine import density, eager
+from sklearn_ae.engine.estimator import BaseAutoencoder
 
 # So few epochs are not meant to converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -162,7 +174,8 @@ def test_rows_are_read_in_these_ways(cls):
 def test_01_nan(name, X):
     bad = X.copy()
     bad[2, 1] = np.nan
-    refuses(make(name), bad, ValueError, "Input X contains NaN", using=X)
+    what_to_do = r"^Input X contains NaN.\n.* DenoisingAutoencoder does: .* impute"
+    refuses(make(name), bad, ValueError, what_to_do, using=X)
 
 
 @reading
@@ -372,6 +385,37 @@ def test_16_masked_array_of_codes(name, X):
     model = fit(make(name), X)
     with pytest.raises(ValueError, match=r"[Mm]ask"):
         model.inverse_transform(np.ma.MaskedArray(model.transform(X)))
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_04_a_loss_that_ends_far_above_its_beginning(name, X):
+    """It need not overflow to be of no use: 3.6e31 is a number, but no fit."""
+    model = make(name).set_params(learning_rate_init=1e10, max_iter=8)
+    if model.solver == "lbfgs":  # which has no learning rate
+        pytest.skip("it looks for the length of each step")
+    with pytest.raises(ValueError, match=r"diverged\. Lower the learning rate"):
+        fit(model, X)
+    assert not hasattr(model, "n_features_in_")
+
+
+def test_04_a_finite_loss_that_is_of_no_use(X):
+    model = SparseAutoencoder(max_iter=3, random_state=0).fit(X)
+    before = model.transform(X)
+    model.set_params(learning_rate_init=1e6, max_iter=20)
+    far = (
+        r"loss ended at .*e\+.*, and is .* where nothing is learned: training diverged"
+    )
+    with pytest.raises(ValueError, match=far):
+        model.fit(X)
+    with pytest.raises(ValueError, match=r"training diverged|non-finite"):
+        for _ in range(20):
+            model.partial_fit(X)
+    np.testing.assert_array_equal(
+        model.set_params(max_iter=3).fit(X).transform(X), before
+    )
+    # the best weights were those before the first step, and they are kept
+    held = SparseAutoencoder(early_stopping=True, learning_rate_init=1e6, max_iter=5)
+    assert np.isfinite(held.fit(X).reconstruct(X)).all()
 
 
 # -- shape -----------------------------------------------------------------------
@@ -981,13 +1025,75 @@ def test_69_interrupted_first_fit(name, X):
             answer(model, X)
 
 
+@core
+def test_69_first_fit_interrupted_after_an_epoch_is_kept(name, X):
+    """As MLPRegressor's is, where one network is trained; of more, nothing is."""
+    model = make(name)
+    call_back(model, [At(3, raise_interrupt)])
+    for part in trainers(model):
+        part.set_params(max_iter=10)
+    if not isinstance(model, BaseAutoencoder):
+        with pytest.raises(KeyboardInterrupt):
+            fit(model, X)
+        assert not hasattr(model, "n_features_in_")
+        return
+    with pytest.warns(UserWarning, match=r"^Training interrupted by user\.$") as told:
+        fit(model, X)
+    assert told[0].filename.startswith(str(pathlib.Path(__file__).parent))
+    assert model.n_iter_ == 2 and len(model.loss_curve_) == 2
+    assert {len(curve) for curve in model.history_.values()} == {2}
+    before = answer(model, X)
+    assert np.isfinite(before).all()
+    with pytest.raises(KeyboardInterrupt):  # now there is an earlier fit
+        fit(model, X * 2)
+    np.testing.assert_array_equal(answer(model, X), before)
+
+
+def test_69_best_weights_of_an_interrupted_first_fit(X):
+    """What ends a training in order is done, where an epoch is cut in the middle."""
+    model = Autoencoder(early_stopping=True, max_iter=10, callbacks=[InStep(8)])
+    with pytest.warns(UserWarning, match="interrupted"):
+        model.fit(np.tile(X, (30, 1)))
+    assert model.n_iter_ == 2 == len(model.validation_loss_curve_)
+    assert model.net_.history[-1, "train_batch_count"] == 3
+
+
+class InStep(Callback):
+    """Interrupt the n-th step."""
+
+    def __init__(self, n):
+        self.n, self.done = n, 0
+
+    def on_grad_computed(self, net, **kwargs):
+        self.done += 1
+        if self.done == self.n:
+            raise_interrupt()
+
+
+def test_69_an_interrupted_search_ends(X):
+    model = Autoencoder(max_iter=10, callbacks=[At(3, raise_interrupt)])
+    search = GridSearchCV(model, {"n_components": [1, 2]}, cv=2)
+    ensemble = BaggingRegressor(make_pipeline(model, LinearRegression()), 2)
+    steps = make_pipeline(clone(model), StandardScaler())
+    for one in (search, ensemble, steps):
+        with pytest.raises(KeyboardInterrupt):
+            one.fit(X, X[:, 0])
+    last = make_pipeline(StandardScaler(), model)
+    with pytest.warns(UserWarning, match="interrupted"):
+        last.fit(X)
+    assert last.transform(X).shape == (len(X), 2)
+    with pytest.warns(UserWarning, match="interrupted"):
+        codes = clone(model).fit_transform(X)
+    assert np.isfinite(codes).all()
+
+
 @reading
 def test_69_interrupt_between_the_steps(name, X, monkeypatch):
     """Not only at a callback's turn: in the middle of an optimiser's step."""
     model = fit(make(name), X)
     before = answer(model, X)
     steps = []
-    original = torch.optim.AdamW.step
+    original = eager.AdamW.step
 
     def step(self, closure=None):
         steps.append(1)
@@ -995,7 +1101,7 @@ def test_69_interrupt_between_the_steps(name, X, monkeypatch):
             raise KeyboardInterrupt
         return original(self, closure)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    monkeypatch.setattr(eager.AdamW, "step", step)
     for method in methods(model, ["fit", "partial_fit"]).values():
         steps[:] = [1]
         with pytest.raises(KeyboardInterrupt):

@@ -16,6 +16,7 @@ import threading
 import zipfile
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -1218,3 +1219,26 @@ def test_types_in_a_stack_slice(path):
     part = stack[:1]
     same(through_file(part, path), part)
     same(through_pickle(part), part)
+
+
+def _other_files(path):
+    """Yield who else wrote a file of a model, and what is said of it."""
+    model = Autoencoder(max_iter=1).fit(table())
+    for compress in (0, "gzip", "zlib", "bz2", "xz", "lzma"):
+        joblib.dump(model, path, compress=compress)
+        yield f"joblib, {compress}", r"joblib.load.*sklearn_ae.save"
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        path.write_bytes(pickle.dumps(model, protocol))
+        yield f"pickle {protocol}", r"it is a pickle.*joblib.load.*sklearn_ae.save"
+    torch.save(model.module_.state_dict(), path)
+    yield "torch", r"torch.save wrote it"
+
+
+def test_files_of_other_libraries_are_named(tmp_path):
+    path = tmp_path / "model.joblib"
+    for writer, told in _other_files(path):
+        with pytest.raises(
+            ValueError, match=rf"Cannot load '.*model.joblib': .*{told}"
+        ):
+            load(path)
+            pytest.fail(writer)

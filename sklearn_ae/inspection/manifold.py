@@ -127,7 +127,7 @@ class ManifoldDisplay:
         codes = np.tile(np.median(drawn, axis=0), (int(n), int(n), 1))
         codes[:, :, pair[0]] = first
         codes[:, :, pair[1]] = second[:, None]
-        rows = estimator.inverse_transform(codes.reshape(-1, n_codes))
+        rows = np.asarray(estimator.inverse_transform(codes.reshape(-1, n_codes)))
         display = cls(
             rows=rows.reshape(int(n), int(n), -1),
             first=first,

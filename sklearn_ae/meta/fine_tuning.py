@@ -263,7 +263,8 @@ class SoftmaxModule(TrainableModule):
     @property
     def n_multiplications(self) -> int:
         """About how many multiplications a row's forward pass makes."""
-        return self.stack.n_multiplications
+        encoders = [layer.encoder for layer in self.stack.layers]
+        return sum(encoder.n_multiplications for encoder in encoders)
 
     def logits(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
         """Return W z + b, of shape (batch, n_classes)."""

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ae.autoencoders.autoencoder import Autoencoder
 from sklearn_ae.engine import inputs
 from sklearn_ae.engine.consistency import check_feature_names, need
+from sklearn_ae.engine.frames import in_frame
 from sklearn_ae.engine.notices import warn_user
 from sklearn_ae.engine.persistence import Persistent
 from sklearn_ae.engine.resuming import next_seed
@@ -476,8 +477,9 @@ class AutoencoderOutlierDetector(
         Returns
         -------
         ndarray or DataFrame of shape (n_samples, n_features)
-            In the squared units of X (with squared error); a frame of the kind that X
-            is. Dense. NaN where an entry is missing.
+            In the squared units of X (with squared error); a frame of the kind that
+            scikit-learn's ``transform_output`` asks for, else of the kind that X is.
+            Dense. NaN where an entry is missing.
 
         Raises
         ------
@@ -490,7 +492,8 @@ class AutoencoderOutlierDetector(
         rows = self._validate(X, reset=False)
         each = [network._error_shares(rows) for network in self.estimators_]
         shares = np.mean(each, axis=0, dtype=np.float64)
-        return _framed(shares, X)
+        framed = in_frame(self, shares, X)
+        return _framed(shares, X) if framed is shares else framed
 
     # -- persistence --------------------------------------------------------------
 

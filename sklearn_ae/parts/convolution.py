@@ -300,9 +300,8 @@ class ConvolutionalEncoder(Encoder):
 
     @property
     def n_multiplications(self) -> int:
-        return sum(
-            math.prod((*b.size, b.n_in, b.n_out, *b.kernel)) for b in self.blocks
-        )
+        maps = (math.prod((*b.size, b.n_in, b.n_out, *b.kernel)) for b in self.blocks)
+        return sum(maps) + self.dense.n_multiplications
 
 
 class ConvolutionalDecoder(nn.Module):
