@@ -358,8 +358,9 @@ def apart(first, second):
     return np.abs(np.sort(first @ ways, 0) - np.sort(second @ ways, 0)).mean()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("prior", ["gaussian", "uniform"])
+@pytest.mark.parametrize(
+    "prior", ["gaussian", pytest.param("uniform", marks=pytest.mark.slow)]
+)
 def test_codes_get_near_the_prior(prior, digits):
     """★ To a third of a plain autoencoder's distance; and about as near as draws."""
     X, _ = digits
