@@ -124,7 +124,7 @@ class ComposedAutoencoder(BaseAutoencoder):
         for name in names:
             if names.count(name) > 1 or name in taken or "__" in name or "." in name:
                 raise ValueError(
-                    f"The 'penalties' parameter of {type(self).__name__} names one "
+                    f"The 'penalties' parameter of {type(self).__name__} has the name "
                     f"{name!r}. Names must differ from each other and from "
                     f"{sorted(taken)}, without '__' or '.'."
                 )

@@ -51,8 +51,8 @@ def check_enough(n_rows: int, n_neighbors: int, of: str = "n_samples") -> None:
     """Raise ValueError unless there are more rows than `n_neighbors`."""
     if n_neighbors >= n_rows:
         raise ValueError(
-            f"n_neighbors={n_neighbors} needs more rows than that: a row is not a "
-            f"neighbour of itself. Got {of} = {n_rows}."
+            f"n_neighbors={n_neighbors} needs more than {n_neighbors} rows: a row is "
+            f"not a neighbour of itself. Got {of} = {n_rows}."
         )
 
 

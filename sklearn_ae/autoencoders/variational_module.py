@@ -257,7 +257,7 @@ class VariationalModule(AutoencoderModule):
         return total - math.log(k) - beyond
 
     def continued(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
-        """Return rows clipped to the domain of p(x|z), and what that costs each in nats."""
+        """Return rows clipped to the domain of p(x|z), and the cost of that in nats."""
         x, beyond = self.likelihood.continued(x)
         return x, 0.0 if beyond is None else row_sums(beyond)
 

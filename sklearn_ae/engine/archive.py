@@ -118,7 +118,7 @@ def _contents(data: bytes) -> dict[str, memoryview]:
     for member in members:
         lengths = whole[member.header_offset :][26:30]
         if len(lengths) < 4:
-            raise Damaged("one of its members is not there")
+            raise Damaged("one of its members is missing")
         start = member.header_offset + 30 + sum(struct.unpack("<HH", lengths))
         contents[member.filename] = whole[start : start + member.file_size]
     return contents
@@ -156,7 +156,7 @@ def _check_sparse(name: str, content: memoryview) -> None:
         members = archive.infolist()
         size = sum(member.file_size for member in members)
         if size > max(_EXPANSION * len(content), _LEAST):
-            raise Damaged(f"its sparse array {name!r} is compressed too well")
+            raise Damaged(f"its sparse array {name!r} grows too much when read")
         for member in members:
             if member.filename.endswith(".npy"):
                 _check_array(member.filename, archive.read(member))

@@ -139,7 +139,7 @@ def check_fit(
         density is None or hasattr(density, "sample"),
         "its density is missing, or cannot be drawn from",
     )
-    need(width == n_components, "its density is of other codes")
+    need(width == n_components, "its density is for codes of another size")
     for name in ("seed", "n_trainings"):
         need(is_count(packed[name], 0), f"its {name} is not a whole number, 0 or more")
 

@@ -366,7 +366,9 @@ def _labelled_rows(
         assert_all_finite(y, input_name="y")
         textual = y.dtype.kind in "US"
         if isinstance(mark, str) and not textual:
-            raise ValueError(f"y has numbers, but unlabeled={mark!r} is a str.")
+            raise ValueError(
+                f"y has numbers, but unlabeled={mark!r} is a str. Give a number."
+            )
         strings = np.full(len(y), textual)
         labelled = np.ones(len(y), dtype=bool)
         if isinstance(mark, str):
@@ -377,7 +379,8 @@ def _labelled_rows(
     if mark is not None and str(mark) in y[others].astype(str):
         if isinstance(mark, str):
             raise ValueError(
-                f"y has the number {mark}, but unlabeled={mark!r} is a str."
+                f"y has the number {mark}, but unlabeled={mark!r} is a str. Use "
+                f"unlabeled={mark}."
             )
         raise ValueError(
             f"y has strings, and '{mark}' is one of them. For unlabelled rows among "

@@ -173,7 +173,7 @@ def one_at_a_time() -> Iterator[None]:
     with _alone:
         if _busy:
             raise RuntimeError(
-                "A signal handler called this while it interrupted the same. Call it "
+                "A signal handler called this while the same call was running. Call it "
                 "once the handler has returned."
             )
         _busy = True
