@@ -430,11 +430,11 @@ BAD_Y = {
     "mixture": (np.where(SOME == 0, "a", SOME.astype(object)), r"y mixes strings"),
     "None": (
         np.where(SOME == -1, None, YES_OR_NO),
-        r"y has None, which is no label.*without one has the number -1",
+        r"y has None, which is not a label.*without one has the number -1",
     ),
     "NA among strings": (
         pd.Series(YES_OR_NO, dtype="string").where(SOME != -1),
-        r"y has <NA>, which is no label",
+        r"y has <NA>, which is not a label",
     ),
     "NA among integers": (
         pd.Series(SOME, dtype="Int64").where(SOME != -1),
@@ -442,14 +442,14 @@ BAD_Y = {
     ),
     "NaN among categories": (
         pd.Series(YES_OR_NO, dtype="category").where(SOME != -1),
-        r"y has nan, which is no label",
+        r"y has nan, which is not a label",
     ),
     "tuples": (
         PAIRS,
-        r"y has \(.*\), which is no label. Labels are numbers or strings",
+        r"y has \(.*\), which is not a label. Labels are numbers or strings",
     ),
     "days": (DAYS, r"y has dtype datetime64.*Labels are numbers or strings"),
-    "days as objects": (pd.Series(DAYS).astype(object), r"y has Timestamp.*no label"),
+    "days as objects": (pd.Series(DAYS).astype(object), r"y has Timestamp.*a label"),
 }
 
 

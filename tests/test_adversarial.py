@@ -462,7 +462,7 @@ def test_number_of_parts():
     more = small(prior="mixture", n_mixture_components=7).fit(X, y)
     assert more.module_.prior.n_parts == 7 and len(more.classes_) == 3
     few = small(prior="mixture", n_mixture_components=2)
-    message = "y has 3 classes, each of which takes a part .* n_mixture_components=2"
+    message = "y has 3 classes, each of which needs a part .* n_mixture_components=2"
     for train in (few.fit, few.partial_fit):
         with pytest.raises(ValueError, match=message):
             train(X, y)

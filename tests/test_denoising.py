@@ -413,7 +413,7 @@ def test_log_loss_with_gaps(X):
 def test_gaps_in_sparse_rows_are_refused(X):
     bad = sp.csr_array(X)
     bad.data[3] = np.nan
-    with pytest.raises(ValueError, match=r"Input X contains NaN\. .* in dense X alone"):
+    with pytest.raises(ValueError, match=r"Input X contains NaN\. .* in dense X only"):
         DenoisingAutoencoder(max_iter=2).fit(bad)
 
 

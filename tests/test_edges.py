@@ -235,7 +235,7 @@ def test_missing_values_are_no_part_of_the_error():
     counted = DenoisingAutoencoder(2, loss="multinomial", max_iter=2).fit(counts(60))
     gap = counts(5).toarray()
     gap[0, 0] = np.nan
-    with pytest.raises(ValueError, match="takes no missing values"):
+    with pytest.raises(ValueError, match="does not support missing values"):
         counted.score(gap)
 
 

@@ -613,7 +613,7 @@ def test_number_of_neighbours_has_no_effect_on_balls_but_by_their_radius():
     X = rows(12)
     fits = [small(neighbors="ball", radius=2.5, n_neighbors=k).fit(X) for k in (1, 50)]
     np.testing.assert_array_equal(*(model.transform(X) for model in fits))
-    with pytest.raises(ValueError, match="n_neighbors=50 needs more rows"):
+    with pytest.raises(ValueError, match="n_neighbors=50 needs more than 50 rows"):
         small(neighbors="ball", n_neighbors=50).fit(X)
     fits = [small(radius=radius).fit(X) for radius in (0.1, "auto")]
     np.testing.assert_array_equal(*(model.transform(X) for model in fits))

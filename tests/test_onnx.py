@@ -317,5 +317,5 @@ def test_no_colours(method):
     model = SplitBrainAutoencoder(
         2, split="channels", image_shape=(4, 4, 3), max_iter=1, random_state=0
     ).fit(X)
-    with pytest.raises(ValueError, match="split='channels' cannot be written"):
+    with pytest.raises(ValueError, match="split='channels' is not supported"):
         to_onnx(model, method=method)

@@ -638,8 +638,8 @@ SHAPES = {
     "grey": ({"image_shape": (8, 9)}, r"\(height, width, 3\). Got .*\(8, 9\)"),
     "other": ({"image_shape": (6, 6, 2)}, r"\(height, width, 3\). Got .*\(6, 6, 2\)"),
     "size": ({"image_shape": (6, 6, 3)}, "holds 108 numbers, but X has 72 features"),
-    "halves": ({"split": "halves"}, "image_shape is for split='channels'"),
-    "ranges": ({"split": (range(36), range(36, 72))}, "for split='channels'"),
+    "halves": ({"split": "halves"}, "image_shape needs split='channels'"),
+    "ranges": ({"split": (range(36), range(36, 72))}, "needs split='channels'"),
     "poisson": ({"loss": "poisson"}, "needs loss='squared_error' or 'absolute_error'"),
     "log loss": ({"loss": "log_loss"}, "split='channels' needs loss=.*Got .*log_loss"),
 }

@@ -25,7 +25,7 @@ from sklearn_ae.engine import streams
 from sklearn_ae.engine.streams import Chunk, Stream
 
 #: What is said of rows unlike those that training began with, and of a beginning anew.
-UNLIKE, ANEW = "unlike the rows that training began", "training begins anew with"
+UNLIKE, ANEW = "unlike the rows that training began", "training begins again with"
 each = pytest.mark.parametrize("name", SINGLE)
 #: Those whose streams keep something else, or begin with something else.
 SOME = [name for name in CORE if name in SINGLE]

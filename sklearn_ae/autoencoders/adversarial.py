@@ -91,10 +91,11 @@ class AdversarialModule(AutoencoderModule):
     network : Network
     prior : str or callable
     n_mixture_components : int
-        Each may be that of a class.
+        Number of parts of the mixture, each of which may be that of a class.
     discriminator_layer_sizes : sequence of int
     adversarial_rate : float
-        Of the encoder's step against the discriminator, beside the other rates.
+        Learning rate of the encoder's step against the discriminator, as a multiple of
+        the others'.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class AdversarialModule(AutoencoderModule):
             if isinstance(prior, str)
             else CallablePrior(prior, self.n_components)
         )
-        # beside the code it sees which part of a mixture it is to belong to, if known
+        # besides the code it sees which part of a mixture it is to belong to, if known
         self.n_marks = n_mixture_components + 1 if prior == "mixture" else 0
         sizes = [self.n_components + self.n_marks, *discriminator_layer_sizes, 1]
         self.discriminator = MLPEncoder(
@@ -147,7 +148,7 @@ class AdversarialModule(AutoencoderModule):
         with torch.no_grad():
             codes = self.encode(batch.x, generator)
         drawn = self.prior.draw(len(codes), generator, label).to(codes)
-        # draws count by the rows in whose place they are: their labels are these rows'
+        # draws have the labels and weights of the rows in whose place they are
         of_draws, of_codes = self.logit(drawn, label), self.logit(codes, label)
         nats = F.softplus(-of_draws) + F.softplus(of_codes)
         return mean(nats[:, 0], batch.weight)
@@ -227,12 +228,13 @@ class AdversarialAutoencoder(
     Parameters
     ----------
     prior : {"gaussian", "uniform", "mixture"} or callable, default="gaussian"
-        N(0, 1); uniform on the cube from −1 to 1; Gaussians in a circle, 0.3 deep, on
-        the first two components (N(0, 0.3²) on the others); or what
-        ``prior(n_samples, random_state)`` returns, an array of shape
+        Prior of codes: N(0, 1); uniform on the cube from −1 to 1; Gaussians in a
+        circle, 0.3 deep, on the first two components (N(0, 0.3²) on the others); or
+        what ``prior(n_samples, random_state)`` returns, an array of shape
         (n_samples, n_components) drawn by a numpy RandomState.
     n_mixture_components : int or None, default=None
-        Of ``prior="mixture"``. None is the number of classes in y, 10 without any.
+        Number of parts of ``prior="mixture"``. None is the number of classes in y, 10
+        without any.
     early_stopping : bool, default=False
         Whether to hold out rows, stop when their loss no longer falls, and keep the
         weights with the lowest. It is the loss of their reconstruction alone: what
@@ -247,8 +249,8 @@ class AdversarialAutoencoder(
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Only with ``prior="mixture"``, if y has classes; the first ones of its parts are
-        theirs, in this order.
+        Classes in y, if it has any; only with ``prior="mixture"``. The first parts of
+        the mixture are theirs, in this order.
 
     See Also
     --------
@@ -310,7 +312,7 @@ class AdversarialAutoencoder(
         n_parts = int(self.n_mixture_components or len(classes))
         if len(classes) > n_parts:
             raise ValueError(
-                f"y has {len(classes)} classes, each of which takes a part of the "
+                f"y has {len(classes)} classes, each of which needs a part of the "
                 f"mixture. Got n_mixture_components={n_parts}."
             )
         if reading is not None:
@@ -366,19 +368,19 @@ class AdversarialAutoencoder(
         n_samples : int, default=1
         random_state : int, RandomState or None, default=None
         label : object, default=None
-            One of `classes_`: draw from its part of the mixture alone.
+            Class, one of `classes_`, from whose part of the mixture alone to draw.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            In the units of the training data.
+            Rows in the units of the training data.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
         ValueError
-            If `n_samples` is no positive int, or `label` is no class.
+            If `n_samples` is not a positive int, or `label` is not a class.
         """
         if label is None:
             return super().sample(n_samples, random_state)

@@ -24,7 +24,7 @@ __all__ = ["ImportanceWeightedAutoencoder", "ImportanceWeightedModule"]
 
 
 class ImportanceWeightedModule(VariationalModule):
-    """The same, with minus L_k as the loss."""
+    """A `VariationalModule` with minus L_k as the loss."""
 
     @property
     def n_multiplications(self) -> int:
@@ -60,7 +60,7 @@ class ImportanceWeightedAutoencoder(BaseVariational):
     Parameters
     ----------
     n_importance_samples : int, default=50
-        k; 1 is the ELBO.
+        Number k of draws for each row; 1 is the ELBO.
 
     See Also
     --------

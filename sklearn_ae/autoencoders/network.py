@@ -20,7 +20,7 @@ class Images:
     shape : (int, int, int)
         Height, width and channels of a row.
     channels : tuple of int
-        Maps of each block.
+        Number of maps of each block.
     kernel_size : int
     unpooling : str
     """
@@ -46,7 +46,7 @@ class Network:
     penalties : tuple of (str, Penalty)
     corruption : Corruption or None
     images : Images or None
-        Of networks that are convolutional.
+        Shapes of convolutional networks; None for others.
     """
 
     blank: Blank

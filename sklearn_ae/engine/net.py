@@ -1,10 +1,10 @@
 """The training loop: skorch's, with whole batches and without per-batch bookkeeping.
 
-With `sklearn_ae.engine.callbacks` the only file that imports skorch. `AutoencoderNet`
-keeps skorch's contract (fit loop,
-history, callbacks) and replaces the parts that cost more than a small network's step:
-its per-row DataLoader, its per-batch history and ``loss.item()``, its notification of
-callbacks that do not listen. It also keeps Ctrl-C a real interrupt.
+Only this file and `sklearn_ae.engine.callbacks` import skorch. `AutoencoderNet` keeps
+skorch's contract (fit loop, history, callbacks) and replaces the parts that cost more
+than a small network's step: its per-row DataLoader, its per-batch history and
+``loss.item()``, its notification of callbacks that do not listen. It also keeps Ctrl-C
+a real interrupt.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = ["AutoencoderNet"]
 #: that training diverged. No fit that is of use comes near it.
 DIVERGED = 1e4
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end")
-#: What does nothing where predictions are not kept.
+#: Methods that do nothing where predictions are not kept.
 _IDLE = (EpochScoring.on_batch_end,)
 
 
@@ -66,13 +66,13 @@ class AutoencoderNet(Predicts):
     rows_valid : Rows or None
         Held-out rows, whose loss is recorded after each epoch.
     shuffle_generator : torch.Generator or None
-        On the CPU; draws the order of the rows.
+        Generator of the order of the rows, on the CPU.
     noise_generator : torch.Generator
-        On the device; draws noise and dropout.
+        Generator of noise and dropout, on the device.
     schedule : str
-        The course of the learning rate, see `schedule_factor`.
+        Course of the learning rate, see `schedule_factor`.
     autocast : torch.dtype or None
-        The lower precision to compute in, if any; weights stay as they are.
+        Lower precision to compute in, if any; weights stay as they are.
     """
 
     keeps_interrupted = False
@@ -95,8 +95,8 @@ class AutoencoderNet(Predicts):
         self.schedule = schedule
         self.autocast = autocast
         self._fixed: set[int] = set()
-        # what scoring callbacks predict they predict by the weights of their epoch,
-        # without noise: nothing of a step is kept for them
+        # scoring callbacks predict with the weights at the end of an epoch, without
+        # noise: nothing of a step is kept for them
         super().__init__(
             module, criterion, train_split=None, use_caching=False, **kwargs
         )
@@ -122,7 +122,7 @@ class AutoencoderNet(Predicts):
         return [name for name, p in module.named_parameters() if p.requires_grad]
 
     def get_all_learnable_params(self) -> Iterator[tuple[str, Any]]:
-        """Yield what is learned by name, but nothing that is fixed, as PCA's maps."""
+        """Yield what is learned, by name; nothing that is fixed, such as PCA's maps."""
         for name, parameter in super().get_all_learnable_params():
             if id(parameter) not in self._fixed:
                 yield name, parameter
@@ -284,7 +284,7 @@ class AutoencoderNet(Predicts):
             return ValueError(
                 f"The validation loss is non-finite ({loss}), and was so before the "
                 "first step, while the training loss is not: the held-out rows (X_val, "
-                "where it is given) are so far from those of X to learn from that it "
+                "where it is given) are so far from the rows to learn from that it "
                 f"overflows. Check their units{wider}."
             )
         return ValueError(
@@ -308,7 +308,7 @@ class AutoencoderNet(Predicts):
             for optimizer in self.optimizers().values():
                 for group in optimizer.param_groups:
                     group["lr"] = group["initial_lr"] * factor
-        elif self._scheduled and self._further:  # a policy has one optimizer alone
+        elif self._scheduled and self._further:  # a policy sets one optimizer alone
             factor = self.optimizer_.param_groups[0]["lr"] / self.lr
             for optimizer in self._further.values():
                 for group in optimizer.param_groups:
@@ -338,7 +338,7 @@ class AutoencoderNet(Predicts):
             parameter.grad = None
         loss, terms = self._loss(batch, self.noise_generator)
         loss.backward()
-        if isinstance(self.optimizer_, torch.optim.LBFGS):  # it takes no other layout
+        if isinstance(self.optimizer_, torch.optim.LBFGS):  # it supports no other
             for parameter in self._parameters:
                 if parameter.grad is not None:
                     parameter.grad = parameter.grad.contiguous()
@@ -433,7 +433,7 @@ class AutoencoderNet(Predicts):
 
     @property
     def stopping(self) -> BestWeights | None:
-        """Our own rule of when to stop, if there is one."""
+        """The rule of when to stop that is not skorch's, if there is one."""
         rules = [one for _, one in self.callbacks_ if isinstance(one, BestWeights)]
         return rules[0] if rules else None
 
@@ -442,7 +442,7 @@ class AutoencoderNet(Predicts):
         return {"": self.optimizer_, **self._further}
 
     def further_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """Return those of a method that makes more than one step with a batch."""
+        """Return the others, of a method that makes more than one step with a batch."""
         return {}
 
     def optimizer_moments(self) -> dict[str, NDArray[Any]]:
@@ -478,10 +478,10 @@ class AutoencoderNet(Predicts):
 
 
 def _join_groups(optimizer: torch.optim.Optimizer) -> None:
-    """Make one group of parameters of several that differ in nothing.
+    """Join groups of parameters that have the same settings.
 
-    Each costs as much as a small network's loss. Their order stays, by which an
-    optimizer's moments are kept.
+    Each group costs as much as a small network's loss. The order of parameters, by
+    which an optimizer's moments are kept, stays.
     """
     first, *others = optimizer.param_groups
     settings = [

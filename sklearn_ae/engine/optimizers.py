@@ -64,7 +64,7 @@ def make_net(
     module : TrainableModule
     device : torch.device
     start : FromRandom or FromPCA
-        Where training starts.
+        Start of the training.
     kind : type
         Class of the net.
     n_rows, n_seen : int
@@ -77,7 +77,7 @@ def make_net(
     mixed : bool
         Whether to compute in bfloat16.
     score : callable or None
-        Returns a score of held-out rows, by which weights are chosen.
+        Function that returns a score of held-out rows, by which weights are chosen.
     """
     full_batch = estimator.solver == "lbfgs"
     batch_size = n_rows if full_batch else _resolve_batch_size(estimator, n_rows)
@@ -127,7 +127,7 @@ def make_net(
 
 
 def _resolve_batch_size(estimator: Any, n_rows: int) -> int:
-    """About 256 rows, in batches of equal size."""
+    """Return the batch size; "auto" is about 256 rows, in batches of equal size."""
     if estimator.batch_size != "auto":
         return min(int(estimator.batch_size), n_rows)
     n_batches = max(1, round(n_rows / 256))
@@ -177,7 +177,7 @@ def _resolve_weight_decay(
 def _stopping_rule(
     estimator: Any, score: Callable[[], float] | None = None
 ) -> list[tuple[str, BestWeights]]:
-    """Return what ends training before `max_iter`, where anything does.
+    """Return the rule that ends training before `max_iter`, if there is one.
 
     A one-cycle schedule is made for its number of epochs: only held-out rows may cut
     it short.

@@ -1,4 +1,4 @@
-"""What our classes take from scikit-learn, with types for mypy.
+"""What the classes here take from scikit-learn, with types for mypy.
 
 scikit-learn comes without types. To mypy a class with an untyped base is nearly untyped
 itself: it takes any keyword, and what `fit` returns is unknown. mypy therefore reads
