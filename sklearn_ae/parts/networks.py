@@ -240,6 +240,12 @@ class Encoder(nn.Module):
         """Return the last layer's weight (n_out, width) and bias (n_out,)."""
         raise NotImplementedError
 
+    def see(self, scale: Tensor, reach: float = math.inf) -> None:
+        """See each feature in its own scale, and no farther than `reach`.
+
+        By default rows are seen as they are.
+        """
+
     def weights(self) -> list[Tensor]:
         """Return the weight matrices, without biases."""
         raise NotImplementedError
