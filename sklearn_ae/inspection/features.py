@@ -24,6 +24,11 @@ __all__ = ["FeatureDisplay"]
 
 #: Places from which an input is sought, the mean row among them, and steps from each.
 N_STARTS, N_STEPS = 8, 50
+#: What is drawn, by kind.
+TITLES = {
+    "weights": "Weights of the units of the first layer",
+    "inputs": "Inputs that excite each unit of the code most",
+}
 
 
 class FeatureDisplay:
@@ -41,12 +46,15 @@ class FeatureDisplay:
     image_shape : (int, int) or (int, int, int) or None, default=None
         Height, width (and channels) of each unit's features; None is no image.
     feature_names : sequence of str or None, default=None
+    title : str or None, default=None
+        Title of the picture.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
     figure_ : matplotlib.figure.Figure
     image_ : matplotlib.image.AxesImage
+    colorbar_ : matplotlib.colorbar.Colorbar
 
     Notes
     -----
@@ -86,8 +94,9 @@ class FeatureDisplay:
         units: Any = None,
         image_shape: tuple[int, ...] | None = None,
         feature_names: Sequence[str] | None = None,
+        title: str | None = None,
     ) -> None:
-        self.features, self.units = features, units
+        self.features, self.units, self.title = features, units, title
         self.image_shape, self.feature_names = image_shape, feature_names
 
     @classmethod
@@ -96,7 +105,7 @@ class FeatureDisplay:
         estimator: Any,
         X: Any = None,
         *,
-        kind: str = "weights",
+        kind: str = "auto",
         units: Any = 32,
         image_shape: tuple[int, ...] | None = None,
         n_columns: int = 8,
@@ -111,10 +120,12 @@ class FeatureDisplay:
         X : {array-like, sparse matrix} of shape (n_samples, n_features) or None
             By kind "inputs", rows whose standard deviations say how far features may
             move. None lets all of them move as far, also one that hardly ever does.
-        kind : {"weights", "inputs"}, default="weights"
-            "weights" are those of the first layer, of a stack too, for each of its
-            units, or of its kernels where it is convolutional; along a linear path
-            they are of features divided by their standard deviations. "inputs" are
+        kind : {"auto", "weights", "inputs"}, default="auto"
+            "auto" draws the units of the code: their weights where the network is one
+            layer, else their inputs. "weights" are those of the first layer, of a stack
+            too, for each of its units, or of its kernels where it is convolutional;
+            along a linear path they are of features divided by their standard
+            deviations. "inputs" are
             those that excite each unit of the code most, however deep it is: what is
             to be added to the mean row, in standard deviations, or without `X` in its
             units.
@@ -146,7 +157,9 @@ class FeatureDisplay:
         _drawing.pyplot()
         fitted = Fitted.codec(estimator, cls)
         codec = fitted.last
-        _drawing.one_of("kind", kind, "weights", "inputs")
+        _drawing.one_of("kind", kind, *("auto", "weights", "inputs"))
+        if kind == "auto":
+            kind = "weights" if _is_one_layer(codec) else "inputs"
         shape = _drawing.image_shape_of(image_shape, codec.n_features_in_, codec)
         names = fitted.names()
         if kind == "inputs":
@@ -164,7 +177,11 @@ class FeatureDisplay:
             chosen = _chosen(units, np.argsort(-norms, kind="stable"))
             features = weights[chosen]
         display = cls(
-            features=features, units=chosen, image_shape=shape, feature_names=names
+            features=features,
+            units=chosen,
+            image_shape=shape,
+            feature_names=names,
+            title=TITLES[kind],
         )
         return display.plot(ax=ax, n_columns=n_columns, **kwargs)
 
@@ -197,6 +214,11 @@ class FeatureDisplay:
         else:
             self._draw_images(ax, shares, min(int(n_columns), len(shares)), style)
         self.figure_ = self.ax_.figure
+        self.colorbar_ = self.figure_.colorbar(
+            self.image_, ax=self.ax_, label="share of the unit's largest"
+        )
+        if self.title is not None:
+            self.ax_.set_title(self.title)
         return self
 
     def _draw_images(
@@ -242,6 +264,18 @@ def _chosen(units: Any, order: NDArray[np.intp]) -> NDArray[np.intp]:
     raise InvalidParameterError(
         "The 'units' parameter must be an int in the range [1, inf) or an array of "
         f"ints in the range [0, {len(order)}). Got {units!r} instead."
+    )
+
+
+def _is_one_layer(codec: Any) -> bool:
+    """Tell whether the units of the first layer are those of the code."""
+    if hasattr(codec, "estimators_"):  # a stack's encoder is that of its layers
+        return False
+    encoder = codec.module_.encoder
+    networks = encoder.networks if isinstance(encoder, SplitEncoder) else [encoder]
+    return not any(
+        isinstance(network, ConvolutionalEncoder) or len(network.weights()) > 1
+        for network in networks
     )
 
 

@@ -17,6 +17,8 @@ __all__ = ["ManifoldDisplay"]
 #: Codes that are drawn to see how far the grid is to reach, and the share of them that
 #: is left out at either end.
 N_DRAWS, LEFT_OUT = 20000, 0.05
+#: Rows of fewer features than this squared are taken for those of a table.
+LEAST_SIDE = 8
 
 
 class ManifoldDisplay:
@@ -94,7 +96,9 @@ class ManifoldDisplay:
             Those along the horizontal and along the vertical axis.
         image_shape : tuple of int or None, default=None
             (height, width) or (height, width, channels) of a row; colours are numbers
-            in [0, 1]. None is that of the estimator, or a grey square.
+            in [0, 1]. None is that of the estimator, or a grey square where 64 or more
+            features make one. Others have no shape by themselves: (1, n_features) draws
+            a row as a strip.
         ax : matplotlib Axes or None, default=None
             Where to draw; None is a new figure.
         **kwargs
@@ -118,8 +122,7 @@ class ManifoldDisplay:
         pair = _drawing.check_components(components, n_codes)
         shape = _drawing.image_shape_of(image_shape, n_features, estimator)
         if shape is None:
-            side = math.isqrt(n_features)
-            shape = _drawing.image_shape_of((side, side), n_features)
+            shape = _square(n_features)
         drawn = estimator._draw_codes(N_DRAWS, np.random.RandomState(0))
         shares = np.linspace(LEFT_OUT, 1.0 - LEFT_OUT, int(n))
         first, second = (np.quantile(drawn[:, c], shares) for c in pair)
@@ -164,3 +167,15 @@ class ManifoldDisplay:
         ax.set_ylabel(f"component {self.components[1]}")
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def _square(n_features: int) -> tuple[int, int]:
+    """Return the shape of a grey square, or raise ValueError where there is none."""
+    side = math.isqrt(n_features)
+    if side < LEAST_SIDE or side * side != n_features:
+        raise ValueError(
+            "ManifoldDisplay draws each row as a picture, and nothing says what shape "
+            f"{n_features} features have. Give image_shape=(height, width); "
+            f"image_shape=(1, {n_features}) draws a row as a strip."
+        )
+    return side, side
