@@ -26,6 +26,11 @@ __all__ = ["FeatureDisplay"]
 #: The search for an input starts from so many rows, the mean row among them, and takes
 #: so many steps from each.
 N_STARTS, N_STEPS = 8, 50
+#: What is drawn, by kind.
+TITLES = {
+    "weights": "Weights of the units of the first layer",
+    "inputs": "Inputs that excite each unit of the code most",
+}
 
 
 class FeatureDisplay:
@@ -45,12 +50,15 @@ class FeatureDisplay:
         Height, width (and channels) of each unit's features; None draws a table.
     feature_names : sequence of str or None, default=None
         Names of the features.
+    title : str or None, default=None
+        Title of the picture.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
     figure_ : matplotlib.figure.Figure
     image_ : matplotlib.image.AxesImage
+    colorbar_ : matplotlib.colorbar.Colorbar
 
     Notes
     -----
@@ -90,8 +98,9 @@ class FeatureDisplay:
         units: ArrayLike | None = None,
         image_shape: tuple[int, ...] | None = None,
         feature_names: Sequence[str] | None = None,
+        title: str | None = None,
     ) -> None:
-        self.features, self.units = features, units
+        self.features, self.units, self.title = features, units, title
         self.image_shape, self.feature_names = image_shape, feature_names
 
     @classmethod
@@ -100,7 +109,7 @@ class FeatureDisplay:
         estimator: object,
         X: Any = None,
         *,
-        kind: str = "weights",
+        kind: str = "auto",
         units: int | ArrayLike = 32,
         image_shape: tuple[int, ...] | None = None,
         n_columns: int = 8,
@@ -116,13 +125,14 @@ class FeatureDisplay:
         X : {array-like, sparse matrix} of shape (n_samples, n_features) or None
             Rows for kind="inputs": their standard deviations say how far each feature
             may move. None lets all features move equally far, even constant ones.
-        kind : {"weights", "inputs"}, default="weights"
-            Kind of picture. "weights" shows the weights of each unit of the first
-            layer, or its kernels if it is convolutional. Along a linear path they are
-            the weights of features divided by their standard deviations. "inputs" shows
-            the input that excites each unit of the code most, however deep it is. It is
-            the difference from the mean row, in standard deviations, or in the units of
-            the data without `X`.
+        kind : {"auto", "weights", "inputs"}, default="auto"
+            Kind of picture. "auto" draws the units of the code: their weights where the
+            network is one layer, else their inputs. "weights" shows the weights of each
+            unit of the first layer, or its kernels if it is convolutional. Along a
+            linear path they are the weights of features divided by their standard
+            deviations. "inputs" shows the input that excites each unit of the code
+            most, however deep it is. It is the difference from the mean row, in
+            standard deviations, or in the units of the data without `X`.
         units : int or array-like of int, default=32
             Number of units to draw, those with the largest weights, or the first for
             kind="inputs". An array gives the numbers of the units to draw.
@@ -151,7 +161,9 @@ class FeatureDisplay:
         _drawing.pyplot()
         fitted = Fitted.codec(estimator, cls)
         codec = fitted.last
-        _drawing.one_of("kind", kind, "weights", "inputs")
+        _drawing.one_of("kind", kind, *("auto", "weights", "inputs"))
+        if kind == "auto":
+            kind = "weights" if _is_one_layer(codec) else "inputs"
         shape = _drawing.image_shape_of(image_shape, codec.n_features_in_, codec)
         names = fitted.names()
         if kind == "inputs":
@@ -169,7 +181,11 @@ class FeatureDisplay:
             chosen = _chosen(units, np.argsort(-norms, kind="stable"))
             features = weights[chosen]
         display = cls(
-            features=features, units=chosen, image_shape=shape, feature_names=names
+            features=features,
+            units=chosen,
+            image_shape=shape,
+            feature_names=names,
+            title=TITLES[kind],
         )
         return display.plot(ax=ax, n_columns=n_columns, **kwargs)
 
@@ -204,6 +220,11 @@ class FeatureDisplay:
             n_across = min(int(n_columns), len(shares))
             self._draw_images(ax, shares, self.image_shape, n_across, style)
         self.figure_ = self.ax_.figure
+        self.colorbar_ = self.figure_.colorbar(
+            self.image_, ax=self.ax_, label="share of the unit's largest"
+        )
+        if self.title is not None:
+            self.ax_.set_title(self.title)
         return self
 
     def _draw_images(
@@ -256,6 +277,18 @@ def _chosen(units: Any, order: NDArray[np.intp]) -> NDArray[np.intp]:
     raise InvalidParameterError(
         "The 'units' parameter must be an int in the range [1, inf) or an array of "
         f"ints in the range [0, {len(order)}). Got {units!r} instead."
+    )
+
+
+def _is_one_layer(codec: Generates) -> bool:
+    """Tell whether the units of the first layer are those of the code."""
+    if hasattr(codec, "estimators_"):  # a stack's encoder is that of its layers
+        return False
+    encoder = codec.module_.encoder
+    networks = encoder.networks if isinstance(encoder, SplitEncoder) else [encoder]
+    return not any(
+        isinstance(network, ConvolutionalEncoder) or len(network.weights()) > 1
+        for network in networks
     )
 
 

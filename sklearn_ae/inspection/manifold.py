@@ -17,6 +17,8 @@ __all__ = ["ManifoldDisplay"]
 #: The grid reaches as far as so many codes that `sample` would decode. This share of
 #: them is left out at either end.
 N_DRAWS, LEFT_OUT = 20000, 0.05
+#: Rows of fewer features than this squared are taken for those of a table.
+LEAST_SIDE = 8
 
 
 class ManifoldDisplay:
@@ -95,7 +97,9 @@ class ManifoldDisplay:
             Components along the horizontal and the vertical axis.
         image_shape : tuple of int or None, default=None
             Height and width of a row, or height, width and channels; colours are
-            numbers in [0, 1]. None takes that of the estimator, or a grey square.
+            numbers in [0, 1]. None takes that of the estimator, or a grey square if 64
+            or more features make one. Others have no shape by themselves:
+            (1, n_features) draws a row as a strip.
         ax : matplotlib Axes or None, default=None
             Axes to draw on; None makes a new figure.
         **kwargs
@@ -119,8 +123,7 @@ class ManifoldDisplay:
         pair = _drawing.check_components(components, n_codes)
         shape = _drawing.image_shape_of(image_shape, n_features, estimator)
         if shape is None:
-            side = math.isqrt(n_features)
-            shape = _drawing.check_image_shape((side, side), n_features)
+            shape = _square(n_features)
         drawn = estimator._draw_codes(N_DRAWS, np.random.RandomState(0))
         shares = np.linspace(LEFT_OUT, 1.0 - LEFT_OUT, int(n))
         first, second = (np.quantile(drawn[:, c], shares) for c in pair)
@@ -166,3 +169,15 @@ class ManifoldDisplay:
         panel.set_ylabel(f"component {self.components[1]}")
         self.ax_, self.figure_ = panel, panel.figure
         return self
+
+
+def _square(n_features: int) -> tuple[int, int]:
+    """Return the shape of a grey square, or raise ValueError where there is none."""
+    side = math.isqrt(n_features)
+    if side < LEAST_SIDE or side * side != n_features:
+        raise ValueError(
+            "ManifoldDisplay draws each row as a picture, and nothing says what shape "
+            f"{n_features} features have. Give image_shape=(height, width); "
+            f"image_shape=(1, {n_features}) draws a row as a strip."
+        )
+    return side, side
