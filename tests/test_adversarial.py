@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from sklearn.datasets import load_digits
 from skorch.callbacks import Callback
 
 from sklearn_ae import L2, AdversarialAutoencoder, Autoencoder, load, save
-from sklearn_ae.engine import net
 from sklearn_ae.engine.rows import Batch
+from sklearn_ae.engine.schedules import schedule_factor
 from sklearn_ae.parts.priors import PRIORS, MixturePrior
 
 ANY = torch.full((20_000,), -1)
@@ -180,9 +181,7 @@ def test_one_cycle_moves_all_three_rates():
     small(max_iter=20, callbacks=[Rates()], **given).fit(rows()[0])
     rates = np.array(Rates.seen)
     assert rates.shape == (20, 3)
-    expected = [
-        0.01 * net.schedule_factor("one_cycle", (i + 0.5) / 20) for i in range(20)
-    ]
+    expected = [0.01 * schedule_factor("one_cycle", (i + 0.5) / 20) for i in range(20)]
     np.testing.assert_allclose(rates, np.outer(expected, [1.0, 1.0, 0.3]))
 
 
@@ -226,7 +225,7 @@ def test_moments_of_all_three_are_kept(way, solver, tmp_path):
         np.testing.assert_array_equal(back.transform(X), model.transform(X))
     assert back._fit.optimizer_moments["discriminator0.step"] == 11
     forgetful = way(model, tmp_path / "model")
-    forgetful._fit.optimizer_moments = None
+    forgetful._fit = replace(forgetful._fit, optimizer_moments=None)
     forgotten, known = (m.partial_fit(X, y).transform(X) for m in (forgetful, model))
     assert not np.allclose(forgotten, known, rtol=1e-6)
 
@@ -359,6 +358,7 @@ def apart(first, second):
     return np.abs(np.sort(first @ ways, 0) - np.sort(second @ ways, 0)).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prior", ["gaussian", "uniform"])
 def test_codes_get_near_the_prior(prior, digits):
     """★ To a third of a plain autoencoder's distance; and about as near as draws."""
@@ -376,6 +376,7 @@ def test_codes_get_near_the_prior(prior, digits):
     np.testing.assert_allclose(z.var(axis=0), variance, rtol=0.2)
 
 
+@pytest.mark.slow
 def test_codes_take_on_the_priors_shape(digits):
     """A ring, with a hole that no autoencoder would leave of itself."""
     settings = {"hidden_layer_sizes": (32,), "learning_rate_init": 0.01}
@@ -389,6 +390,7 @@ def part_of(z, n_parts):
     return np.round(polar(z)[1] / (2 * math.pi / n_parts)).astype(int) % n_parts
 
 
+@pytest.mark.slow
 def test_labels_steer_the_mixture(digits):
     """Each class is nearest to its own part, in the order of `classes_`."""
     X, y = digits
@@ -398,6 +400,7 @@ def test_labels_steer_the_mixture(digits):
     assert (part_of(model.transform(X), 10) == y).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_few_labels_steer_the_mixture_too():
     """−1 is no label: such rows find the part of the class that they are like."""
     X, y = rows(300)

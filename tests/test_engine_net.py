@@ -22,9 +22,10 @@ from torch.optim.lr_scheduler import StepLR
 
 from sklearn_ae import Autoencoder, GaussianNoise
 from sklearn_ae.engine import train as engine_train
+from sklearn_ae.engine.batches import BatchIterator
 from sklearn_ae.engine.callbacks import is_callback
-from sklearn_ae.engine.net import BatchIterator, schedule_factor
 from sklearn_ae.engine.rows import Rows
+from sklearn_ae.engine.schedules import schedule_factor
 from sklearn_ae.engine.stopping import BestWeights, StopTraining
 from sklearn_ae.engine.units import Units
 from sklearn_ae.parts.corruptions import Corruption

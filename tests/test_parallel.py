@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import threadpoolctl
 import torch
-from estimators import FAST, answer, counts, fit, is_codec, labels, table
+from estimators import CORE, FAST, answer, counts, fit, is_codec, labels, table
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
@@ -26,14 +26,28 @@ from sklearn_ae.engine.threads import one_at_a_time, one_blas_thread
 # So few epochs are not meant to converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-every = pytest.mark.parametrize("name", FAST)
+#: Whatever draws numbers draws them here: orders, noise, dropout, rows to hold out,
+#: landmarks, codes.
+DRAWING = [
+    *CORE,
+    "Autoencoder-deep",
+    "Autoencoder-denoising",
+    "Autoencoder-stopping",
+    "AdversarialAutoencoder-mixture",
+    "EmbeddingAutoencoder-ball",
+    "GeneralizedAutoencoder-isomap",
+    "StackedAutoencoderPretrainer-reconstruction",
+    "StackedAutoencoderClassifier-stopping",
+    "VariationalAutoencoder-density",
+]
+drawing = pytest.mark.parametrize("name", DRAWING)
 
 
 def fit_answer(model, X):
     return answer(fit(model, X), X)
 
 
-@every
+@drawing
 @pytest.mark.parametrize("random_state", [None, 0])
 def test_global_random_state_is_left_alone(name, random_state, untouched_global_state):
     model = clone(FAST[name]).set_params(random_state=random_state)
@@ -44,7 +58,7 @@ def test_global_random_state_is_left_alone(name, random_state, untouched_global_
         model.sample(3), model.sample(3, random_state=0)
 
 
-@every
+@drawing
 def test_global_random_state_is_not_read(name):
     model = clone(FAST[name]).set_params(random_state=0)
     results = []
@@ -57,7 +71,7 @@ def test_global_random_state_is_not_read(name):
     assert results[0] == results[1]
 
 
-@every
+@drawing
 def test_seeds(name):
     def run(seed):
         """Return answers and weights: a code may be zero whatever the weights are."""
@@ -133,13 +147,14 @@ def test_84_grid_search(backend):
     np.testing.assert_array_equal(search.transform(X), alone.transform(X))
 
 
+@pytest.mark.slow
 def test_84_same_bits_and_no_oversubscription_in_worker_processes():
     X = table(300)
-    models = [clone(FAST[n]).set_params(random_state=0) for n in FAST]
+    models = [clone(FAST[n]).set_params(random_state=0) for n in DRAWING]
     expected = [fit_answer(model, X) for model in models]
     tasks = (joblib.delayed(fit_answer)(clone(model), X) for model in models)
     found = joblib.Parallel(2)(tasks)
-    for name, codes, alone in zip(FAST, found, expected, strict=True):
+    for name, codes, alone in zip(DRAWING, found, expected, strict=True):
         np.testing.assert_array_equal(codes, alone, err_msg=name)
     threads = joblib.Parallel(2)([joblib.delayed(torch.get_num_threads)()] * 4)
     assert max(threads) <= max(1, joblib.cpu_count() // 2)
@@ -160,6 +175,7 @@ def run_script(code, *arguments):
 needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 
 
+@pytest.mark.slow
 @needs_fork
 def test_85_fork_after_torch_ran():
     code = """
@@ -185,6 +201,7 @@ def test_85_fork_after_torch_ran():
     assert run_script("import warnings\n" + textwrap.dedent(code)).strip() == "0"
 
 
+@pytest.mark.slow
 def test_86_spawn(tmp_path):
     code = """
         import multiprocessing, pickle, sys
@@ -203,6 +220,7 @@ def test_86_spawn(tmp_path):
     assert run_script(code).strip() == "same"
 
 
+@pytest.mark.slow
 def test_69_ctrl_c_from_outside():
     """A real SIGINT, at whatever instruction it lands."""
     code = """

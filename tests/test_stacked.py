@@ -34,7 +34,7 @@ from sklearn_ae import (
     load,
     save,
 )
-from sklearn_ae.engine import inputs, pca_start, streams
+from sklearn_ae.engine import inputs, pca_start, streams, trial
 from sklearn_ae.engine import rows as engine_rows
 from sklearn_ae.engine import train as engine_train
 from sklearn_ae.engine.rows import Batch
@@ -599,7 +599,7 @@ def test_codes_are_never_all_held(kind, fine_tune, monkeypatch, tmp_path):
     monkeypatch.setattr(inputs.LazyRows, "__getitem__", recorded)
     monkeypatch.setattr(inputs, "CHUNK_NUMBERS", 64)
     monkeypatch.setattr(engine_train, "DENSITY_ROWS", 50)
-    monkeypatch.setattr(engine_train, "PROBE_ROWS", 50)
+    monkeypatch.setattr(trial, "PROBE_ROWS", 50)
     monkeypatch.setattr(streams, "SOME_ROWS", 50)
     monkeypatch.setattr(streams, "LEAST_ROWS", 50)
     monkeypatch.setattr(engine_rows, "CACHE_BYTES", 0)

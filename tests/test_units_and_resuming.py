@@ -1,5 +1,7 @@
 """Where units, kinds of rows and trainings meet; each once went wrong unnoticed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -12,7 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn_ae import Autoencoder, GaussianNoise
 from sklearn_ae.engine import density, pca_start
 from sklearn_ae.engine import train as engine_train
-from sklearn_ae.engine.net import BatchIterator
+from sklearn_ae.engine.batches import BatchIterator
 from sklearn_ae.engine.stopping import EpochHook
 from sklearn_ae.parts.corruptions import Corruption
 
@@ -193,7 +195,7 @@ def test_a_training_in_parts_is_the_whole_training(solver, linear_path):
         np.testing.assert_allclose(other.transform(X), codes, rtol=1e-6, atol=1e-8)
     alone = clone(model).set_params(max_iter=2).fit(X)
     again = clone(alone).set_params(warm_start=True).fit(X)
-    again._fit.optimizer_moments = None  # as if they were lost
+    again._fit = replace(again._fit, optimizer_moments=None)  # as if they were lost
     assert abs(again.fit(X).loss_ - whole.loss_curve_[3]) > 1e-6
 
 

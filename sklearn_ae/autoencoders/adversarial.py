@@ -26,13 +26,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from sklearn_ae.autoencoders.composed import ImageAutoencoder
-from sklearn_ae.autoencoders.module import AutoencoderModule, Network
+from sklearn_ae.autoencoders.composed import CorruptionParameters, ImageAutoencoder
+from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.network import Network
 from sklearn_ae.engine.labels import LabelParameters, Supervision
 from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.rows import Batch
-from sklearn_ae.engine.shared_parameters import WIDTHS
+from sklearn_ae.engine.shared_parameters import WIDTHS, FreeParameters
 from sklearn_ae.engine.tensors import from_tensor, make_generator, to_tensor
 from sklearn_ae.params.domains import Implements, Interval, Nothing, OneOf
 from sklearn_ae.parts.averages import mean
@@ -206,7 +207,9 @@ class AdversarialNet(AutoencoderNet):
         return step
 
 
-class AdversarialAutoencoder(LabelParameters, ImageAutoencoder):
+class AdversarialAutoencoder(
+    LabelParameters, CorruptionParameters, FreeParameters, ImageAutoencoder
+):
     r"""Autoencoder whose codes are distributed as a prior of one's choice.
 
     Minimises

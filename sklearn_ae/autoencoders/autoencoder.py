@@ -6,14 +6,13 @@ and a corruption of the user's choice.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from sklearn_ae.autoencoders.composed import ImageAutoencoder
+from sklearn_ae.autoencoders.composed import CorruptionParameters, ImageAutoencoder
+from sklearn_ae.engine.shared_parameters import FreeParameters
 
 __all__ = ["Autoencoder"]
 
 
-class Autoencoder(ImageAutoencoder):
+class Autoencoder(CorruptionParameters, FreeParameters, ImageAutoencoder):
     r"""Deep autoencoder that stands wherever PCA does.
 
     Minimises, over an encoder f and a decoder g,
@@ -50,4 +49,6 @@ class Autoencoder(ImageAutoencoder):
     True
     """
 
-    _has_linear_path: ClassVar[bool] = True
+    @property
+    def _has_linear_path(self) -> bool:
+        return True

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ae.autoencoders.module import AutoencoderModule, Images, Network
+from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.network import Images, Network
 from sklearn_ae.engine.estimator import BaseAutoencoder
 from sklearn_ae.engine.inputs import (
     as_array,
@@ -30,11 +31,12 @@ from sklearn_ae.params.domains import (
     SequenceOf,
     named_items,
 )
+from sklearn_ae.params.fields import Params
 from sklearn_ae.parts.corruptions import Corruption
 from sklearn_ae.parts.penalties import Penalty
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 
-__all__ = ["ComposedAutoencoder", "ImageAutoencoder"]
+__all__ = ["ComposedAutoencoder", "CorruptionParameters", "ImageAutoencoder"]
 
 #: Names of other terms of an objective, which no penalty may have.
 TERMS = {
@@ -57,6 +59,26 @@ TERMS = {
 _COUNT = Interval(int, 1, None)
 
 
+class CorruptionParameters(Params):
+    """Noise that may be put on the rows.
+
+    Parameters
+    ----------
+    corruption : Corruption or None, default=None
+        Noise on the rows that are encoded while training, such as `GaussianNoise` and
+        `Masking`. What is restored stays clean.
+    """
+
+    corruption: Corruption | None = None
+
+    _valid: ClassVar = {
+        "corruption": [Instance(Corruption, "a Corruption"), Nothing()],
+    }
+
+    def _corruption(self) -> Corruption | None:
+        return None if self.corruption is None else clone(self.corruption)
+
+
 class ComposedAutoencoder(BaseAutoencoder):
     """An estimator whose module is an `AutoencoderModule`, composed of parts.
 
@@ -68,9 +90,6 @@ class ComposedAutoencoder(BaseAutoencoder):
     penalties : Penalty, list of Penalty or of (str, Penalty), or None, default=None
         Terms Ω on rows and codes that are added to the objective, such as `L1` and
         `L2`: besides the method's own.
-    corruption : Corruption or None, default=None
-        Noise on the rows that are encoded while training, such as `GaussianNoise` and
-        `Masking`. What is restored stays clean.
 
     Attributes
     ----------
@@ -80,7 +99,6 @@ class ComposedAutoencoder(BaseAutoencoder):
     """
 
     penalties: Any = None
-    corruption: Any = None
 
     _valid: ClassVar = {
         "penalties": [
@@ -88,7 +106,6 @@ class ComposedAutoencoder(BaseAutoencoder):
             SequenceOf(Instance(Penalty), "a list of Penalties"),
             Nothing(),
         ],
-        "corruption": [Instance(Corruption, "a Corruption"), Nothing()],
     }
 
     def _penalties(self) -> list[tuple[str, Penalty]]:
@@ -112,8 +129,8 @@ class ComposedAutoencoder(BaseAutoencoder):
         return [*own, *((name, clone(penalty)) for name, penalty in items)]
 
     def _corruption(self) -> Corruption | None:
-        """Return a copy of the corruption."""
-        return None if self.corruption is None else clone(self.corruption)
+        """Return what is done to the rows that are encoded while training, a copy."""
+        return None
 
     def _check_weights(self, weight: NDArray[np.float64]) -> None:
         super()._check_weights(weight)
@@ -292,7 +309,7 @@ class ImageAutoencoder(ComposedAutoencoder):
     }
 
     @property
-    def _accept_sparse(self) -> bool:  # type: ignore[override]
+    def _accept_sparse(self) -> bool:
         return self.image_shape is None
 
     def _fitted_accepts_sparse(self) -> bool:

@@ -13,14 +13,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sklearn_ae.autoencoders.composed import ComposedAutoencoder
+from sklearn_ae.autoencoders.composed import ComposedAutoencoder, CorruptionParameters
+from sklearn_ae.engine.shared_parameters import FreeParameters
 from sklearn_ae.params.domains import Interval, OneOf
 from sklearn_ae.parts.penalties import Contraction, Penalty
 
 __all__ = ["ContractiveAutoencoder"]
 
 
-class ContractiveAutoencoder(ComposedAutoencoder):
+class ContractiveAutoencoder(CorruptionParameters, FreeParameters, ComposedAutoencoder):
     r"""Autoencoder whose code moves little with the row.
 
     Minimises

@@ -16,10 +16,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sklearn_ae.autoencoders.composed import ImageAutoencoder
+from sklearn_ae.autoencoders.composed import CorruptionParameters, ImageAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.rows import Batch
+from sklearn_ae.engine.shared_parameters import FreeParameters
 from sklearn_ae.params.domains import OneOf
 
 __all__ = ["ConvolutionalAutoencoder", "ConvolutionalModule"]
@@ -65,7 +66,7 @@ class ConvolutionalModule(AutoencoderModule):
         return error if per_feature else error.mean(1)
 
 
-class ConvolutionalAutoencoder(ImageAutoencoder):
+class ConvolutionalAutoencoder(CorruptionParameters, FreeParameters, ImageAutoencoder):
     r"""Autoencoder of images (or signals) with the same filters at every place.
 
     Minimises
@@ -132,7 +133,11 @@ class ConvolutionalAutoencoder(ImageAutoencoder):
     hidden_layer_sizes: tuple[int, ...] = ()
 
     _valid: ClassVar = {"unpooling": [OneOf("switches", "repeat", "deconv")]}
-    _accept_sparse: ClassVar[bool] = False
+
+    @property
+    def _accept_sparse(self) -> bool:
+        return False
+
     _peak_learning_rate: ClassVar[float] = 1e-2
     _absent: ClassVar[tuple[str, ...]] = ("components_", "mean_")
 

@@ -22,10 +22,12 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
-from sklearn_ae.autoencoders.module import AutoencoderModule, Network
+from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.network import Network
 from sklearn_ae.engine.inputs import is_sparse
 from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.rows import Batch
+from sklearn_ae.engine.shared_parameters import FreeParameters
 from sklearn_ae.engine.tensors import make_generator
 from sklearn_ae.engine.units import Units
 from sklearn_ae.params.domains import Instance, Interval, InvalidParameterError, OneOf
@@ -39,7 +41,7 @@ from sklearn_ae.parts.sparse import dense, with_values
 
 __all__ = ["DenoisingAutoencoder", "DenoisingModule"]
 
-NOISES: dict[str, type[Corruption]] = {
+NOISES: dict[str, type[GaussianNoise | Masking | SaltAndPepper]] = {
     "gaussian": GaussianNoise,
     "masking": Masking,
     "salt_and_pepper": SaltAndPepper,
@@ -160,7 +162,7 @@ def _is_gaussian(model: DenoisingAutoencoder) -> bool:
     )
 
 
-class DenoisingAutoencoder(ComposedAutoencoder):
+class DenoisingAutoencoder(FreeParameters, ComposedAutoencoder):
     r"""Autoencoder that restores clean rows from noisy ones.
 
     Minimises
@@ -213,9 +215,6 @@ class DenoisingAutoencoder(ComposedAutoencoder):
     1
     """
 
-    # the noise is the corruption
-    corruption: ClassVar[None] = None
-
     noise: Any = "gaussian"
     noise_level: float = 0.3
     emphasis: float = 0.0
@@ -225,7 +224,10 @@ class DenoisingAutoencoder(ComposedAutoencoder):
         "noise_level": [Interval(float, 0, None)],
         "emphasis": [Interval(float, 0, 1, "both")],
     }
-    _accept_nan: ClassVar[bool] = True
+
+    @property
+    def _accept_nan(self) -> bool:
+        return True
 
     @property
     def _has_linear_path(self) -> bool:

@@ -31,12 +31,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sklearn_ae.autoencoders import graphs
-from sklearn_ae.autoencoders.composed import ComposedAutoencoder
-from sklearn_ae.autoencoders.module import AutoencoderModule, Network
+from sklearn_ae.autoencoders.composed import ComposedAutoencoder, CorruptionParameters
+from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.network import Network
 from sklearn_ae.engine.labels import Supervision
 from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.neighbours import Neighbours
 from sklearn_ae.engine.rows import Batch, Relations, Rows
+from sklearn_ae.engine.shared_parameters import FreeParameters
 from sklearn_ae.engine.tensors import to_tensor
 from sklearn_ae.params.domains import Interval, OneOf
 from sklearn_ae.parts.penalties import KLSparsity, Penalty
@@ -104,6 +106,7 @@ class EmbeddingModule(AutoencoderModule):
 
     def laplacian(self, z: Tensor, batch: Batch) -> Tensor:
         """Return the mean of φ_ij ‖z_i − z_j‖² over pairs of neighbours."""
+        assert batch.pairs is not None
         first, second, weight, _ = batch.pairs
         return (weight * (z[first] - z[second]).square().sum(1)).mean()
 
@@ -121,6 +124,7 @@ class EmbeddingModule(AutoencoderModule):
         That is of max(0, l − ‖z_i − z_j‖²) over pairs of rows that are none. Pairs of
         neighbours all count alike.
         """
+        assert batch.pairs is not None and batch.pairs.near is not None
         near, drawn = batch.pairs.near, self.laplacian(z, batch)
         own = z[: batch.target.shape[0]].to(self.hyper.margin.dtype)
         with full_precision(z.device.type):  # differences of what may be large
@@ -131,7 +135,7 @@ class EmbeddingModule(AutoencoderModule):
         return drawn + apart.sum() / (~near).sum().clamp_min(1)
 
 
-class EmbeddingAutoencoder(ComposedAutoencoder):
+class EmbeddingAutoencoder(CorruptionParameters, FreeParameters, ComposedAutoencoder):
     r"""Autoencoder whose codes are placed by what is known of pairs of rows.
 
     Minimises

@@ -32,13 +32,15 @@ from sklearn.utils import Tags, check_consistent_length
 from torch import Tensor
 
 from sklearn_ae.autoencoders import graphs
-from sklearn_ae.autoencoders.composed import ComposedAutoencoder
-from sklearn_ae.autoencoders.module import AutoencoderModule, Network
+from sklearn_ae.autoencoders.composed import ComposedAutoencoder, CorruptionParameters
+from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.network import Network
 from sklearn_ae.engine.inputs import range_outside, rows_of
 from sklearn_ae.engine.labels import LabelParameters, Labels, Reading, Supervision
 from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.neighbours import Relation, Targets
 from sklearn_ae.engine.rows import CACHE_BYTES, Batch, Relations, Rows
+from sklearn_ae.engine.shared_parameters import FreeParameters
 from sklearn_ae.engine.units import Units
 from sklearn_ae.params.domains import Interval, OneOf
 from sklearn_ae.parts.averages import mean
@@ -105,7 +107,9 @@ class GeneralizedModule(AutoencoderModule):
         return 0.5 * total * restored.square().sum(1) - (restored * target).sum(1)
 
 
-class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
+class GeneralizedAutoencoder(
+    LabelParameters, CorruptionParameters, FreeParameters, ComposedAutoencoder
+):
     r"""Autoencoder that restores from each row those that it is related to.
 
     Minimises
@@ -216,7 +220,10 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
         "n_rounds": [Interval(int, 1, None)],
         "loss": [OneOf("squared_error", "log_loss", "poisson")],
     }
-    _has_linear_path: ClassVar[bool] = True
+
+    @property
+    def _has_linear_path(self) -> bool:
+        return True
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -307,7 +314,8 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
         return self.relation == "identity"
 
     def _labels(self, X: Any, y: Any, resume: bool) -> Supervision:
-        labels, unlabeled, seen = None, "auto", None
+        labels, seen = None, None
+        unlabeled: int | str | None = "auto"
         if self.relation in SUPERVISED:
             labels = np.full(X.shape[0], -1)
             known: Labels | Reading
@@ -364,10 +372,9 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
                 return None if relation is None else Targets(rows, relation)
             # what is held out has no part in what others are to restore
             own = rows_of(X, rows.subset, CACHE_BYTES)
-            known, coded, counts = (
-                None if of_all is None else of_all[rows.subset]
-                for of_all in (labels, codes, weight)
-            )
+            known = None if labels is None else labels[rows.subset]
+            coded = None if codes is None else codes[rows.subset]
+            counts = None if weight is None else weight[rows.subset]
             relation = self._relation(own, known, coded, seed, counts)
             return None if relation is None else Targets(rows, relation)
 
@@ -388,7 +395,7 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
             return None
         weights, sources = self._weights(X, labels, codes, seed, weight)
         weights = weights / (abs(weights).sum() / (~alone).sum() or 1.0)
-        own = self._own + alone
+        own: NDArray[Any] = self._own + alone
         total = weights.sum(axis=1) + own
         if self._attracts:
             weights = weights.multiply(1.0 / total[:, None]).tocsr()
@@ -410,11 +417,13 @@ class GeneralizedAutoencoder(LabelParameters, ComposedAutoencoder):
         k, n_rows = int(self.n_neighbors), X.shape[0]
         F = X if codes is None else codes
         if self.relation == "class":
+            assert labels is not None
             member = graphs.members(labels)
             return member, graphs.class_means(X, member, weight)
         if self.relation == "lle":
             return graphs.lle_weights(F, k), X
         if self.relation == "mfa":
+            assert labels is not None
             return graphs.margin_weights(F, labels, k, int(self.n_impostors)), X
         if self.relation == "laplacian":
             distances, indices = graphs.nearest(F, k)

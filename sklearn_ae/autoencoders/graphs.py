@@ -129,7 +129,9 @@ def heat(graph: sp.csr_array, bandwidth: float | str) -> sp.csr_array:
     Where all of a row's are as good as zero, they are small and in proportion.
     """
     squares, sizes = np.square(graph.data), np.diff(graph.indptr)
-    t = squares.mean() if isinstance(bandwidth, str) and len(squares) else bandwidth
+    if isinstance(bandwidth, str):
+        bandwidth = float(squares.mean()) if len(squares) else 0.0
+    t = bandwidth
     weights = np.ones_like(squares)
     if len(squares) and t > 0:
         some = sizes > 0

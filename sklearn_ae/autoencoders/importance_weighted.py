@@ -9,15 +9,13 @@ L_1 is the ELBO, L_k grows with k towards log p(x).
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from sklearn_ae.autoencoders.variational import (
-    VariationalAutoencoder,
-    VariationalModule,
-)
+from sklearn_ae.autoencoders.variational import BaseVariational
+from sklearn_ae.autoencoders.variational_module import VariationalModule
 from sklearn_ae.engine.rows import Batch
 from sklearn_ae.params.domains import Interval
 from sklearn_ae.parts import averages
@@ -47,7 +45,7 @@ class ImportanceWeightedModule(VariationalModule):
         }
 
 
-class ImportanceWeightedAutoencoder(VariationalAutoencoder):
+class ImportanceWeightedAutoencoder(BaseVariational):
     r"""Variational autoencoder that maximises a tighter bound, by several draws.
 
     Maximises
@@ -88,10 +86,9 @@ class ImportanceWeightedAutoencoder(VariationalAutoencoder):
 
     n_importance_samples: int = 50
 
-    beta: ClassVar[float] = 1.0
-
     _valid: ClassVar = {"n_importance_samples": [Interval(int, 1, None)]}
     _module_kind: ClassVar[type[VariationalModule]] = ImportanceWeightedModule
-    _n_importance_samples: ClassVar[Any] = property(
-        lambda self: self.n_importance_samples
-    )
+
+    @property
+    def _n_draws(self) -> int:
+        return int(self.n_importance_samples)

@@ -25,10 +25,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sklearn_ae.autoencoders.composed import ComposedAutoencoder
-from sklearn_ae.autoencoders.module import AutoencoderModule, Network
+from sklearn_ae.autoencoders.composed import ComposedAutoencoder, CorruptionParameters
+from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.network import Network
 from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.rows import Batch
+from sklearn_ae.engine.shared_parameters import FreeParameters
 from sklearn_ae.engine.train import StreamOf
 from sklearn_ae.params.domains import Bool, Interval, Nothing, OneOf
 from sklearn_ae.parts.activations import top_k
@@ -134,7 +136,7 @@ class KSparseModule(AutoencoderModule):
         return REVIVAL_WEIGHT * nats
 
 
-class KSparseAutoencoder(ComposedAutoencoder):
+class KSparseAutoencoder(CorruptionParameters, FreeParameters, ComposedAutoencoder):
     r"""Autoencoder that tells each row by the k largest units of its code.
 
     Minimises

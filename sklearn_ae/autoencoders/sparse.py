@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from scipy.special import logit
 from torch import nn
 
-from sklearn_ae.autoencoders.composed import ComposedAutoencoder
-from sklearn_ae.autoencoders.module import AutoencoderModule, Network
+from sklearn_ae.autoencoders.composed import ComposedAutoencoder, CorruptionParameters
+from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.network import Network
 from sklearn_ae.engine.module import Blank
-from sklearn_ae.engine.shared_parameters import ACTIVATION_NAMES
+from sklearn_ae.engine.shared_parameters import ACTIVATION_NAMES, FreeParameters
 from sklearn_ae.engine.train import StreamOf
 from sklearn_ae.params.domains import Interval, OneOf
 from sklearn_ae.parts.penalties import L1, KLSparsity, Penalty
@@ -51,7 +52,7 @@ class SparseModule(AutoencoderModule):
             nn.init.constant_(bias, first_bias)
 
 
-class SparseAutoencoder(ComposedAutoencoder):
+class SparseAutoencoder(CorruptionParameters, FreeParameters, ComposedAutoencoder):
     r"""Autoencoder with a code of which few units are active at a time.
 
     Minimises

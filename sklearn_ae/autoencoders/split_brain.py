@@ -23,11 +23,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sklearn_ae.autoencoders.composed import ImageAutoencoder
-from sklearn_ae.autoencoders.module import AutoencoderModule, Network
+from sklearn_ae.autoencoders.composed import CorruptionParameters, ImageAutoencoder
+from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.network import Network
 from sklearn_ae.engine.colour import LabUnits
 from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.rows import Rows
+from sklearn_ae.engine.shared_parameters import CodeParameters, LossParameters
 from sklearn_ae.engine.units import Units
 from sklearn_ae.params.domains import Constraint, Interval, OneOf, SequenceOf
 from sklearn_ae.parts.bins import Bins
@@ -156,7 +158,9 @@ class _Pair(Constraint):
         return "a pair of arrays of ints in the range [0, inf)"
 
 
-class SplitBrainAutoencoder(ImageAutoencoder):
+class SplitBrainAutoencoder(
+    CorruptionParameters, CodeParameters, LossParameters, ImageAutoencoder
+):
     r"""Two networks, each of which predicts what the other sees.
 
     The features are split into :math:`x = (x_1, x_2)`. One network encodes
@@ -241,17 +245,16 @@ class SplitBrainAutoencoder(ImageAutoencoder):
     target: str = "regression"
     n_bins: int = 16
 
-    # what it fixes
-    tied_weights: ClassVar[bool] = False
-    linear_path: ClassVar[bool] = False
-
     _valid: ClassVar = {
         "split": [OneOf("halves", "channels"), _Pair()],
         "target": [OneOf("regression", "classification")],
         "n_bins": [Interval(int, 2, None)],
         "loss": [OneOf("squared_error", "log_loss", "absolute_error", "poisson")],
     }
-    _accept_sparse: ClassVar[bool] = False
+
+    @property
+    def _accept_sparse(self) -> bool:
+        return False
 
     def _fitted_accepts_sparse(self) -> bool:
         return False

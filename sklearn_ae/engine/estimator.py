@@ -10,22 +10,24 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ae.engine import inputs, persistence
+from sklearn_ae.engine import inputs, packing
 from sklearn_ae.engine.generation import FromOneFit
 from sklearn_ae.engine.labels import Supervision
-from sklearn_ae.engine.module import Blank, TrainableModule
+from sklearn_ae.engine.module import Blank, CodingModule
 from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.optimizers import make_net
+from sklearn_ae.engine.persistence import Persistent
+from sklearn_ae.engine.request import Request
 from sklearn_ae.engine.rows import Relations, Rows
-from sklearn_ae.engine.shared_parameters import OF_TRAINING, SharedParameters
+from sklearn_ae.engine.shared_parameters import OF_TRAINING, NetworkParameters
 from sklearn_ae.engine.sklearn_types import (
     BaseEstimator,
     CallbackSupportMixin,
     with_callbacks,
 )
-from sklearn_ae.engine.starts import FromPCA, FromRandom
+from sklearn_ae.engine.starts import StartsSomewhere
 from sklearn_ae.engine.surroundings import plain_torch
-from sklearn_ae.engine.train import Request, StreamOf, train
+from sklearn_ae.engine.train import StreamOf, train
 from sklearn_ae.engine.units import Units
 from sklearn_ae.engine.weights import (
     HeldOut,
@@ -44,16 +46,17 @@ CENTRED = ("squared_error", "absolute_error")
 
 
 class BaseAutoencoder(
-    persistence.Persistent,
+    Persistent,
     FromOneFit,
+    StartsSomewhere,
     CallbackSupportMixin,
-    SharedParameters,
+    NetworkParameters,
     BaseEstimator,
 ):
     """Shared parameters, training, persistence.
 
     A method derives from it and builds its torch module in ``_module``, a
-    `TrainableModule`. What else it may say, in three levels:
+    `CodingModule`. What else it may say, in three levels:
 
     1. ``_penalties``, ``_corruption`` (of a `ComposedAutoencoder`) and
        ``_prior_codes``: terms on rows and codes, noise, and what codes are drawn from.
@@ -90,8 +93,6 @@ class BaseAutoencoder(
 
     #: What trains the module; a method with a schedule of its own derives one.
     _net_class: ClassVar[type[AutoencoderNet]] = AutoencoderNet
-    #: Whether ``linear_path="auto"`` may switch the linear path on.
-    _has_linear_path: ClassVar[bool] = False
 
     _learned: ClassVar[tuple[str, ...]] = ("_fit", "n_features_in_")
 
@@ -99,7 +100,7 @@ class BaseAutoencoder(
 
     # -- what a method says -------------------------------------------------------
 
-    def _module(self, blank: Blank) -> TrainableModule:
+    def _module(self, blank: Blank) -> CodingModule:
         """Return the module with its initial weights."""
         raise NotImplementedError
 
@@ -387,36 +388,6 @@ class BaseAutoencoder(
         )
         return self
 
-    def _start(self) -> FromRandom:
-        """Return where training starts."""
-        return FromPCA() if self._uses_linear_path() else FromRandom()
-
-    def _uses_linear_path(self) -> bool:
-        """Resolve ``linear_path``; raise where it is asked for and not supported."""
-        obstacles = self._linear_path_obstacles()
-        blocked = [name for name, blocks in obstacles.items() if blocks]
-        if isinstance(self.linear_path, str):
-            return self._has_linear_path and not blocked
-        if self.linear_path and blocked:
-            raise ValueError(
-                f"linear_path=True is not supported with {blocked[0]}="
-                f"{getattr(self, blocked[0])!r}: it needs squared error, identity at "
-                "code and output, free weights where there are hidden layers, "
-                "standardize=True and no image_shape."
-            )
-        return bool(self.linear_path)
-
-    def _linear_path_obstacles(self) -> dict[str, bool]:
-        """Return which parameters rule the linear path out."""
-        return {
-            "loss": self.loss != "squared_error",
-            "code_activation": self.code_activation != "identity",
-            "output_activation": self.output_activation not in ("auto", "identity"),
-            "tied_weights": bool(self.tied_weights)
-            and len(self.hidden_layer_sizes) > 0,
-            "standardize": not self.standardize,
-        }
-
     # -- fitted attributes --------------------------------------------------------
 
     @property
@@ -443,10 +414,10 @@ class BaseAutoencoder(
     # -- persistence --------------------------------------------------------------
 
     def _packed(self, kept: dict[str, Any]) -> dict[str, Any]:
-        return persistence.pack(self, kept)
+        return packing.pack(self, kept)
 
     def _unpacked(self, kept: dict[str, Any]) -> dict[str, Any]:
-        return persistence.unpack(self, kept)
+        return packing.unpack(self, kept)
 
     def _check_learned(self, kept: Mapping[str, Any]) -> None:
-        persistence.check_autoencoder(self, kept)
+        packing.check_autoencoder(self, kept)

@@ -25,7 +25,7 @@ class FittedNetwork:
 
     Parameters
     ----------
-    module : TrainableModule
+    module : CodingModule
     units : Units
         Units of the rows.
     dtype : str
@@ -34,7 +34,7 @@ class FittedNetwork:
         The `loss` parameter of the fit.
     """
 
-    module: Any
+    module: Any  # of the method's own kind
     units: Units
     dtype: str
     loss: str

@@ -15,9 +15,9 @@ from sklearn_ae.engine.rows import Batch, Rows
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.tensors import make_generator
 
-__all__ = ["Blank", "TrainableModule", "compute_dtype"]
+__all__ = ["Blank", "CodingModule", "TrainableModule", "compute_dtype"]
 
-M = TypeVar("M", bound="TrainableModule")
+M = TypeVar("M", bound="CodingModule")
 
 
 def compute_dtype(dtype: str) -> torch.dtype:
@@ -60,17 +60,12 @@ class Blank:
 
 
 class TrainableModule(nn.Module):
-    """A network with its objective, all in the network's units.
+    """What the training loop asks of a module.
 
     Everything is a function of weights, a batch, hyperparameter tensors and a
     generator, without which nothing is drawn. The units are those of
     `sklearn_ae.engine.units.Units`.
     """
-
-    #: Size of the code.
-    n_components: int
-    #: Number of units of the widest layer, by which chunks of rows are sized.
-    widest_layer: int
 
     #: Whether the objective stays what it is until the end of training.
     schedule_done: bool = True
@@ -85,6 +80,41 @@ class TrainableModule(nn.Module):
         """About how many multiplications a row's forward pass makes."""
 
     @abstractmethod
+    def loss(
+        self, batch: Batch, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Return the terms of the objective by name, as scalars, in nats per row."""
+
+    @property
+    def leaves_pca(self) -> bool:
+        """Whether layers that are linear have another optimum than PCA's."""
+        return False
+
+    @property
+    def noise_variance(self) -> Callable[[float], float] | None:
+        """What the variance of the noise on rows is, by their root mean square.
+
+        None where training puts no noise on the rows that are encoded.
+        """
+        return None
+
+    def on_epoch(self, progress: float) -> None:
+        """Set what changes while training, which is at `progress` in [0, 1]."""
+
+    def as_learned(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Return held-out rows with what is drawn for each batch while training."""
+        return batch
+
+
+class CodingModule(TrainableModule):
+    """A module that encodes rows and decodes codes."""
+
+    #: Size of the code.
+    n_components: int
+    #: Number of units of the widest layer, by which chunks of rows are sized.
+    widest_layer: int
+
+    @abstractmethod
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return codes (batch, n_components) of rows (batch, n_features)."""
 
@@ -95,12 +125,6 @@ class TrainableModule(nn.Module):
     @abstractmethod
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return reconstructions (batch, n_features) of rows (batch, n_features)."""
-
-    @abstractmethod
-    def loss(
-        self, batch: Batch, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
-        """Return the terms of the objective by name, as scalars, in nats per row."""
 
     @abstractmethod
     def errors(
@@ -128,29 +152,9 @@ class TrainableModule(nn.Module):
         """What the objective is: with another value training cannot go on."""
         return {}
 
-    @property
-    def leaves_pca(self) -> bool:
-        """Whether layers that are linear have another optimum than PCA's."""
-        return False
-
-    @property
-    def noise_variance(self) -> Callable[[float], float] | None:
-        """What the variance of the noise on rows is, by their root mean square.
-
-        None where training puts no noise on the rows that are encoded.
-        """
-        return None
-
     def start_at_pca(self, start: LinearStart) -> None:
         """Take over PCA's solution, where there is a linear path."""
         raise NotImplementedError
 
     def start_from_rows(self, rows: Rows) -> None:
         """Look at the rows to learn from, before the first step."""
-
-    def on_epoch(self, progress: float) -> None:
-        """Set what changes while training, which is at `progress` in [0, 1]."""
-
-    def as_learned(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Return held-out rows with what is drawn for each batch while training."""
-        return batch

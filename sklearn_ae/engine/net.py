@@ -17,11 +17,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils import Tags
-from skorch import NeuralNet
 from skorch.callbacks import (
     Callback,
     EarlyStopping,
@@ -34,35 +31,21 @@ from torch import Tensor
 
 from sklearn_ae.engine import callbacks as skorchs
 from sklearn_ae.engine.batches import BatchIterator, HeldOutIterator, Served
-from sklearn_ae.engine.notices import warn_user
-from sklearn_ae.engine.rows import Batch, Rows, stream_rows
+from sklearn_ae.engine.predictions import Predicts
+from sklearn_ae.engine.rows import Batch, Rows
+from sklearn_ae.engine.schedules import schedule_factor
 from sklearn_ae.engine.state import load_optimizer_state, optimizer_state
 from sklearn_ae.engine.stopping import BestWeights, EpochHook, StopTraining
 from sklearn_ae.parts.sparse import dense
 
-__all__ = ["AutoencoderNet", "schedule_factor"]
+__all__ = ["AutoencoderNet"]
 
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end")
 #: What does nothing where predictions are not kept.
 _IDLE = (EpochScoring.on_batch_end,)
 
 
-def schedule_factor(name: str, progress: float) -> float:
-    """Return the share of the peak learning rate to use at `progress` in [0, 1].
-
-    "one_cycle" (Smith & Topin 2018) rises linearly over the first tenth of the steps
-    and falls to zero along a cosine; "constant" is 1. It is written out because a
-    scheduler object costs as much per step as a small network's backward pass.
-    """
-    if name == "constant":
-        return 1.0
-    rise = 0.1
-    if progress < rise:
-        return progress / rise
-    return 0.5 * (1.0 + math.cos(math.pi * (progress - rise) / (1.0 - rise)))
-
-
-class AutoencoderNet(NeuralNet):
+class AutoencoderNet(Predicts):
     """A skorch net whose module computes its own loss, as named terms.
 
     Parameters
@@ -123,64 +106,6 @@ class AutoencoderNet(NeuralNet):
         if not training:
             return HeldOutIterator(rows, self.batch_size, self.module_.as_learned)
         return BatchIterator(rows, self.batch_size, self.shuffle_generator)
-
-    # -- predictions, for callbacks
-
-    @property
-    def classes_(self) -> NDArray[Any]:
-        """Numbers of the classes, of a module that classifies."""
-        if not self._classifies:
-            raise AttributeError("This net has no classes: it restores rows.")
-        return np.arange(self.module_.n_classes)
-
-    @property
-    def _classifies(self) -> bool:
-        return hasattr(getattr(self, "module_", None), "probabilities")
-
-    def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
-        """Return what rows are restored to, or the probabilities of their classes."""
-        if self._classifies:
-            return self.module_.probabilities(x)
-        return self.module_.reconstruct(x)
-
-    def forward_iter(
-        self, X: Any, training: bool = False, device: str = "cpu"
-    ) -> Iterator[Tensor]:
-        """Yield `infer` of rows by chunks.
-
-        Of tensors both are in the network's units, of anything else in the user's.
-        """
-        if isinstance(X, Tensor):
-            with torch.inference_mode():
-                yield self.infer(X).to(device)
-            return
-        units, like = self._units, next(self.module_.parameters())
-
-        def answer(x: Tensor) -> Tensor:
-            found = self.infer(x)
-            return found if self._classifies else units.to_data(found)
-
-        where = units, like.dtype, like.device, getattr(self.module_, "widest_layer", 0)
-        for part in stream_rows(answer, X, *where):
-            yield torch.tensor(part, device=device)
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Return the restored rows, or the number of each row's class."""
-        found: NDArray[Any] = self.predict_proba(X)
-        return found.argmax(1) if self._classifies else found
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.estimator_type = "classifier" if self._classifies else "regressor"
-        return tags
-
-    def save_params(self, *args: Any, **kwargs: Any) -> None:
-        """Write parameters, as checkpoints do; warn where that fails."""
-        try:
-            super().save_params(*args, **kwargs)
-        except Exception as error:  # which checkpoints keep to themselves
-            warn_user(f"A checkpoint could not be written: {error}")
-            raise
 
     @staticmethod
     def names_in(module: torch.nn.Module) -> list[str]:

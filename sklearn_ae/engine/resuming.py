@@ -9,7 +9,7 @@ import numpy as np
 
 from sklearn_ae.engine import state
 from sklearn_ae.engine.fit import Fit
-from sklearn_ae.engine.module import TrainableModule
+from sklearn_ae.engine.module import CodingModule
 
 __all__ = ["next_seed", "seeds_of", "take_over"]
 
@@ -34,12 +34,12 @@ def seeds_of(seed: int, n_trainings: int) -> list[int]:
     return list(map(int, seeds))
 
 
-def take_over(module: TrainableModule, asked: Mapping[str, Any], earlier: Fit) -> None:
+def take_over(module: CodingModule, asked: Mapping[str, Any], earlier: Fit) -> None:
     """Go on with the weights of an earlier fit and the present hyperparameters.
 
     Parameters
     ----------
-    module : TrainableModule
+    module : CodingModule
         As the parameters have it now.
     asked : dict
         What it was built from, as in `Fit`.

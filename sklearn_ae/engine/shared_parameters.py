@@ -1,4 +1,4 @@
-"""The parameters that all estimators share, and what each may be."""
+"""Parameters that methods share, in groups: a method takes those that it has."""
 
 from __future__ import annotations
 
@@ -23,8 +23,14 @@ __all__ = [
     "ACTIVATION_NAMES",
     "OF_TRAINING",
     "WIDTHS",
-    "SharedParameters",
+    "CodeParameters",
+    "FreeParameters",
+    "LinearPathParameters",
+    "LossParameters",
+    "NetworkParameters",
+    "OutputParameters",
     "TrainingParameters",
+    "TyingParameters",
 ]
 
 ACTIVATION_NAMES = (
@@ -173,8 +179,8 @@ class TrainingParameters(Params):
     _peak_learning_rate: ClassVar[float] = 3e-3
 
 
-class SharedParameters(TrainingParameters):
-    r"""Same names, same meaning, in every method.
+class NetworkParameters(TrainingParameters):
+    r"""What every network has.
 
     Parameters
     ----------
@@ -185,31 +191,6 @@ class SharedParameters(TrainingParameters):
     activation : str, default="gelu"
         Activation of hidden units: "identity", "relu", "sigmoid" ("logistic"), "tanh",
         "softplus" or "gelu".
-    code_activation : str, default="identity"
-        Activation of the code, one of the same.
-    output_activation : str, default="auto"
-        Activation of the reconstruction. "auto" is identity for squared and absolute
-        error, sigmoid for log loss, exp for Poisson, softmax for multinomial. With
-        `standardize`, dense X and squared or absolute error, an output with a lower or
-        upper end (such as relu, sigmoid, tanh) has it at the lowest or highest value of
-        each feature.
-    loss : str, default="squared_error"
-        −log p: "squared_error" ½‖x − x̂‖², "absolute_error" Σ|x − x̂|, "log_loss" binary
-        cross-entropy for data in [0, 1], "poisson" for counts, "multinomial" −Σ x log x̂
-        for the counts of words, which are draws from the shares x̂: a row counts as much
-        as its sum, `inverse_transform` returns shares that sum to 1, and `reconstruct`
-        those times the sum of the row.
-    tied_weights : bool, default=False
-        Whether the decoder's weights are the encoder's, transposed (and shared).
-    linear_path : bool or "auto", default="auto"
-        Whether to start at PCA and learn a correction: at whitened codes, but of sparse
-        X at those of TruncatedSVD, up to one factor. Without hidden layers there is no
-        correction: encoder and decoder themselves start at PCA's maps, or with
-        `tied_weights` or `alpha` at its axes, with codes that are not whitened. "auto"
-        does so in `Autoencoder`, `GeneralizedAutoencoder`, `EmbeddingAutoencoder` (but
-        for "mds") and `DenoisingAutoencoder` with Gaussian noise. It needs squared
-        error, identity at code and output, `standardize`, no `image_shape` and, where
-        there are hidden layers, free weights. All else starts at random.
     dropout : float, default=0.0
         Share of hidden units left out at each training step, in [0, 1).
     standardize : bool, default=True
@@ -243,11 +224,6 @@ class SharedParameters(TrainingParameters):
     n_components: int = field(default=2, kw_only=False)
     hidden_layer_sizes: tuple[int, ...] = (128, 64)
     activation: str = "gelu"
-    code_activation: str = "identity"
-    output_activation: str = "auto"
-    loss: str = "squared_error"
-    tied_weights: bool = False
-    linear_path: bool | str = "auto"
     dropout: float = 0.0
     standardize: bool = True
     density: Any = None
@@ -259,15 +235,6 @@ class SharedParameters(TrainingParameters):
         "n_components": [Interval(int, 1, None)],
         "hidden_layer_sizes": [WIDTHS],
         "activation": [OneOf(*ACTIVATION_NAMES)],
-        "code_activation": [OneOf(*ACTIVATION_NAMES)],
-        "output_activation": [OneOf("auto", "exp", "softmax", *ACTIVATION_NAMES)],
-        "loss": [
-            OneOf(
-                "squared_error", "log_loss", "absolute_error", "poisson", "multinomial"
-            )
-        ],
-        "tied_weights": [Bool()],
-        "linear_path": [Bool(), OneOf("auto")],
         "dropout": [Interval(float, 0, 1)],
         "standardize": [Bool()],
         "density": [Implements("fit", "sample", "get_params"), Nothing()],
@@ -275,3 +242,108 @@ class SharedParameters(TrainingParameters):
         "device": [Instance(str, "a str naming a device")],
         "dtype": [OneOf("float32", "float64", "bfloat16")],
     }
+
+
+class CodeParameters(Params):
+    r"""A code whose activation may be chosen.
+
+    Parameters
+    ----------
+    code_activation : str, default="identity"
+        Activation of the code, one of the same.
+    """
+
+    code_activation: str = "identity"
+
+    _valid: ClassVar = {
+        "code_activation": [OneOf(*ACTIVATION_NAMES)],
+    }
+
+
+class OutputParameters(Params):
+    """An output whose activation may be chosen.
+
+    Parameters
+    ----------
+    output_activation : str, default="auto"
+        Activation of the reconstruction. "auto" is identity for squared and absolute
+        error, sigmoid for log loss, exp for Poisson, softmax for multinomial. With
+        `standardize`, dense X and squared or absolute error, an output with a lower or
+        upper end (such as relu, sigmoid, tanh) has it at the lowest or highest value of
+        each feature.
+    """
+
+    output_activation: str = "auto"
+
+    _valid: ClassVar = {
+        "output_activation": [OneOf("auto", "exp", "softmax", *ACTIVATION_NAMES)],
+    }
+
+
+class LossParameters(OutputParameters):
+    r"""A likelihood that may be chosen.
+
+    Parameters
+    ----------
+    loss : str, default="squared_error"
+        −log p: "squared_error" ½‖x − x̂‖², "absolute_error" Σ|x − x̂|, "log_loss" binary
+        cross-entropy for data in [0, 1], "poisson" for counts, "multinomial" −Σ x log x̂
+        for the counts of words, which are draws from the shares x̂: a row counts as much
+        as its sum, `inverse_transform` returns shares that sum to 1, and `reconstruct`
+        those times the sum of the row.
+    """
+
+    loss: str = "squared_error"
+
+    _valid: ClassVar = {
+        "loss": [
+            OneOf(
+                "squared_error", "log_loss", "absolute_error", "poisson", "multinomial"
+            )
+        ],
+    }
+
+
+class TyingParameters(Params):
+    r"""A decoder that may share the weights of the encoder.
+
+    Parameters
+    ----------
+    tied_weights : bool, default=False
+        Whether the decoder's weights are the encoder's, transposed (and shared).
+    """
+
+    tied_weights: bool = False
+
+    _valid: ClassVar = {
+        "tied_weights": [Bool()],
+    }
+
+
+class LinearPathParameters(Params):
+    r"""A network that may start at PCA.
+
+    Parameters
+    ----------
+    linear_path : bool or "auto", default="auto"
+        Whether to start at PCA and learn a correction: at whitened codes, but of sparse
+        X at those of TruncatedSVD, up to one factor. Without hidden layers there is no
+        correction: encoder and decoder themselves start at PCA's maps, or with
+        `tied_weights` or `alpha` at its axes, with codes that are not whitened. "auto"
+        does so in `Autoencoder`, `GeneralizedAutoencoder`, `EmbeddingAutoencoder` (but
+        for "mds") and `DenoisingAutoencoder` with Gaussian noise. It needs squared
+        error, identity at code and output, `standardize`, no `image_shape` and, where
+        there are hidden layers, free weights. All else starts at random.
+    """
+
+    linear_path: bool | str = "auto"
+
+    _valid: ClassVar = {
+        "linear_path": [Bool(), OneOf("auto")],
+    }
+
+
+class FreeParameters(
+    CodeParameters, LossParameters, TyingParameters, LinearPathParameters
+):
+    """All that methods may leave to the user."""

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_ae.engine.module import TrainableModule
+from sklearn_ae.engine.module import CodingModule, TrainableModule
 from sklearn_ae.engine.pca_start import linear_start
 from sklearn_ae.engine.units import Units
 
-__all__ = ["FromPCA", "FromRandom"]
+__all__ = ["FromPCA", "FromRandom", "StartsSomewhere"]
 
 #: Gradients at an optimum are round-off, of which "adam" would make whole steps. What
 #: is below this counts for less. Layers that are linear are at the optimum with all
@@ -29,7 +29,7 @@ class FromRandom:
     def begin(
         self,
         estimator: Any,
-        module: TrainableModule,
+        module: CodingModule,
         X: Any,
         seed: int,
         subset: NDArray[np.intp] | None,
@@ -40,7 +40,7 @@ class FromRandom:
         Parameters
         ----------
         estimator : BaseAutoencoder
-        module : TrainableModule
+        module : CodingModule
         X : ndarray or CSR array of shape (n_samples, n_features)
         seed : int
         subset : ndarray of int or None
@@ -77,7 +77,7 @@ class FromPCA(FromRandom):
     def begin(
         self,
         estimator: Any,
-        module: TrainableModule,
+        module: CodingModule,
         X: Any,
         seed: int,
         subset: NDArray[np.intp] | None,
@@ -122,3 +122,68 @@ class FromPCA(FromRandom):
         # layers that are linear are PCA's own maps, which have to be nudged at most
         at_pca = not module.leaves_pca and not module.has_hidden_units
         return ROUND_OFF_AT_PCA if at_pca else ROUND_OFF
+
+
+class StartsSomewhere:
+    """An estimator that knows where its training starts."""
+
+    hidden_layer_sizes: tuple[int, ...]
+    standardize: bool
+
+    # What a method has that leaves it to no parameter: see the groups of
+    # `sklearn_ae.engine.shared_parameters`.
+
+    @property
+    def code_activation(self) -> str:
+        return "identity"
+
+    @property
+    def loss(self) -> str:
+        return "squared_error"
+
+    @property
+    def output_activation(self) -> str:
+        return "auto"
+
+    @property
+    def tied_weights(self) -> bool:
+        return False
+
+    @property
+    def linear_path(self) -> bool | str:
+        return False
+
+    @property
+    def _has_linear_path(self) -> bool:
+        """Whether ``linear_path="auto"`` may switch the linear path on."""
+        return False
+
+    def _start(self) -> FromRandom:
+        """Return where training starts."""
+        return FromPCA() if self._uses_linear_path() else FromRandom()
+
+    def _uses_linear_path(self) -> bool:
+        """Resolve ``linear_path``; raise where it is asked for and not supported."""
+        obstacles = self._linear_path_obstacles()
+        blocked = [name for name, blocks in obstacles.items() if blocks]
+        if isinstance(self.linear_path, str):
+            return self._has_linear_path and not blocked
+        if self.linear_path and blocked:
+            raise ValueError(
+                f"linear_path=True is not supported with {blocked[0]}="
+                f"{getattr(self, blocked[0])!r}: it needs squared error, identity at "
+                "code and output, free weights where there are hidden layers, "
+                "standardize=True and no image_shape."
+            )
+        return bool(self.linear_path)
+
+    def _linear_path_obstacles(self) -> dict[str, bool]:
+        """Return which parameters rule the linear path out."""
+        return {
+            "loss": self.loss != "squared_error",
+            "code_activation": self.code_activation != "identity",
+            "output_activation": self.output_activation not in ("auto", "identity"),
+            "tied_weights": bool(self.tied_weights)
+            and len(self.hidden_layer_sizes) > 0,
+            "standardize": not self.standardize,
+        }

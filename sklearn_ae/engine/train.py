@@ -7,10 +7,8 @@ so a training that fails or is interrupted leaves the earlier fit whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
@@ -21,69 +19,29 @@ from sklearn_ae.engine.epochs import epoch_hook, history, rounds
 from sklearn_ae.engine.fit import Fit, FittedNetwork
 from sklearn_ae.engine.given import Given, n_counted, of_some, split, with_weights
 from sklearn_ae.engine.labels import Supervision, places_of
-from sklearn_ae.engine.module import Blank, TrainableModule, compute_dtype
+from sklearn_ae.engine.module import Blank, CodingModule, compute_dtype
 from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.notices import diverged, warn_user
 from sklearn_ae.engine.optimizers import make_net
+from sklearn_ae.engine.request import Request
 from sklearn_ae.engine.resuming import next_seed, seeds_of, take_over
-from sklearn_ae.engine.rows import Batch, Rows
+from sklearn_ae.engine.rows import Rows
 from sklearn_ae.engine.stopping import EpochHook
 from sklearn_ae.engine.streams import Stream
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.tensors import resolve_device
 from sklearn_ae.engine.threads import suited_threads
+from sklearn_ae.engine.trial import GAUSSIAN_ROWS, are_sound, try_out
 from sklearn_ae.engine.weights import HeldOut, scaled
 
-__all__ = ["Request", "StreamOf", "run", "train", "try_out"]
+__all__ = ["StreamOf", "run", "train"]
 
 #: Yields what a function of tensors of rows gives, by chunks of the rows of X, and how
 #: much each of these counts.
 StreamOf = Callable[[Callable[[torch.Tensor], torch.Tensor]], Iterator[Any]]
 
-#: Rows from whose codes a Gaussian for ``sample`` is estimated, at most; and rows to
-#: whose codes a density of the user's is fitted.
-GAUSSIAN_ROWS, DENSITY_ROWS = 2000, 20000
-#: Rows whose reconstruction is tried before a fit is called one, at most.
-PROBE_ROWS = 256
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a training is asked for.
-
-    Parameters
-    ----------
-    X : ndarray or CSR array of shape (n_samples, n_features)
-        Validated rows.
-    y : object
-        For methods that learn from it, and for scikit-learn's callbacks.
-    resume : bool
-        Whether to go on from the estimator's fit.
-    context : sklearn.callback.CallbackContext or None
-        None is one pass over the rows, in a stream.
-    steps : bool, default=True
-        Whether to train at all, or to leave the weights as they are to begin with.
-    known : mapping, default={}
-        What validation found of the features of X, as fitted attributes.
-    weight : ndarray of shape (n_samples,) or None, default=None
-        How much each row counts, more than nothing.
-    held_out : HeldOut or None, default=None
-        Rows to judge by, in place of some of X.
-    """
-
-    X: Any
-    y: Any
-    resume: bool
-    context: Any
-    steps: bool = True
-    known: Mapping[str, Any] | None = None
-    weight: NDArray[np.float64] | None = None
-    held_out: HeldOut | None = None
-
-    @property
-    def streaming(self) -> bool:
-        """Whether one pass is made over the rows."""
-        return self.context is None
+#: A density of the user's is fitted to the codes of at most this many rows.
+DENSITY_ROWS = 20000
 
 
 def train(estimator: Any, request: Request) -> dict[str, Any]:
@@ -123,6 +81,7 @@ class _Training:
         self.X, self.weight = request.X, request.weight
         self.earlier: Fit | None = estimator._fit if request.resume else None
         self.supervision = Supervision()
+        self.streaming = request.context is None  # one pass over the rows
 
     # -- 1
 
@@ -135,14 +94,14 @@ class _Training:
         self.draw, *self.streams = seeds_of(self.seed, self.n_trainings)
         held = request.held_out is not None
         self.train_rows, self.valid_rows = split(
-            estimator, X.shape[0], self.seed, request.streaming or held
+            estimator, X.shape[0], self.seed, self.streaming or held
         )
         _check_device(self.device, estimator.dtype, X)
         if request.steps:
             check_callbacks(
                 estimator.callbacks,
                 held_out=held or self.valid_rows is not None,
-                streaming=request.streaming,
+                streaming=self.streaming,
                 solver=estimator.solver,
             )
         self.has_missing = self._is_missing_in(X)
@@ -186,7 +145,7 @@ class _Training:
             units = units.giving(earlier.units.rows_dtype)
         self.units = units
 
-    def _built(self, seed: int) -> TrainableModule:
+    def _built(self, seed: int) -> CodingModule:
         n_classes, n_features = self.supervision.n_classes, self.X.shape[1]
         blank = Blank.seeded(n_features, self.estimator.dtype, seed, n_classes)
         return blank.build(self.estimator._module)
@@ -199,7 +158,7 @@ class _Training:
         """
         estimator, request, earlier = self.estimator, self.request, self.earlier
         self.begins = earlier is None
-        self.continued = request.streaming and request.resume
+        self.continued = self.streaming and request.resume
         stream = None if earlier is None else earlier.stream
         if self.begins:
             stream = Stream.begun(
@@ -208,7 +167,7 @@ class _Training:
                 estimator.loss,
                 self.module.n_components,
                 self.draw,
-                by_fit=not (request.streaming and request.steps),
+                by_fit=not (self.streaming and request.steps),
                 weight=self.weight,
             )
         elif self.continued and stream is not None:
@@ -279,7 +238,7 @@ class _Training:
 
     def _relate_again(self) -> None:
         codes = self._network().encode(self.given.X)
-        if not _are_sound(codes):
+        if not are_sound(codes):
             raise diverged(self.net.lr)
         self._relate(codes)
 
@@ -300,7 +259,7 @@ class _Training:
             n_rows=len(self.rows),
             n_seen=self.n_learned + n_before,
             n_features=self.X.shape[1],
-            streaming=request.streaming,
+            streaming=self.streaming,
             streams=self.streams,
             mixed=estimator.dtype == "bfloat16",
         )
@@ -371,7 +330,7 @@ class _Training:
         def stream_of(function: Callable[[torch.Tensor], torch.Tensor]) -> Any:
             return with_weights(network.iterate(function, self.X), self.weight)
 
-        goes_on = self.request.streaming or estimator.warm_start
+        goes_on = self.streaming or estimator.warm_start
         keeps = goes_on and estimator.solver != "lbfgs"
         kept = self.net.optimizer_moments() if keeps else None
         extras = estimator._fitted_extras(network.module, stream_of, self.continued)
@@ -393,7 +352,7 @@ class _Training:
             most = DENSITY_ROWS
             some = self.X[inputs.some_rows(n_rows, draw, most)]
             codes = self._network().encode(some)
-            if not _are_sound(codes):
+            if not are_sound(codes):
                 raise diverged(self.net.lr)
         weight = of_some(self.counted, n_rows, draw, most)
         return density.fitted(self.estimator.density, codes, draw, weight)
@@ -450,39 +409,3 @@ def _check_device(device: torch.device, dtype: str, X: Any) -> None:
             f"The 'device' parameter chose 'mps', which cannot compute with {what}. "
             "Use device='cpu'."
         )
-
-
-def try_out(
-    network: FittedNetwork, X: Any, seed: int, rate: float, decodes: bool = True
-) -> NDArray[Any]:
-    """Return the codes of up to `GAUSSIAN_ROWS` rows, if the module makes sense.
-
-    Raises
-    ------
-    ValueError
-        If codes, or reconstructions where it decodes, are not finite: the loss that is
-        known is the one before the last step.
-    """
-    if X.shape[0] > GAUSSIAN_ROWS:
-        X = X[inputs.some_rows(X.shape[0], seed, GAUSSIAN_ROWS)]
-    module = network.module
-
-    def errors(x: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = module.errors(Batch(x, x), 1.0, per_feature=False)
-        return found
-
-    probe, codes = X[:PROBE_ROWS], network.encode(X)
-    lost = codes[:0]
-    if decodes:
-        lost = network.apply(errors, probe)
-        if inputs.has_missing(probe):  # of a row without any value nothing is lost
-            lost = lost[~np.isnan(probe).all(axis=1)]
-    if _are_sound(codes) and np.isfinite(lost).all():
-        return codes
-    raise diverged(rate)
-
-
-def _are_sound(codes: NDArray[Any]) -> bool:
-    """Tell whether codes are numbers that have a covariance."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(np.square(codes, dtype=np.float64)).all())

@@ -96,7 +96,7 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         return str(self._fit.device)
 
     @property
-    def _fitted_dtype(self) -> str:  # type: ignore[override]
+    def _fitted_dtype(self) -> str:
         return self._fit.dtype
 
     def _check_values(self, X: Any, loss: str) -> None:

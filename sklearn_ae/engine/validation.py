@@ -22,18 +22,26 @@ _INPUT = ("n_features_in_", "feature_names_in_")
 class ValidatesRows:
     """Validation of X, the same for whatever is fitted to rows.
 
-    Who derives from it has, once it is fitted, ``_fitted_dtype``: the `dtype` parameter
-    of the fit.
+    Who derives from it says in ``_fitted_dtype`` what its fit computes in.
     """
 
-    #: Which of the rows of X it takes, beside dense ones.
-    _accept_sparse: bool = True
-    #: Whether NaN in dense rows is a missing value.
-    _accept_nan: bool = False
+    @property
+    def _accept_sparse(self) -> bool:
+        """Whether it takes sparse rows, besides dense ones."""
+        return True
+
+    @property
+    def _accept_nan(self) -> bool:
+        """Whether NaN in dense rows is a missing value."""
+        return False
 
     n_features_in_: int
     feature_names_in_: NDArray[Any]
-    _fitted_dtype: str
+
+    @property
+    def _fitted_dtype(self) -> str:
+        """The `dtype` parameter of the fit."""
+        raise NotImplementedError
 
     def _validate(self, X: Any, *, reset: bool, like: Any = None) -> Any:
         """Return X as an array or CSR that the bridge can read, or raise.

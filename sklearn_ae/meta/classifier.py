@@ -248,7 +248,7 @@ class StackedAutoencoderClassifier(
         return stack._first_layer()
 
     @property
-    def _fitted_dtype(self) -> str:  # type: ignore[override]
+    def _fitted_dtype(self) -> str:
         return self.pretrainer_._fitted_dtype
 
     # -- fitting ------------------------------------------------------------------

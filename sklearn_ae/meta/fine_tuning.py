@@ -23,6 +23,7 @@ from sklearn.base import clone
 from torch import Tensor, nn
 
 from sklearn_ae.engine import density, inputs
+from sklearn_ae.engine import train as engine_train
 from sklearn_ae.engine.callbacks import check_callbacks
 from sklearn_ae.engine.epochs import epoch_hook, history
 from sklearn_ae.engine.estimator import BaseAutoencoder
@@ -37,11 +38,7 @@ from sklearn_ae.engine.shared_parameters import TrainingParameters
 from sklearn_ae.engine.starts import FromRandom
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.tensors import from_tensor, make_generator
-from sklearn_ae.engine.train import (
-    GAUSSIAN_ROWS,
-    run,
-    try_out,
-)
+from sklearn_ae.engine.trial import GAUSSIAN_ROWS, try_out
 from sklearn_ae.engine.units import Units
 from sklearn_ae.engine.weights import HeldOut, effective_rows, scaled
 from sklearn_ae.meta.scoring import score_of
@@ -414,7 +411,7 @@ def fine_tune(
         task = context.subcontext(task_name="fine-tuning", max_subtasks=epochs)
         task.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
         hook = epoch_hook(estimator, task, X, y, lambda: fitted(module))
-        run(net, train, valid, hook=hook)
+        engine_train.run(net, train, valid, hook=hook)
         task.call_on_fit_task_end(estimator=estimator, X=X, y=y)
     try_out(unrolled(layers), X, draw, net.lr, decodes=labels is None)
     _describe_again(layers, X, draw, counted)

@@ -207,7 +207,7 @@ class AutoencoderOutlierDetector(
         return _first(fitted[0] if fitted else self.estimator)
 
     @property
-    def _fitted_dtype(self) -> str:  # type: ignore[override]
+    def _fitted_dtype(self) -> str:
         return self.estimators_[0]._fitted_dtype
 
     def _declared(self, n_features: int, seed: int) -> list[Any]:

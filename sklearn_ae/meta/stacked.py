@@ -95,11 +95,11 @@ class ValidatesRowsOfFirstLayer(ValidatesRows):
         raise NotImplementedError
 
     @property
-    def _accept_sparse(self) -> bool:  # type: ignore[override]
+    def _accept_sparse(self) -> bool:
         return self._first_layer()._accept_sparse
 
     @property
-    def _accept_nan(self) -> bool:  # type: ignore[override]
+    def _accept_nan(self) -> bool:
         return self._first_layer()._accept_nan
 
 

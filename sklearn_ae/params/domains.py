@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -19,6 +19,7 @@ __all__ = [
     "OneOf",
     "RandomState",
     "SequenceOf",
+    "check_values",
     "did_you_mean",
     "named",
     "named_items",
@@ -205,6 +206,28 @@ class RandomState(Constraint):
 
     def __str__(self) -> str:
         return "an int in the range [0, 4294967295], a RandomState instance or None"
+
+
+def check_values(
+    owner: str, values: Mapping[str, object], table: Mapping[str, list[Constraint]]
+) -> None:
+    """Raise `InvalidParameterError` for the first value outside its domain.
+
+    `owner` is the class that has these parameters; `table` has the domains.
+    """
+    for name, constraints in table.items():
+        if name not in values:
+            continue
+        value = values[name]
+        if any(constraint.allows(value) for constraint in constraints):
+            continue
+        *most, last = map(str, constraints)
+        domain = f"{', '.join(most)} or {last}" if most else last
+        hints = "".join(constraint.hint(value) for constraint in constraints)
+        raise InvalidParameterError(
+            f"The {name!r} parameter of {owner} must be {domain}. Got {value!r} "
+            f"instead.{hints}"
+        )
 
 
 def named_items(value: Iterable[Any]) -> list[tuple[str, Any]]:

@@ -30,7 +30,7 @@ from typing import Any, ClassVar, Self, dataclass_transform
 from sklearn_ae.params.docs import complete_docstring
 from sklearn_ae.params.domains import (
     Constraint,
-    InvalidParameterError,
+    check_values,
     did_you_mean,
     named,
     named_items,
@@ -177,22 +177,10 @@ class Params:
 
     def _check_params(self) -> None:
         """Raise `InvalidParameterError` for the first parameter out of its domain."""
-        names = self._get_param_names()  # without those that a class has fixed
-        for name, constraints in type(self)._all_valid().items():
-            if name not in names:
-                continue
-            value = getattr(self, name)
-            if any(constraint.allows(value) for constraint in constraints):
-                continue
-            *most, last = map(str, constraints)
-            domain = f"{', '.join(most)} or {last}" if most else last
-            hints = "".join(constraint.hint(value) for constraint in constraints)
-            raise InvalidParameterError(
-                f"The {name!r} parameter of {type(self).__name__} must be {domain}. "
-                f"Got {value!r} instead.{hints}"
-            )
-        for name in names:
-            for _, part in _parts(name, getattr(self, name)):
+        values = self.get_params(deep=False)  # without those that a class has fixed
+        check_values(type(self).__name__, values, type(self)._all_valid())
+        for name, value in values.items():
+            for _, part in _parts(name, value):
                 check: Callable[[], None] | None = getattr(part, "_check_params", None)
                 if check is not None:
                     check()

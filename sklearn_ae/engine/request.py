@@ -1,0 +1,48 @@
+"""What a training is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_ae.engine.weights import HeldOut
+
+__all__ = ["Request"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a training is asked for.
+
+    Parameters
+    ----------
+    X : ndarray or CSR array of shape (n_samples, n_features)
+        Validated rows.
+    y : object
+        For methods that learn from it, and for scikit-learn's callbacks.
+    resume : bool
+        Whether to go on from the estimator's fit.
+    context : sklearn.callback.CallbackContext or None
+        None is one pass over the rows, in a stream.
+    steps : bool, default=True
+        Whether to train at all, or to leave the weights as they are to begin with.
+    known : mapping, default={}
+        What validation found of the features of X, as fitted attributes.
+    weight : ndarray of shape (n_samples,) or None, default=None
+        How much each row counts, more than nothing.
+    held_out : HeldOut or None, default=None
+        Rows to judge by, in place of some of X.
+    """
+
+    X: Any
+    y: Any
+    resume: bool
+    context: Any
+    steps: bool = True
+    known: Mapping[str, Any] | None = None
+    weight: NDArray[np.float64] | None = None
+    held_out: HeldOut | None = None
