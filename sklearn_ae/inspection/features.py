@@ -285,7 +285,8 @@ def _is_one_layer(codec: Generates) -> bool:
     if hasattr(codec, "estimators_"):  # a stack's encoder is that of its layers
         return False
     encoder = codec.module_.encoder
-    networks = encoder.networks if isinstance(encoder, SplitEncoder) else [encoder]
+    split = isinstance(encoder, SplitEncoder)
+    networks: list[Any] = list(encoder.networks) if split else [encoder]
     return not any(
         isinstance(network, ConvolutionalEncoder) or len(network.weights()) > 1
         for network in networks

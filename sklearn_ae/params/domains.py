@@ -209,11 +209,11 @@ class RandomState(Constraint):
 
 
 def check_values(
-    owner: str, values: Mapping[str, Any], table: Mapping[str, list[Constraint]]
+    owner: str, values: Mapping[str, object], table: Mapping[str, list[Constraint]]
 ) -> None:
-    """Raise `InvalidParameterError` for the first value that is out of its domain.
+    """Raise `InvalidParameterError` for the first value outside its domain.
 
-    `owner` is the class whose parameters they are, and `table` has the domains.
+    `owner` is the class that has these parameters; `table` has the domains.
     """
     for name, constraints in table.items():
         if name not in values:

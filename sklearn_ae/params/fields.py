@@ -177,7 +177,7 @@ class Params:
 
     def _check_params(self) -> None:
         """Raise `InvalidParameterError` for the first parameter out of its domain."""
-        values = self.get_params(deep=False)  # what a class fixes is none of them
+        values = self.get_params(deep=False)  # without those that a class has fixed
         check_values(type(self).__name__, values, type(self)._all_valid())
         for name, value in values.items():
             for _, part in _parts(name, value):
