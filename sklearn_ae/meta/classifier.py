@@ -48,13 +48,11 @@ from sklearn_ae.engine.weights import (
     handed_on,
     without_weightless,
 )
-from sklearn_ae.meta.fine_tuning import FineTuningParameters, divided, fine_tune
+from sklearn_ae.meta.fine_tuning import FineTuning, FineTuningParameters, divided
+from sklearn_ae.meta.layers import ValidatesRowsOfFirstLayer, pass_names
 from sklearn_ae.meta.scoring import check_scoring
-from sklearn_ae.meta.stacked import (
-    StackedAutoencoderPretrainer,
-    ValidatesRowsOfFirstLayer,
-    pass_names,
-)
+from sklearn_ae.meta.stack_module import SoftmaxModule
+from sklearn_ae.meta.stacked import StackedAutoencoderPretrainer
 from sklearn_ae.params.domains import Bool, Constraint, Instance, Nothing, OneOf
 
 __all__ = ["StackedAutoencoderClassifier"]
@@ -372,26 +370,16 @@ class StackedAutoencoderClassifier(
         elif not frozen:
             stack._begin(X, weight)
         pass_names(known, stack, stack.estimators_[0])
-        module, history = fine_tune(
-            self,
-            stack.estimators_,
-            X,
-            y,
-            seed=seed,
-            context=context,
-            fitted=lambda module: {**known, **_attributes(stack, module, labels)},
-            labels=labels,
-            weight=weight,
-            held_out=held_out,
-            scoring=self.scoring,
+        tuning = FineTuning(
+            self, stack.estimators_, X, y, seed, context, weight, held_out
         )
-        fitted = {
-            **known,
-            **_attributes(stack, module, labels),
-            "history_": history,
-        }
+
+        def fitted(module: SoftmaxModule) -> dict[str, Any]:
+            return {**known, **_attributes(stack, module, labels)}
+
+        module, history = tuning.by_class(labels, self.scoring, fitted)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
-        return fitted
+        return {**fitted(module), "history_": history}
 
     # -- using the fit ------------------------------------------------------------
 

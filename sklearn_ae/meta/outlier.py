@@ -40,8 +40,8 @@ from sklearn_ae.engine.weights import (
     scaled,
     without_weightless,
 )
+from sklearn_ae.meta.layers import ValidatesRowsOfFirstLayer
 from sklearn_ae.meta.row_density import Usualness
-from sklearn_ae.meta.stacked import ValidatesRowsOfFirstLayer
 from sklearn_ae.params.domains import Instance, Interval, Nothing, OneOf, RandomState
 from sklearn_ae.params.fields import Params
 
