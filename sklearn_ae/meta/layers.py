@@ -125,7 +125,8 @@ def pass_names(known: dict[str, Any], *whom: ValidatesRows) -> None:
 
 def check_names(estimators: Any, stack: type[Params]) -> None:
     """Raise ValueError for names by which `set_params` cannot tell layers apart."""
-    names = [name for name, _ in named_items(estimators)]
+    held = [] if estimators is None else estimators
+    names = [name for name, _ in named_items(held)]
     taken = stack._get_param_names()
     for name in names:
         if names.count(name) > 1 or name in taken or "__" in name:

@@ -192,8 +192,7 @@ class StackedAutoencoderPretrainer(
 
     def _check_params(self) -> None:
         super()._check_params()
-        if self.estimators is not None:
-            check_names(self.estimators, type(self))
+        check_names(self.estimators, type(self))
 
     def _declared(self) -> Layers:
         """Return the layers as they are asked for, not fitted, all of them copies."""
@@ -266,6 +265,7 @@ class StackedAutoencoderPretrainer(
         if weight is not None:
             X, y, weight = without_weightless(X, y, weight)
         held_out = None if val is None else val.read(self, known, like=first)
+        judged = held_out is not None
         if self.fine_tune == "class":
             labels = Labels.of(y, X, self, weight)
             if held_out is None:
@@ -274,17 +274,9 @@ class StackedAutoencoderPretrainer(
                 labels.held_out(held_out.y, held_out.X, held_out.weight)
             unlabeled = labels.unlabeled
         elif self.fine_tune is not None:
-            judged = held_out is not None
             split(self, X.shape[0], seed=0, streaming=judged)
         self._check_callbacks(fine_tunes=self.fine_tune is not None)
-        check_layers(
-            layers,
-            X,
-            y,
-            unlabeled=unlabeled,
-            weight=weight,
-            held_out=held_out is not None,
-        )
+        check_layers(layers, X, y, unlabeled=unlabeled, weight=weight, held_out=judged)
         first._check_values(X, first.loss)
         fitted = self._fit_layers(layers, X, y, labels, known, weight, held_out)
         self._become(fitted, without=("classes_",))
@@ -336,9 +328,8 @@ class StackedAutoencoderPretrainer(
             if labels is None:
                 fitted["history_"] = tuning.by_reconstruction(fitted)
             else:
-                _, fitted["history_"] = tuning.by_class(
-                    labels, "loss", lambda _: fitted
-                )
+                learned = tuning.by_class(labels, "loss", lambda _: fitted)
+                fitted["history_"] = learned[1]
             fitted["_unrolled"] = one_network(own)
         if labels is not None:
             fitted["classes_"] = labels.classes
@@ -440,15 +431,10 @@ class StackedAutoencoderPretrainer(
         if not isinstance(which, slice):
             return layers[which][1]
         start, stop, step = which.indices(len(layers))
-        if step != 1:
+        if step != 1 or start >= stop:
             raise ValueError(
-                f"Slices of a stack need steps of 1, as in stack[:2]. Got a step of "
-                f"{which.step!r}."
-            )
-        if start >= stop:
-            raise ValueError(
-                f"A slice of a stack must have a layer in it. Got [{start}:{stop}] of "
-                f"{len(layers)} layers."
+                "A slice of a stack needs a step of 1 and a layer in it, as stack[:2]. "
+                f"Got {which} of {len(layers)} layers."
             )
         part = type(self)(
             **{**self.get_params(deep=False), "estimators": layers[which]}
