@@ -22,7 +22,7 @@ from sklearn_ae import (
     StackedAutoencoderPretrainer,
     VariationalAutoencoder,
 )
-from sklearn_ae.meta.row_density import MOST_COMPONENTS, NOISE_VARIANCES, Usualness
+from sklearn_ae.meta.row_density import MOST_COMPONENTS, NOISE_VARIANCES, RowDensity
 
 QUICK = Autoencoder(2, max_iter=3, random_state=0, dtype="float64")
 
@@ -84,7 +84,7 @@ def test_rows_off_the_plane_and_rows_far_out_on_it_are_both_found(on_plane):
 def test_usualness_is_the_mean_of_standardised_log_densities():
     X = table(60)
     model = Autoencoder(2, max_iter=3, random_state=0, dtype="float64").fit(X)
-    usual = Usualness().fit(model, X, seed=0)
+    usual = RowDensity().fit(model, X, seed=0)
     restored = model.reconstruct(X)
     unit = np.sqrt(X.var(axis=0).mean())
     views = np.hstack(
@@ -155,7 +155,7 @@ def test_usualness_by_hand(n_rows, n_features, n_components):
 def test_a_mixture_has_as_many_gaussians_as_there_are_rows_for(n_rows, n_gaussians):
     """Three, where for each there are two rows to a number in the view: here ten."""
     detector = AutoencoderOutlierDetector(QUICK, contamination=0.1).fit(table(n_rows))
-    assert detector._usual[0].n_gaussians == n_gaussians
+    assert detector._densities[0].n_gaussians == n_gaussians
 
 
 @pytest.mark.parametrize(
@@ -181,10 +181,10 @@ def test_densities_are_of_some_rows_where_there_are_many(shape, n_rows, monkeypa
             assert len(np.unique(chosen)) == len(chosen)
             return np.broadcast_to(0.0, (len(chosen), self.shape[1]))
 
-    monkeypatch.setattr(Usualness, "_halves", halves)
+    monkeypatch.setattr(RowDensity, "_halves", halves)
     X = np.broadcast_to(0.0, shape).view(Rows)
     with pytest.raises(RuntimeError, match=f"^{n_rows}$"):
-        Usualness().fit(None, X, seed=0)
+        RowDensity().fit(None, X, seed=0)
 
 
 def test_what_the_components_leave_out_counts():
@@ -338,7 +338,7 @@ def test_folds_have_as_many_gaussians_as_all_rows():
 
     network = Autoencoder(5, max_iter=3, dtype="float64")
     detector = AutoencoderOutlierDetector(network, random_state=0).fit(draw(300, 0))
-    assert detector._usual[0].n_gaussians == 2  # of 240 rows there would be one
+    assert detector._densities[0].n_gaussians == 2  # of 240 rows there would be one
     assert (detector.predict(draw(1000, 1)) == -1).mean() < 0.1
 
 

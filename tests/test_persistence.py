@@ -187,7 +187,7 @@ def test_pickle_is_about_the_size_of_the_parameters(name):
         part.set_params(max_iter=1)
     modules = [part.module_ for part in learners(fit(model, X))]
     size = sum(p.numel() * p.element_size() for m in modules for p in m.parameters())
-    for usual in getattr(model, "_usual", ()):
+    for usual in getattr(model, "_densities", ()):
         size += sum(axes.components_.nbytes for axes in usual._axes)
         size += sum(level[0].precisions_cholesky_.nbytes for level in usual._levels)
     assert len(pickle.dumps(model)) <= 1.1 * size + 20_000 * len(modules)

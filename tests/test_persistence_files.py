@@ -910,19 +910,21 @@ META = {
         "networks": (put(estimators_=[]), "networks"),
         "features": (put(n_features_in_=4), "other features"),
         "threshold": (put(offset_=float("nan")), "threshold"),
-        "a density": (put(_usual=[3]), "densities"),
-        "densities": (within("_usual", lambda u: u * 2), "each have a density"),
+        "a density": (put(_densities=[3]), "densities"),
+        "densities": (within("_densities", lambda u: u * 2), "each have a density"),
         "scale": (
-            within("_usual", lambda u: vars(u[0]).update(_scales=[0.0, 1.0])),
+            within("_densities", lambda u: vars(u[0]).update(_scales=[0.0, 1.0])),
             "other rows",
         ),
         "axes": (
-            within("_usual", lambda u: vars(u[0]._axes[0]).update(mean_=np.zeros(3))),
+            within(
+                "_densities", lambda u: vars(u[0]._axes[0]).update(mean_=np.zeros(3))
+            ),
             "other rows",
         ),
         "mixture": (
             within(
-                "_usual",
+                "_densities",
                 lambda u: vars(u[0]._levels[0][0]).update(means_=np.zeros((1, 3))),
             ),
             "densities",

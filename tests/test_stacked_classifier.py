@@ -749,7 +749,7 @@ BAD_SETTINGS = {
                 estimators=[CALM, clone(CALM).set_params(dtype="float32")]
             )
         },
-        r"All layers must have the same dtype",
+        r"All layers need the same dtype",
     ),
     "bad layer": (
         {

@@ -6,7 +6,6 @@ it leaves (`sklearn_ae.meta.row_density`), or minus the error of the reconstruct
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any, ClassVar, Self
 
@@ -14,20 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import get_tags
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.autoencoders.autoencoder import Autoencoder
 from sklearn_ae.engine import inputs
-from sklearn_ae.engine.consistency import check_feature_names, need
-from sklearn_ae.engine.frames import in_frame
-from sklearn_ae.engine.notices import warn_user
-from sklearn_ae.engine.persistence import Persistent
 from sklearn_ae.engine.resuming import next_seed
 from sklearn_ae.engine.rows import CACHE_BYTES
 from sklearn_ae.engine.sklearn_types import (
     BaseEstimator,
     CallbackSupportMixin,
-    OutlierMixin,
     with_callbacks,
 )
 from sklearn_ae.engine.transforms import Transforms
@@ -35,34 +28,27 @@ from sklearn_ae.engine.weights import (
     HeldOut,
     check_val,
     check_weight,
-    effective_rows,
     handed_on,
     named_rows,
-    scaled,
     without_weightless,
 )
-from sklearn_ae.meta.row_density import Usualness
-from sklearn_ae.meta.stacked import ValidatesRowsOfFirstLayer
+from sklearn_ae.meta.fitted_detector import FittedDetector, Network, scores_of
+from sklearn_ae.meta.layers import ValidatesRowsOfFirstLayer
+from sklearn_ae.meta.row_density import RowDensity
+from sklearn_ae.meta.threshold import FEWEST_HELD_OUT, N_FOLDS, divided, threshold
 from sklearn_ae.params.domains import Instance, Interval, Nothing, OneOf, RandomState
 from sklearn_ae.params.fields import Params
 
 __all__ = ["AutoencoderOutlierDetector"]
 
-#: The code of the default autoencoder: a number for so many features, at most so many.
+#: The default autoencoder's code has one component per 4 features, at most 32.
 FEATURES_PER_COMPONENT, MOST_COMPONENTS = 4, 32
-#: Share of rows like those held out that "auto" takes for outliers.
-FALSE_ALARMS = 0.05
-#: Where fewer rows than this would be held out, all rows are scored, by folds.
-FEWEST_HELD_OUT, N_FOLDS = 50, 5
-#: Fewer scores than this have no quantile of `FALSE_ALARMS`.
-FEWEST_SCORES = round(1 / FALSE_ALARMS)
+
 _AUTOENCODER = Instance(Transforms, "an autoencoder")
 
 
 class AutoencoderOutlierDetector(
-    Persistent,
-    ValidatesRowsOfFirstLayer,
-    OutlierMixin,
+    FittedDetector,
     CallbackSupportMixin,
     Params,
     BaseEstimator,
@@ -173,14 +159,12 @@ class AutoencoderOutlierDetector(
     True
     """
 
-    estimator: Any = field(default=None, kw_only=False)
+    estimator: Network | None = field(default=None, kw_only=False)
     contamination: float | str = "auto"
     n_estimators: int = 1
     criterion: str = "density"
     validation_fraction: float = 0.1
     random_state: Any = None
-    estimators_: list[Any] = field(init=False)
-    offset_: float = field(init=False)
 
     _valid: ClassVar = {
         "estimator": [_AUTOENCODER, Nothing()],
@@ -203,15 +187,11 @@ class AutoencoderOutlierDetector(
             )
         super()._set_nested(name, params)
 
-    def _first_layer(self) -> Any:
+    def _first_layer(self) -> Transforms:
         fitted = vars(self).get("estimators_")
         return _first(fitted[0] if fitted else self.estimator)
 
-    @property
-    def _fitted_dtype(self) -> str:
-        return self.estimators_[0]._fitted_dtype
-
-    def _declared(self, n_features: int, seed: int) -> list[Any]:
+    def _declared(self, n_features: int, seed: int) -> list[Network]:
         """Return the networks to be fitted, all of them copies."""
         each = self.estimator
         if each is None:
@@ -331,16 +311,16 @@ class AutoencoderOutlierDetector(
         n_fits = int(self.n_estimators) * (1 + len(folds))
         context = self._init_callback_context(max_subtasks=n_fits)
         context.call_on_fit_task_begin(estimator=self, X=X, y=None)
-        networks, usual = self._fitted_to(learned, seed, context, of_learned, val)
+        networks, densities = self._fitted_to(learned, seed, context, of_learned, val)
         if folds:
-            like = [density.n_gaussians for density in usual]
+            like = [density.n_gaussians for density in densities]
             scores = self._cross_fitted_scores(X, folds, seed, context, like, weight)
         else:
-            scores = _scores(networks, usual, held_out)
+            scores = scores_of(networks, densities, held_out)
         fitted = {
             "estimators_": networks,
-            "_usual": usual,
-            "offset_": _threshold(scores, self.contamination, of_held_out),
+            "_densities": densities,
+            "offset_": threshold(scores, self.contamination, of_held_out),
         }
         context.call_on_fit_task_end(estimator=self, X=X, y=None)
         return fitted
@@ -354,12 +334,12 @@ class AutoencoderOutlierDetector(
         val: HeldOut | None = None,
         of: str = "",
         like: list[int] | None = None,
-    ) -> tuple[list[Any], list[Usualness]]:
+    ) -> tuple[list[Network], list[RowDensity]]:
         """Return networks that learned from X, and the density of each, if any.
 
         These have as many Gaussians as `like` says, or as X has rows for.
         """
-        networks, usual = self._declared(X.shape[1], seed), []
+        networks, densities = self._declared(X.shape[1], seed), []
         for number, network in enumerate(networks):
             task = context.subcontext(task_name=f"network {number + 1}{of}")
             with task.propagate_callback_context(network):
@@ -368,10 +348,10 @@ class AutoencoderOutlierDetector(
                 task.call_on_fit_task_end(estimator=self, X=X)
             if self.criterion == "density":
                 n_gaussians = like[number] if like else None
-                of_codes = Usualness()
+                of_codes = RowDensity()
                 of_codes.fit(network, X, seed + number, n_gaussians, weight)
-                usual.append(of_codes)
-        return networks, usual
+                densities.append(of_codes)
+        return networks, densities
 
     def _cross_fitted_scores(
         self,
@@ -388,237 +368,19 @@ class AutoencoderOutlierDetector(
         those of all rows, densities have as many Gaussians, which `like` says.
         """
         scores = np.full(X.shape[0], np.nan)
-        for number, (learned, held_out) in enumerate(_divided(X, folds)):
+        for number, (learned, held_out) in enumerate(divided(X, folds)):
             rows = inputs.rows_of(X, learned, CACHE_BYTES)
             counts = None if weight is None else weight[learned]
             of = f", fold {number + 1}"
             fitted = self._fitted_to(rows, seed, context, counts, None, of, like)
             if len(held_out):
-                scores[held_out] = _scores(*fitted, X[held_out])
+                scores[held_out] = scores_of(*fitted, X[held_out])
         return scores
 
-    # -- using the fit ------------------------------------------------------------
 
-    def score_samples(self, X: Any) -> NDArray[np.float64]:
-        """Return how usual each row is: the lower, the more abnormal.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            The mean over the networks of what `criterion` says. NaN, and so an outlier,
-            where all of a row is missing.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If X is not what `fit` takes, or has other features.
-        """
-        check_is_fitted(self, "offset_")
-        X = self._validate(X, reset=False)
-        return _scores(self.estimators_, self._usual, X)
-
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Return `score_samples` minus `offset_`: below zero is an outlier.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If X is not what `fit` takes, or has other features.
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Any) -> NDArray[np.intp]:
-        """Return 1 for each row that is usual, −1 for an outlier.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If X is not what `fit` takes, or has other features.
-        """
-        return np.where(self.decision_function(X) >= 0.0, 1, -1)
-
-    def explain(self, X: Any) -> Any:
-        """Return each feature's share of a row's reconstruction error.
-
-        The shares of a row add up to its `reconstruction_error`, in the mean over the
-        networks. They tell what these could not restore. A row may be unusual for its
-        code, too: where its error is small, that is why.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray or DataFrame of shape (n_samples, n_features)
-            In the squared units of X (with squared error); a frame of the kind that
-            scikit-learn's ``transform_output`` asks for, else of the kind that X is.
-            Dense. NaN where an entry is missing.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If X is not what `fit` takes, or has other features.
-        """
-        check_is_fitted(self, "offset_")
-        rows = self._validate(X, reset=False)
-        each = [network._error_shares(rows) for network in self.estimators_]
-        shares = np.mean(each, axis=0, dtype=np.float64)
-        framed = in_frame(self, shares, X)
-        return _framed(shares, X) if framed is shares else framed
-
-    # -- persistence --------------------------------------------------------------
-
-    _learned: ClassVar[tuple[str, ...]] = (
-        "estimators_",
-        "_usual",
-        "offset_",
-        "n_features_in_",
-    )
-
-    def _check_learned(self, kept: Mapping[str, Any]) -> None:
-        networks, usual, offset = kept["estimators_"], kept["_usual"], kept["offset_"]
-        check_feature_names(kept)
-        need(
-            isinstance(networks, list)
-            and networks
-            and all(isinstance(network, Transforms) for network in networks),
-            "its networks are missing, or not autoencoders",
-        )
-        for network in networks:
-            check_is_fitted(network)
-            need(
-                network.n_features_in_ == kept["n_features_in_"],
-                "its networks are of other features",
-            )
-        need(isinstance(usual, list), "its densities are missing")
-        need(
-            len(usual) in (0, len(networks)), "its networks do not each have a density"
-        )
-        for network, density in zip(networks, usual, strict=False):
-            need(
-                isinstance(density, Usualness),
-                "one of its densities is not of the kind that a fit makes",
-            )
-            density.check(network)
-        need(
-            isinstance(offset, float) and offset == offset,
-            "its threshold is missing, or not a number",
-        )
-
-
-def _first(estimator: Any) -> Any:
+def _first(estimator: Any) -> Transforms:
     """Return the autoencoder that meets X: itself, or the first layer of a stack."""
     if isinstance(estimator, ValidatesRowsOfFirstLayer):
         return estimator._first_layer()
     # what is no autoencoder, fit refuses
     return estimator if _AUTOENCODER.allows(estimator) else Autoencoder(dtype="float64")
-
-
-def _scores(networks: list[Any], usual: list[Usualness], X: Any) -> NDArray[np.float64]:
-    """Return the mean score of each row, by density or else by each network's own."""
-    if usual:
-        pairs = zip(networks, usual, strict=True)
-        each = [density.score_samples(network, X) for network, density in pairs]
-    else:
-        each = [network.score_samples(X).astype(np.float64) for network in networks]
-    return np.mean(each, axis=0)
-
-
-def _divided(
-    X: Any, folds: list[NDArray[np.intp]]
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield for each fold the rows to learn from, and those of it to score.
-
-    A row of the fold that alone has a feature, where others miss it, is learned from.
-    """
-    gaps = inputs.has_missing(X)
-    for fold in folds:
-        held_out = np.sort(fold)
-        learned = np.setdiff1d(np.arange(X.shape[0]), held_out)
-        unknown = ~inputs.observed_features(X, learned) if gaps else np.zeros(0, bool)
-        if unknown.any():
-            alone = ~np.isnan(X[held_out][:, unknown]).all(axis=1)
-            learned = np.sort(np.concatenate([learned, held_out[alone]]))
-            held_out = held_out[~alone]
-        yield learned, held_out
-
-
-def _threshold(
-    scores: NDArray[np.float64],
-    contamination: float | str,
-    weight: NDArray[np.float64] | None = None,
-) -> float:
-    """Return the lowest score of what is no outlier, in the middle of a gap."""
-    known = ~np.isnan(scores)
-    order = np.argsort(scores[known])
-    scores = scores[known][order]
-    weight = None if weight is None else weight[known][order]
-    if len(scores) == 0:
-        raise ValueError(
-            "No row has a score to set the threshold by: nothing was observed of them, "
-            "or of each a feature that no other row has."
-        )
-    total = len(scores) if weight is None else effective_rows(weight)
-    if isinstance(contamination, str):
-        if len(scores) < FEWEST_SCORES:
-            warn_user(
-                f"contamination='auto' sets the threshold at the {FALSE_ALARMS:.0%} "
-                f"quantile of scores, and needs at least {FEWEST_SCORES} of them. Got "
-                f"{len(scores)}: of new rows, another share than that may be taken for "
-                "outliers. Fit to more rows, or set contamination to a number."
-            )
-        n_outliers = min(total - 1, max(1, round(FALSE_ALARMS * total)))
-    else:
-        n_outliers = round(contamination * total)
-    if n_outliers == 0:  # below them all, by more than scores in float32 are rounded
-        return float(scores[0] - 1e-4 * (np.abs(scores).max() or 1.0))
-    if weight is None:
-        return float(np.mean(scores[n_outliers - 1 : n_outliers + 1]))
-    # the last score of as many rows as are outliers, and the first beyond them
-    below = np.cumsum(scaled(weight))
-    below *= total / below[-1]
-    last = np.searchsorted(below, n_outliers * (1 - 1e-9))
-    first = np.searchsorted(below, n_outliers * (1 + 1e-9), side="right")
-    ends = np.minimum([last, first], len(scores) - 1)
-    return float(scores[ends].mean())
-
-
-def _framed(values: NDArray[Any], like: Any) -> Any:
-    """Return the array as a frame of the kind that `like` is, if it is one."""
-    names = getattr(like, "columns", None)
-    if names is None:
-        return values
-    if hasattr(like, "iloc"):  # as pandas has it
-        return type(like)(values, index=like.index, columns=names)
-    if hasattr(like, "with_columns"):  # as polars has it
-        return type(like)(values, schema=list(names))
-    return values

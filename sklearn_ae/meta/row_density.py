@@ -42,7 +42,7 @@ from sklearn_ae.engine.threads import one_blas_thread
 from sklearn_ae.engine.weights import copies
 from sklearn_ae.params.fields import Params
 
-__all__ = ["Usualness"]
+__all__ = ["RowDensity"]
 
 #: Rows that the density is fitted to, at most, and of wide ones fewer: but 1000 of so
 #: many numbers altogether.
@@ -58,7 +58,7 @@ NOISE_VARIANCES = (0.01, 1.0)
 FAR = 1e100
 
 
-class Usualness(Params):
+class RowDensity(Params):
     """u(x) of the rows that one autoencoder restores.
 
     Of sparse rows, which are never made dense, φ(x) holds the code in place of x̂, and

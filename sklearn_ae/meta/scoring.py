@@ -9,11 +9,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import get_scorer
+from sklearn.metrics import get_scorer, get_scorer_names
 
 from sklearn_ae.engine.labels import Labels
+from sklearn_ae.params.domains import Constraint
 
-__all__ = ["Predictions", "check_scoring", "score_of"]
+__all__ = ["Predictions", "Scoring", "check_scoring", "score_of"]
+
+
+class Scoring(Constraint):
+    """What held-out rows are judged by."""
+
+    def allows(self, value: Any) -> bool:
+        if isinstance(value, str):
+            return value == "loss" or value in get_scorer_names()
+        return callable(value)
+
+    def __str__(self) -> str:
+        return "'loss', the name of one of scikit-learn's scorers or a callable"
 
 
 class Predictions(ClassifierMixin, BaseEstimator):
