@@ -25,7 +25,7 @@ from sklearn_ae.engine import rows as engine_rows
 from sklearn_ae.engine import train as engine_train
 from sklearn_ae.engine.rows import Batch
 from sklearn_ae.parts.corruptions import Corruption
-from sklearn_ae.parts.networks import Dense
+from sklearn_ae.parts.layers import Dense
 
 unfinished = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -23,7 +23,8 @@ from sklearn_ae.engine.rows import Rows
 from sklearn_ae.engine.units import Units
 from sklearn_ae.parts.activations import ACTIVATIONS, inverse
 from sklearn_ae.parts.jacobian import Encoding
-from sklearn_ae.parts.networks import DataDense, MLPDecoder, Preconditioner, TiedDecoder
+from sklearn_ae.parts.layers import DataDense, Preconditioner
+from sklearn_ae.parts.networks import MLPDecoder, TiedDecoder
 
 STILL = {"learning_rate_init": 1e-12, "max_iter": 1, "dtype": "float64"}
 

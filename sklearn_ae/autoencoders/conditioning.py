@@ -21,7 +21,8 @@ from sklearn_ae.engine.tensors import to_tensor
 from sklearn_ae.parts.activations import CODOMAINS
 from sklearn_ae.parts.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from sklearn_ae.parts.corruptions import Corruption
-from sklearn_ae.parts.networks import LinearPathEncoder, TiedDecoder
+from sklearn_ae.parts.linear_path import LinearPathEncoder
+from sklearn_ae.parts.networks import TiedDecoder
 
 __all__ = ["BOUNDED", "ConditionedModule"]
 

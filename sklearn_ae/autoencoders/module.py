@@ -24,14 +24,9 @@ from sklearn_ae.parts.activations import get_activation
 from sklearn_ae.parts.averages import mean
 from sklearn_ae.parts.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from sklearn_ae.parts.jacobian import Encoding, Layer, squared_jacobian_norm
-from sklearn_ae.parts.networks import (
-    LinearPathDecoder,
-    LinearPathEncoder,
-    MLPDecoder,
-    MLPEncoder,
-    TiedDecoder,
-    weight_decay,
-)
+from sklearn_ae.parts.layers import weight_decay
+from sklearn_ae.parts.linear_path import LinearPathDecoder, LinearPathEncoder
+from sklearn_ae.parts.networks import MLPDecoder, MLPEncoder, TiedDecoder
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 from sklearn_ae.parts.sparse import dense
 

@@ -29,7 +29,8 @@ from sklearn_ae.engine.pca_start import principal
 from sklearn_ae.engine.rows import Batch, Rows
 from sklearn_ae.engine.tensors import from_tensor, make_generator, to_tensor
 from sklearn_ae.parts import averages
-from sklearn_ae.parts.networks import DataDense, Dense, TiedDecoder, linear
+from sklearn_ae.parts.layers import DataDense, Dense, linear
+from sklearn_ae.parts.networks import TiedDecoder
 from sklearn_ae.parts.sparse import dense, row_sums
 
 __all__ = ["VariationalModule", "kl_divergence"]

@@ -31,9 +31,9 @@ from torch import Tensor
 
 from sklearn_ae.engine import callbacks as skorchs
 from sklearn_ae.engine.batches import BatchIterator, HeldOutIterator, Served
+from sklearn_ae.engine.divergence import NoticesDivergence
 from sklearn_ae.engine.interrupts import is_one_of_many
 from sklearn_ae.engine.notices import warn_user
-from sklearn_ae.engine.predictions import Predicts
 from sklearn_ae.engine.rows import Batch, Rows
 from sklearn_ae.engine.schedules import schedule_factor
 from sklearn_ae.engine.state import load_optimizer_state, optimizer_state
@@ -42,15 +42,12 @@ from sklearn_ae.parts.sparse import dense
 
 __all__ = ["AutoencoderNet"]
 
-#: A training loss that ends so many times above what it is without any learning tells
-#: that training diverged. No fit that is of use comes near it.
-DIVERGED = 1e4
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end")
 #: Methods that do nothing where predictions are not kept.
 _IDLE = (EpochScoring.on_batch_end,)
 
 
-class AutoencoderNet(Predicts):
+class AutoencoderNet(NoticesDivergence):
     """A skorch net whose module computes its own loss, as named terms.
 
     Where ``keeps_interrupted`` is set, Ctrl-C ends training and what was learned stays.
@@ -249,50 +246,6 @@ class AutoencoderNet(Predicts):
         for name in terms[0]:
             self.history.record(f"{prefix}_{name}", mean([t[name] for t in terms]))
 
-    def _loss_of_little(self, batch: Batch, loss: float) -> float:
-        """Return a loss that whoever has learned nothing stays within.
-
-        That is the `loss` before the first step, or half the mean square of the rows,
-        or one nat, whichever is the largest.
-        """
-        if self._classifies:
-            return max(loss, 1.0)
-        target = batch.target
-        entries = target.values() if target.layout == torch.sparse_csr else target
-        half = 0.5 * float(entries.square().sum()) / target.shape[0]
-        return max(loss, half, 1.0)
-
-    def _check_end(self) -> None:
-        """Raise ValueError where training ends far above where it began."""
-        rule = self.stopping
-        if rule is not None and rule.restore:  # the weights are the best ones
-            return
-        loss = self.history[-1, "train_loss"] if self.history else 0.0
-        if loss > DIVERGED * self._usual_loss:
-            raise ValueError(
-                f"The training loss ended at {loss:.3g}, and is {self._usual_loss:.3g} "
-                "where nothing is learned: training diverged. Lower the learning rate "
-                f"(learning_rate_init={self.lr:g})."
-            )
-
-    def _not_finite(self, loss: float, training: bool) -> ValueError:
-        """Return the error for a loss that is not a number."""
-        rule = self.stopping
-        if not training and rule is not None and not math.isfinite(rule.loss_before_):
-            like = next(self.module_.parameters())
-            wider = "" if like.dtype == torch.float64 else ", or use dtype='float64'"
-            return ValueError(
-                f"The validation loss is non-finite ({loss}), and was so before the "
-                "first step, while the training loss is not: the held-out rows (X_val, "
-                "where it is given) are so far from the rows to learn from that it "
-                f"overflows. Check their units{wider}."
-            )
-        return ValueError(
-            f"The {'training' if training else 'validation'} loss became non-finite "
-            f"({loss}) in epoch {len(self.history)}: training diverged. Lower the "
-            f"learning rate (learning_rate_init={self.lr:g})."
-        )
-
     def _told(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Return what callbacks are told of a batch: x and y, as skorch has it."""
         x, target = batch.x, batch.target
@@ -430,12 +383,6 @@ class AutoencoderNet(Predicts):
             self._n_whole = len(self.history)
         if stop:
             raise StopTraining
-
-    @property
-    def stopping(self) -> BestWeights | None:
-        """The rule of when to stop that is not skorch's, if there is one."""
-        rules = [one for _, one in self.callbacks_ if isinstance(one, BestWeights)]
-        return rules[0] if rules else None
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Return what makes the steps, by name."""

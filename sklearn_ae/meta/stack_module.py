@@ -30,7 +30,7 @@ from sklearn_ae.engine.units import Units
 from sklearn_ae.parts.activations import dropout
 from sklearn_ae.parts.averages import mean
 from sklearn_ae.parts.corruptions import Corruption
-from sklearn_ae.parts.networks import Dense, weight_decay
+from sklearn_ae.parts.layers import Dense, weight_decay
 
 __all__ = ["SoftmaxModule", "StackModule", "unrolled"]
 

@@ -21,14 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sklearn_ae.parts.activations import dropout
-from sklearn_ae.parts.networks import (
-    Encoder,
-    MLPDecoder,
-    MLPEncoder,
-    Preconditioner,
-    TiedDecoder,
-    initial,
-)
+from sklearn_ae.parts.layers import Preconditioner, initial
+from sklearn_ae.parts.networks import Encoder, MLPDecoder, MLPEncoder, TiedDecoder
 
 __all__ = [
     "Block",

@@ -19,7 +19,7 @@ from torch.autograd.function import BackwardCFunction, FunctionCtx
 
 from sklearn_ae.parts.activations import get_activation, slope, slope_at_output
 from sklearn_ae.parts.averages import mean, mean_row
-from sklearn_ae.parts.networks import Layer, linear
+from sklearn_ae.parts.layers import Layer, linear
 from sklearn_ae.parts.sparse import dense
 
 __all__ = [
