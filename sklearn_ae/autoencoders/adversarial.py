@@ -48,7 +48,7 @@ N_PARTS = 10
 
 
 class CallablePrior(Prior):
-    """What a user's function draws."""
+    """A prior that a user's function draws from."""
 
     def __init__(self, function: Callable[..., Any], n_components: int) -> None:
         super().__init__(n_components, 1)
@@ -212,26 +212,26 @@ class AdversarialNet(AutoencoderNet):
 class AdversarialAutoencoder(
     LabelParameters, CorruptionParameters, FreeParameters, ImageAutoencoder
 ):
-    r"""Autoencoder whose codes are distributed as a prior of one's choice.
+    r"""Autoencoder whose codes are distributed as a prior that you choose.
 
     Minimises
 
     .. math:: \mathbb{E}\,[-\log p(x \mid g(f(x)))]
 
-    in nats per sample, and in turn with it lets a discriminator learn to tell codes
-    from draws of the prior, and the encoder to be taken for one. `sample` decodes
-    draws of the prior. With ``prior="mixture"`` and y, labelled rows are led to the
-    part of the mixture that is their class's; others (see `unlabeled`) to any
-    part. The first call of `partial_fit` has to see all classes. Other priors do not
-    look at y.
+    in nats per sample. In turn with it, a discriminator learns to tell codes from draws
+    of the prior, and the encoder learns to give codes that pass for draws. `sample`
+    decodes draws of the prior. With ``prior="mixture"`` and y, labelled rows are led to
+    the part of the mixture that is their class's; others (see `unlabeled`) to any part.
+    The first call of `partial_fit` has to see all classes. Other priors do not look at y.
 
     Parameters
     ----------
     prior : {"gaussian", "uniform", "mixture"} or callable, default="gaussian"
-        Prior of codes: N(0, 1); uniform on the cube from −1 to 1; Gaussians in a
-        circle, 0.3 deep, on the first two components (N(0, 0.3²) on the others); or
-        what ``prior(n_samples, random_state)`` returns, an array of shape
-        (n_samples, n_components) drawn by a numpy RandomState.
+        Prior of codes: "gaussian" is N(0, 1); "uniform" is the cube from −1 to 1;
+        "mixture" is Gaussians in a circle, 0.3 deep, on the first two components
+        (N(0, 0.3²) on the others). A callable is called as
+        ``prior(n_samples, random_state)`` and returns an array of shape
+        (n_samples, n_components), drawn by a numpy RandomState.
     n_mixture_components : int or None, default=None
         Number of parts of ``prior="mixture"``. None is the number of classes in y, 10
         without any.

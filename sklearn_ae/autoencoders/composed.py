@@ -60,7 +60,7 @@ _COUNT = Interval(int, 1, None)
 
 
 class CorruptionParameters(Params):
-    """Noise that may be put on the rows.
+    """Parameters of methods that may put noise on the rows.
 
     Parameters
     ----------

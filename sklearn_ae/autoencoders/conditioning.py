@@ -99,7 +99,7 @@ class ConditionedModule(CodingModule):
                 if tied:
                     if self.leaves_pca and scale is not None:
                         step = _shared_scale(scale.nan_to_num(posinf=0.0) / self.spread)
-                    else:  # by no more than what PCA leaves of each feature
+                    else:  # no farther than what PCA leaves of each feature
                         step = residual / (float(decoder.norm(dim=0).max()) or 1.0)
                     self.encoder.see(step)
                     axes = torch.where(step > 0.0, 1.0 / step, 0.0)[:, None] * axes

@@ -102,7 +102,7 @@ class DenoisingModule(AutoencoderModule):
         That is the same where an error is proportional to its entry, and keeps the
         rows sparse: a zero has no error, changed or not.
         """
-        if noisy.layout != torch.sparse_csr:  # of noise that changes zeros too
+        if noisy.layout != torch.sparse_csr:  # the noise changes zeros too
             rows = torch.repeat_interleave(x.crow_indices().diff())
             seen = noisy[rows, x.col_indices()]
         else:

@@ -110,7 +110,7 @@ class GeneralizedModule(AutoencoderModule):
 class GeneralizedAutoencoder(
     LabelParameters, CorruptionParameters, FreeParameters, ComposedAutoencoder
 ):
-    r"""Autoencoder that restores from each row those that it is related to.
+    r"""Autoencoder that restores from each row the rows that it is related to.
 
     Minimises
 

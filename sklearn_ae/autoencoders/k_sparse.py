@@ -1,4 +1,4 @@
-r"""k-sparse autoencoders: a row is told by its k largest units (Makhzani & Frey 2013).
+r"""k-sparse autoencoders: the k largest units describe a row (Makhzani & Frey 2013).
 
 .. math:: a = Wx + b,\qquad z = a \text{ on } \Gamma = \mathrm{supp}_k(a),
           \ 0 \text{ elsewhere},\qquad \hat x = W^\top z + c
@@ -137,7 +137,7 @@ class KSparseModule(AutoencoderModule):
 
 
 class KSparseAutoencoder(CorruptionParameters, FreeParameters, ComposedAutoencoder):
-    r"""Autoencoder that tells each row by the k largest units of its code.
+    r"""Autoencoder that describes each row by the k largest units of its code.
 
     Minimises
 

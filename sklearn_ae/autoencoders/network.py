@@ -13,7 +13,7 @@ __all__ = ["Images", "Network"]
 
 @dataclass(frozen=True)
 class Images:
-    """What makes networks convolutional.
+    """The shape of convolutional networks.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Network:
-    """What an autoencoder is composed of.
+    """The parts and settings that an autoencoder is composed of.
 
     Parameters
     ----------

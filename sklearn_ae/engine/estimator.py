@@ -356,7 +356,7 @@ class BaseAutoencoder(
         """
         centred, precise = self.loss in CENTRED, self.dtype == "float64"
         as_they_are = not (self.standardize and centred)
-        codes = isinstance(X, inputs.LazyRows)  # of a layer below, and as small
+        codes = isinstance(X, inputs.LazyRows)  # these are no larger
         if codes or not (as_they_are or precise):
             return
         size, limit = inputs.largest_size(X), 1e150 if precise else 1e15

@@ -25,7 +25,7 @@ UNLABELLED = -1
 
 
 class Supervision(NamedTuple):
-    """What a method that learns from y finds in it.
+    """The labels that a method reads in y, and the attributes that follow from them.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Supervision(NamedTuple):
 
 
 class LabelParameters(Params):
-    """How an estimator that learns from labels reads them.
+    """Parameters of estimators that learn from labels.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class LabelParameters(Params):
 
 @dataclass(frozen=True)
 class Reading:
-    """What `read` finds in y.
+    """The labels in y, and how they were read.
 
     Attributes
     ----------
@@ -338,7 +338,7 @@ def _weights(
     if of_class is None:
         return own
     weight = of_class[places] * (1.0 if own is None else own)
-    if not weight.any():  # of classes that do not count
+    if not weight.any():  # all classes of weight 0
         raise ValueError(f"No row of {name} is of a class that class_weight counts.")
     return scaled(weight)
 

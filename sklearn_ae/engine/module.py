@@ -1,4 +1,4 @@
-"""What training asks of a network: an abstract class, with defaults."""
+"""The interface between training and a network: abstract classes, with defaults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def compute_dtype(dtype: str) -> torch.dtype:
 
 @dataclass(frozen=True)
 class Blank:
-    """What a module is built from: what the rows and the computation decide.
+    """The properties of a module that the rows and the computation decide.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Blank:
 
 
 class TrainableModule(nn.Module):
-    """What the training loop asks of a module.
+    """The interface between the training loop and a module.
 
     Everything is a function of weights, a batch, hyperparameter tensors and a
     generator, without which nothing is drawn. The units are those of

@@ -22,7 +22,7 @@ __all__ = ["Neighbours", "Relation", "Targets"]
 
 
 class Relation(NamedTuple):
-    """What each row of X is to be restored to: a combination of rows.
+    """The target of each row of X: a combination of rows.
 
     Attributes
     ----------

@@ -63,7 +63,7 @@ class Pairs(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a module's ``loss`` is given.
+    """The batch that a module's ``loss`` is given.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class Batch(NamedTuple):
 
 
 class Relations(Protocol):
-    """What completes a batch with what its rows are related to."""
+    """An object that completes a batch with what its rows are related to."""
 
     def complete(self, batch: Batch, index: Tensor) -> Batch:
         """Return the batch, whose rows `index` numbers, with their relations."""

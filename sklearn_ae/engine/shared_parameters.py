@@ -78,7 +78,7 @@ class _Callback(Constraint):
 
 
 class TrainingParameters(Params):
-    r"""How a network is trained: the same in every method, and for stacks of them.
+    r"""Parameters of training: the same in every method, and for stacks of them.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ class TrainingParameters(Params):
 
 
 class NetworkParameters(TrainingParameters):
-    r"""What every network has.
+    r"""Parameters that every network has.
 
     Parameters
     ----------
@@ -246,7 +246,7 @@ class NetworkParameters(TrainingParameters):
 
 
 class CodeParameters(Params):
-    r"""A code whose activation may be chosen.
+    r"""Parameters of methods whose code may have any activation.
 
     Parameters
     ----------
@@ -262,7 +262,7 @@ class CodeParameters(Params):
 
 
 class OutputParameters(Params):
-    """An output whose activation may be chosen.
+    """Parameters of methods whose output may have any activation.
 
     Parameters
     ----------
@@ -282,7 +282,7 @@ class OutputParameters(Params):
 
 
 class LossParameters(OutputParameters):
-    r"""A likelihood that may be chosen.
+    r"""Parameters of methods whose likelihood may be chosen.
 
     Parameters
     ----------
@@ -306,7 +306,7 @@ class LossParameters(OutputParameters):
 
 
 class TyingParameters(Params):
-    r"""A decoder that may share the weights of the encoder.
+    r"""Parameters of methods whose decoder may share the weights of the encoder.
 
     Parameters
     ----------
@@ -322,7 +322,7 @@ class TyingParameters(Params):
 
 
 class LinearPathParameters(Params):
-    r"""A network that may start at PCA.
+    r"""Parameters of methods whose network may start at PCA.
 
     Parameters
     ----------
@@ -347,4 +347,4 @@ class LinearPathParameters(Params):
 class FreeParameters(
     CodeParameters, LossParameters, TyingParameters, LinearPathParameters
 ):
-    """All that methods may leave to the user."""
+    """All parameters that methods may leave to the user."""

@@ -187,7 +187,7 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Stream:
-    """What is known of the rows that a network was trained on.
+    """The state of a stream: what is known of the rows that a network was trained on.
 
     Attributes
     ----------

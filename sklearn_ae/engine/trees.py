@@ -72,7 +72,7 @@ class Rebuilt:
         metric = type(distance).__name__.lower().removesuffix("distance64")
         values = {"p": exponent, "w": vector, "V": vector, "VI": matrix}
         options = {name: values[name] for name in _OPTIONS.get(metric, ())}
-        if function:  # of the user's
+        if function:  # one of the user
             options = {"func": function[0], **function[1]}
         if not len(options.get("w", (1,))):
             del options["w"]
