@@ -202,6 +202,7 @@ def test_held_out_rows_of_a_denoiser_are_noisy(digits):
 # -- penalties --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1 / 16, 1.0, 1000.0, "standardised"])
 def test_sparsity_that_is_asked_for_is_reached(scale, digits):
     X = StandardScaler().fit_transform(digits) if isinstance(scale, str) else digits
@@ -210,6 +211,7 @@ def test_sparsity_that_is_asked_for_is_reached(scale, digits):
     assert np.abs(model.mean_activation_ - 0.05).max() < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1 / 16, 100.0])
 def test_ten_times_the_contraction_at_least_halves_the_jacobian(scale, digits):
     X = digits[::3] * scale

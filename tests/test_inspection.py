@@ -153,7 +153,7 @@ def test_what_cannot_be_drawn(display, wide):
     with pytest.raises(TypeError, match="'ax' parameter must be a matplotlib Axes"):
         display.from_estimator(model, **given, ax="here")
     _, axes = plt.subplots(1, 3)
-    with pytest.raises(ValueError, match=r"has 1 panel, and 'ax'.*Got 3"):
+    with pytest.raises(ValueError, match=r"has 1 panel and needs.*'ax'.*Got 3"):
         display.from_estimator(model, **given, ax=axes)
     assert not any(ax.has_data() for ax in axes)
 
@@ -575,7 +575,10 @@ def test_sparse_rows_and_missing_values():
         ({"n_features": 0}, "'n_features' parameter of from_estimator"),
         ({"image_shape": (5, 5)}, "12 features are no images"),
         ({"image_shape": (3, 2, 2)}, "has 1, 3 .* or 4 channels"),
-        ({"X_noisy": np.zeros((3, 12))}, r"X_noisy must have the rows of X.*3 and 60"),
+        (
+            {"X_noisy": np.zeros((3, 12))},
+            r"X_noisy needs a row .*3 and 60",
+        ),
         ({"X_noisy": np.zeros((60, 5))}, "X has 5 features, but Autoencoder"),
     ],
 )
@@ -861,7 +864,7 @@ def test_features_of_lightness_and_colour():
     X = table(20, 12) / 30
     model = small(SplitBrainAutoencoder, split="channels", image_shape=(2, 2, 3))
     model.fit(X)
-    for kind, message in (("weights", "make no pictures"), ("inputs", "mean row")):
+    for kind, message in (("weights", "are no pictures"), ("inputs", "mean row")):
         with pytest.raises(ValueError, match=message):
             FeatureDisplay.from_estimator(model, kind=kind)
 
@@ -984,10 +987,10 @@ def test_errors_that_cannot_be_drawn(wide):
     ):
         with pytest.raises(ValueError, match=message):
             ErrorDisplay.from_estimator(model, X, **given)
-    with pytest.raises(ValueError, match="no row has an error"):
+    with pytest.raises(ValueError, match="all rows have only NaN"):
         ErrorDisplay(errors=np.full(3, np.nan)).plot()
     density = small(VariationalAutoencoder).fit(X / 1e4)  # a density far above one
     with pytest.raises(ValueError, match="scale='log' needs errors above 0"):
         ErrorDisplay.from_estimator(density, X / 1e4, scale="log")
-    with pytest.raises(ValueError, match="no shares of features"):
+    with pytest.raises(ValueError, match="kind='features' is not supported"):
         ErrorDisplay.from_estimator(PCA(2).fit(X), X, kind="features")

@@ -254,5 +254,5 @@ def test_methods_that_restore_no_whole_row(model, words, no_steps):
 
 
 def test_output_is_the_softmax(words, no_steps):
-    with pytest.raises(ValueError, match=r"output_activation='softmax' \(or 'auto'\)"):
+    with pytest.raises(ValueError, match=r"Use 'softmax' or 'auto'"):
         small(output_activation="sigmoid").fit(words)

@@ -306,6 +306,7 @@ def test_few_rows_are_scored_by_what_did_not_see_them(criterion, n_estimators, s
     np.testing.assert_array_equal(detector.score_samples(X), of_all)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", ["density", "score"])
 def test_few_rows_suffice_for_about_one_false_alarm_in_twenty(criterion):
     """A tenth of 40 rows flagged every third; of 60, every fifth."""
@@ -316,7 +317,7 @@ def test_few_rows_suffice_for_about_one_false_alarm_in_twenty(criterion):
         return rng.normal(size=(n, 3)) @ axes + 0.5 * rng.normal(size=(n, 8))
 
     network = Autoencoder(3, max_iter=5, dtype="float64")
-    for n_rows in (40, 60, 100, 200):
+    for n_rows in (40, 60, 100):
         shares = []
         for seed in range(4):
             detector = AutoencoderOutlierDetector(
@@ -535,16 +536,16 @@ def test_dense_and_sparse_rows_are_scored_alike_whatever_the_fit_saw(criterion):
         np.testing.assert_allclose(detector.score_samples(other), scores, rtol=1e-6)
 
 
-@pytest.mark.parametrize("frames", ["pandas", "polars"])
-def test_output_of_transform_has_no_say(frames):
+def test_output_of_transform_has_no_say():
     X = counts(60, 12)
     network = Autoencoder(3, max_iter=2, random_state=0)
     expected = AutoencoderOutlierDetector(network, random_state=0).fit(X)
-    with config_context(transform_output=frames):
-        detector = AutoencoderOutlierDetector(network, random_state=0).fit(X)
-        np.testing.assert_array_equal(
-            detector.score_samples(X), expected.score_samples(X)
-        )
+    for frames in ("pandas", "polars"):
+        with config_context(transform_output=frames):
+            detector = AutoencoderOutlierDetector(network, random_state=0).fit(X)
+            np.testing.assert_array_equal(
+                detector.score_samples(X), expected.score_samples(X)
+            )
 
 
 # -- far out, all alike, far from zero, unknown ----------------------------------
@@ -605,15 +606,17 @@ def test_of_a_row_that_is_missing_nothing_is_said(criterion):
 @pytest.mark.parametrize("contamination", ["auto", 0.001, 0.1])
 def test_a_row_alone_is_predicted_as_among_others(contamination):
     X = np.random.default_rng(0).normal(size=(210, 6))
-    for seed in range(4):
+    for seed in range(2):
         detector = AutoencoderOutlierDetector(
             Autoencoder(2, max_iter=2),
             contamination=contamination,
             random_state=seed,
             criterion="score",
         ).fit(X)
-        alone = [detector.predict(X[i : i + 1])[0] for i in range(210)]
-        np.testing.assert_array_equal(alone, detector.predict(X))
+        # those nearest to the threshold, where the last digits decide
+        near = np.argsort(np.abs(detector.decision_function(X)))[:40]
+        alone = [detector.predict(X[i : i + 1])[0] for i in near]
+        np.testing.assert_array_equal(alone, detector.predict(X)[near])
 
 
 def test_refuses_what_learns_from_labels(untrained):
@@ -627,6 +630,7 @@ def test_refuses_what_learns_from_labels(untrained):
 # -- images of one digit ---------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("digit", [3, 8])
 def test_other_digits_are_novelties(digit):
     X, y = load_digits(return_X_y=True)

@@ -16,13 +16,14 @@ import threading
 import zipfile
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 import skops.io
 import torch
-from estimators import CORE, FAST, SINGLE, answer, counts, fit, labels, table
+from estimators import FAST, READING, SINGLE, answer, counts, fit, kept, labels, table
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.ensemble import RandomForestClassifier
@@ -528,9 +529,9 @@ def test_without_callbacks_of_a_monitor(path):
 # -- when it is read ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", CORE)
+@pytest.mark.parametrize("name", READING)
 def test_layout_of_another_number(name, path):
-    model = fit(clone(FAST[name]).set_params(random_state=0), table())
+    model = kept(clone(FAST[name]).set_params(random_state=0), table())
     words = rf"layout 99, and this version .* layout {persistence.LAYOUT}"
     refused_both(path, model, lambda state: state.update(_layout=99), words)
     words = rf"layout 1, and this version .* layout {persistence.LAYOUT}"
@@ -684,7 +685,7 @@ def test_shapes_take_no_memory(device):
 @pytest.mark.parametrize("name", SINGLE)
 def test_shapes_are_those_of_every_network(name):
     """Built without memory, a network has the parameters and buffers that it has."""
-    model = fit(clone(FAST[name]).set_params(random_state=0), table())
+    model = kept(clone(FAST[name]).set_params(random_state=0), table())
     through_pickle(model)
     state = model.__getstate__()
     weights = dict(state["_fit"]["weights"])
@@ -1220,3 +1221,26 @@ def test_types_in_a_stack_slice(path):
     part = stack[:1]
     same(through_file(part, path), part)
     same(through_pickle(part), part)
+
+
+def _other_files(path):
+    """Yield who else wrote a file of a model, and what is said of it."""
+    model = Autoencoder(max_iter=1).fit(table())
+    for compress in (0, "gzip", "zlib", "bz2", "xz", "lzma"):
+        joblib.dump(model, path, compress=compress)
+        yield f"joblib, {compress}", r"joblib.load.*sklearn_ae.save"
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        path.write_bytes(pickle.dumps(model, protocol))
+        yield f"pickle {protocol}", r"it is a pickle.*joblib.load.*sklearn_ae.save"
+    torch.save(model.module_.state_dict(), path)
+    yield "torch", r"torch.save wrote it"
+
+
+def test_files_of_other_libraries_are_named(tmp_path):
+    path = tmp_path / "model.joblib"
+    for writer, told in _other_files(path):
+        with pytest.raises(
+            ValueError, match=rf"Cannot load '.*model.joblib': .*{told}"
+        ):
+            load(path)
+            pytest.fail(writer)

@@ -401,6 +401,7 @@ def either_or(n=1000, seed=0):
     return np.column_stack([size, size * rng.choice([-1.0, 1.0], n)])
 
 
+@pytest.mark.slow
 def test_classification_knows_what_regression_averages_away():
     """Of a number that is one of two, the bins between them are left empty."""
     X = either_or()
@@ -587,6 +588,7 @@ def test_colours_that_cannot_be_shown_are_clipped():
         assert torch.equal(units.to_data(lab.double()), rgb)
 
 
+@pytest.mark.slow
 def test_lightness_tells_colour():
     """Of images whose colour is a function of their lightness, all is predicted."""
     rng = np.random.default_rng(0)

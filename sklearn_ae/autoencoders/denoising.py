@@ -24,6 +24,7 @@ from torch import Tensor
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.autoencoders.network import Network
+from sklearn_ae.engine.frames import framing
 from sklearn_ae.engine.inputs import is_sparse
 from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.rows import Batch
@@ -284,6 +285,7 @@ class DenoisingAutoencoder(FreeParameters, ComposedAutoencoder):
         return np.where(np.isnan(X), restored, X)
 
     @available_if(_is_gaussian)
+    @framing
     def score_field(self, X: Any) -> NDArray[Any]:
         """Return (r(x) − x) / σ²: the estimated gradient of the log density at X.
 

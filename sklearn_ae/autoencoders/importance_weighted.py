@@ -28,7 +28,7 @@ class ImportanceWeightedModule(VariationalModule):
 
     @property
     def n_multiplications(self) -> int:
-        return self.n_importance_samples * super().n_multiplications
+        return (1 + self.n_importance_samples) * super().n_multiplications // 2
 
     def loss(
         self, batch: Batch, generator: torch.Generator | None = None

@@ -37,7 +37,15 @@ _NOTHING: dict[Any, Any] = {
     torch.Tensor.__bool__: False,
     torch.Tensor.__float__: 0.0,
     torch.Tensor.__int__: 0,
+    torch.Tensor.any: False,  # torch would import its compiler for it
     torch.Tensor.item: 0.0,
+}
+#: For these torch would import its compiler; each gives a tensor of the same shape, and
+#: of this dtype where it is another.
+_ALIKE: dict[Any, Any] = {
+    torch.Tensor.normal_: None,
+    torch.Tensor.ne: torch.bool,
+    torch.Tensor.__invert__: None,
 }
 
 
@@ -55,6 +63,9 @@ class _WithoutMemory(TorchFunctionMode):
     ) -> Any:
         if function in _NOTHING:
             return _NOTHING[function]
+        if function in _ALIKE:
+            like, kind = args[0], _ALIKE[function]
+            return like if kind is None else torch.empty_like(like, dtype=kind)
         kwargs = dict(kwargs or {})
         if kwargs.get("device") is not None:
             kwargs["device"] = torch.device("meta")

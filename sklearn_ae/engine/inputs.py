@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -245,11 +245,10 @@ def largest_size(X: Any) -> float:
     return max(-low, high)
 
 
-def row_chunks(n_rows: int, width: int) -> Iterator[tuple[int, int]]:
-    """Yield where chunks of rows so wide begin and end."""
+def row_chunks(n_rows: int, width: int) -> list[tuple[int, int]]:
+    """Return where chunks of rows so wide begin and end."""
     size = min(max(CHUNK_NUMBERS // max(width, 1), 32), 8192)
-    for start in range(0, n_rows, size):
-        yield start, min(start + size, n_rows)
+    return [(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
 
 def some_rows(n_rows: int, seed: int, most: int) -> NDArray[np.intp]:

@@ -31,6 +31,8 @@ from torch import Tensor
 
 from sklearn_ae.engine import callbacks as skorchs
 from sklearn_ae.engine.batches import BatchIterator, HeldOutIterator, Served
+from sklearn_ae.engine.interrupts import is_one_of_many
+from sklearn_ae.engine.notices import warn_user
 from sklearn_ae.engine.predictions import Predicts
 from sklearn_ae.engine.rows import Batch, Rows
 from sklearn_ae.engine.schedules import schedule_factor
@@ -40,6 +42,9 @@ from sklearn_ae.parts.sparse import dense
 
 __all__ = ["AutoencoderNet"]
 
+#: A training loss that ends so many times above what it is without any learning tells
+#: that training diverged. No fit that is of use comes near it.
+DIVERGED = 1e4
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end")
 #: What does nothing where predictions are not kept.
 _IDLE = (EpochScoring.on_batch_end,)
@@ -47,6 +52,8 @@ _IDLE = (EpochScoring.on_batch_end,)
 
 class AutoencoderNet(Predicts):
     """A skorch net whose module computes its own loss, as named terms.
+
+    Where ``keeps_interrupted`` is set, Ctrl-C ends training and what was learned stays.
 
     Parameters
     ----------
@@ -67,6 +74,8 @@ class AutoencoderNet(Predicts):
     autocast : torch.dtype or None
         The lower precision to compute in, if any; weights stay as they are.
     """
+
+    keeps_interrupted = False
 
     def __init__(
         self,
@@ -132,12 +141,16 @@ class AutoencoderNet(Predicts):
     def partial_fit(
         self, X: Rows, y: object = None, classes: object = None, **fit_params: Any
     ) -> AutoencoderNet:
-        """Train for ``max_epochs``; a real KeyboardInterrupt propagates."""
+        """Train for ``max_epochs``, or until a real KeyboardInterrupt.
+
+        It propagates, unless ``keeps_interrupted`` and there is an epoch to keep.
+        """
         if not self.initialized_:
             self.initialize()
         n_steps = math.ceil(len(X) / self.batch_size) * self.max_epochs
         self._n_steps, self._step = n_steps, 0
         self._first_epoch, self._units = len(self.history), X.units
+        self._n_whole, self._usual_loss = self._first_epoch, 0.0
         self._best = {"train": math.inf, "valid": math.inf}
         own = [callback for _, callback in self.callbacks_]
         self._scheduled = any(isinstance(one, LRScheduler) for one in own)
@@ -159,6 +172,13 @@ class AutoencoderNet(Predicts):
             self.fit_loop(X, y)
         except StopTraining:
             pass
+        except KeyboardInterrupt:
+            begun = self._n_whole == self._first_epoch
+            if begun or not self.keeps_interrupted or is_one_of_many():
+                raise
+            del self.history[self._n_whole :]
+            warn_user("Training interrupted by user.")
+        self._check_end()
         self.notify("on_train_end", X=X, y=y)
         for parameter in self._parameters:
             parameter.requires_grad_(True)  # frozen for this training
@@ -195,6 +215,8 @@ class AutoencoderNet(Predicts):
                 told = self._told(batch)
                 self.notify("on_batch_begin", batch=told, training=training)
             step = step_fn(batch)
+            if training and not self._usual_loss:
+                self._usual_loss = self._loss_of_little(batch, float(step["loss"]))
             sizes.append(batch.target.shape[0])
             losses.append(keep(step["loss"]))
             terms.append({name: keep(term) for name, term in step["terms"].items()})
@@ -226,6 +248,32 @@ class AutoencoderNet(Predicts):
         self._best[prefix] = min(loss, self._best[prefix])
         for name in terms[0]:
             self.history.record(f"{prefix}_{name}", mean([t[name] for t in terms]))
+
+    def _loss_of_little(self, batch: Batch, loss: float) -> float:
+        """Return a loss that whoever has learned nothing stays within.
+
+        That is the `loss` before the first step, or half the mean square of the rows,
+        or one nat, whichever is the largest.
+        """
+        if self._classifies:
+            return max(loss, 1.0)
+        target = batch.target
+        entries = target.values() if target.layout == torch.sparse_csr else target
+        half = 0.5 * float(entries.square().sum()) / target.shape[0]
+        return max(loss, half, 1.0)
+
+    def _check_end(self) -> None:
+        """Raise ValueError where training ends far above where it began."""
+        rule = self.stopping
+        if rule is not None and rule.restore:  # the weights are the best ones
+            return
+        loss = self.history[-1, "train_loss"] if self.history else 0.0
+        if loss > DIVERGED * self._usual_loss:
+            raise ValueError(
+                f"The training loss ended at {loss:.3g}, and is {self._usual_loss:.3g} "
+                "where nothing is learned: training diverged. Lower the learning rate "
+                f"(learning_rate_init={self.lr:g})."
+            )
 
     def _not_finite(self, loss: float, training: bool) -> ValueError:
         """Return the error for a loss that is not a number."""
@@ -378,6 +426,8 @@ class AutoencoderNet(Predicts):
                 if not isinstance(callback, EarlyStopping):
                     raise
                 stop = True
+        if method_name == "on_epoch_end":
+            self._n_whole = len(self.history)
         if stop:
             raise StopTraining
 

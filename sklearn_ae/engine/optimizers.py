@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from sklearn_ae.engine import eager
 from sklearn_ae.engine.callbacks import has_policy, has_printer, own_copies
 from sklearn_ae.engine.module import TrainableModule
 from sklearn_ae.engine.net import AutoencoderNet
@@ -21,15 +22,15 @@ __all__ = ["make_net"]
 FAST = 10.0
 #: skorch's names of each solver's class and settings.
 SOLVERS: dict[str, dict[str, Any]] = {
-    "adam": {"optimizer": torch.optim.AdamW, "optimizer__fused": True},
+    "adam": {"optimizer": eager.AdamW, "optimizer__fused": True},
     "sgd": {
-        "optimizer": torch.optim.SGD,
+        "optimizer": eager.SGD,
         "optimizer__fused": True,
         "optimizer__momentum": 0.9,
         "optimizer__nesterov": True,
     },
     "lbfgs": {
-        "optimizer": torch.optim.LBFGS,
+        "optimizer": eager.LBFGS,
         "optimizer__max_iter": 1,  # an epoch is one of its iterations,
         "optimizer__max_eval": 26,  # with up to 25 steps of its line search
         "optimizer__tolerance_grad": 1e-10,
@@ -104,7 +105,7 @@ def make_net(
     order, noise = streams
     shuffles = estimator.shuffle and not full_batch
     stopping = [] if streaming else _stopping_rule(estimator, score)
-    return kind(
+    net = kind(
         module,
         **optimizer,
         lr=rate,
@@ -120,6 +121,9 @@ def make_net(
         verbose=max(int(estimator.verbose), has_printer(estimator.callbacks)),
         device=str(device),
     )
+    # of an interrupted first fit there is no earlier one to go back to
+    net.keeps_interrupted = not streaming and not hasattr(estimator, "n_features_in_")
+    return net
 
 
 def _resolve_batch_size(estimator: Any, n_rows: int) -> int:

@@ -25,6 +25,7 @@ from sklearn.base import BaseEstimator
 
 from sklearn_ae.engine import archive, consistency, files, state, streams
 from sklearn_ae.engine.fit import Fit
+from sklearn_ae.engine.foreign import described
 from sklearn_ae.engine.trees import Rebuilt, is_tree
 from sklearn_ae.engine.units import Units
 from sklearn_ae.params.fields import Params
@@ -259,6 +260,9 @@ def load(path: str | os.PathLike[str], trusted: Iterable[str] = ()) -> Any:
     """
     skops, trusted = _skops(), list(trusted)
     data = files.read(path)
+    other = described(data)
+    if other is not None:
+        raise ValueError(f"Cannot load {os.fspath(path)!r}: {other}.")
     try:
         ours, unknown = _names(data, trusted)
         if unknown:

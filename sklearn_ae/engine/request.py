@@ -46,8 +46,3 @@ class Request:
     known: Mapping[str, Any] | None = None
     weight: NDArray[np.float64] | None = None
     held_out: HeldOut | None = None
-
-    @property
-    def streaming(self) -> bool:
-        """Whether one pass is made over the rows."""
-        return self.context is None

@@ -15,7 +15,7 @@ __all__ = ["one_at_a_time", "one_blas_thread", "suited_threads"]
 
 #: Multiplications per step below which a second thread gains nothing: sharing out the
 #: work takes longer, and on a busy machine the threads wait for each other.
-SMALL_STEP = 2**24
+SMALL_STEP = 2**25
 
 _alone, _busy = threading.RLock(), False
 

@@ -81,6 +81,7 @@ class _Training:
         self.X, self.weight = request.X, request.weight
         self.earlier: Fit | None = estimator._fit if request.resume else None
         self.supervision = Supervision()
+        self.streaming = request.context is None  # one pass over the rows
 
     # -- 1
 
@@ -93,14 +94,14 @@ class _Training:
         self.draw, *self.streams = seeds_of(self.seed, self.n_trainings)
         held = request.held_out is not None
         self.train_rows, self.valid_rows = split(
-            estimator, X.shape[0], self.seed, request.streaming or held
+            estimator, X.shape[0], self.seed, self.streaming or held
         )
         _check_device(self.device, estimator.dtype, X)
         if request.steps:
             check_callbacks(
                 estimator.callbacks,
                 held_out=held or self.valid_rows is not None,
-                streaming=request.streaming,
+                streaming=self.streaming,
                 solver=estimator.solver,
             )
         self.has_missing = self._is_missing_in(X)
@@ -157,7 +158,7 @@ class _Training:
         """
         estimator, request, earlier = self.estimator, self.request, self.earlier
         self.begins = earlier is None
-        self.continued = request.streaming and request.resume
+        self.continued = self.streaming and request.resume
         stream = None if earlier is None else earlier.stream
         if self.begins:
             stream = Stream.begun(
@@ -166,7 +167,7 @@ class _Training:
                 estimator.loss,
                 self.module.n_components,
                 self.draw,
-                by_fit=not (request.streaming and request.steps),
+                by_fit=not (self.streaming and request.steps),
                 weight=self.weight,
             )
         elif self.continued and stream is not None:
@@ -258,7 +259,7 @@ class _Training:
             n_rows=len(self.rows),
             n_seen=self.n_learned + n_before,
             n_features=self.X.shape[1],
-            streaming=request.streaming,
+            streaming=self.streaming,
             streams=self.streams,
             mixed=estimator.dtype == "bfloat16",
         )
@@ -329,7 +330,7 @@ class _Training:
         def stream_of(function: Callable[[torch.Tensor], torch.Tensor]) -> Any:
             return with_weights(network.iterate(function, self.X), self.weight)
 
-        goes_on = self.request.streaming or estimator.warm_start
+        goes_on = self.streaming or estimator.warm_start
         keeps = goes_on and estimator.solver != "lbfgs"
         kept = self.net.optimizer_moments() if keeps else None
         extras = estimator._fitted_extras(network.module, stream_of, self.continued)

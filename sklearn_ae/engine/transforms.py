@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sklearn_ae.engine import inputs
 from sklearn_ae.engine.fit import FittedNetwork
+from sklearn_ae.engine.frames import FramesRows
 from sklearn_ae.engine.rows import Batch
 from sklearn_ae.engine.sklearn_types import (
     ClassNamePrefixFeaturesOutMixin,
@@ -65,7 +66,9 @@ class RowFunction(NamedTuple):
         return given if self.rows is None else self.rows.to_data(given)
 
 
-class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class Transforms(
+    FramesRows, ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+):
     """Validated rows to codes and back, errors, scores and draws.
 
     Who derives from it is fitted once it has ``_fit``, a `FittedNetwork`.
@@ -326,7 +329,7 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
 
     def _error_shares(self, X: Any) -> NDArray[Any]:
         """Return what each feature adds to a row's error; NaN where it is missing."""
-        errors = self.reconstruction_error(X, per_feature=True)
+        errors = np.asarray(self.reconstruction_error(X, per_feature=True))
         n_observed = np.count_nonzero(~np.isnan(errors), axis=1)
         return errors / np.maximum(n_observed, 1)[:, None]
 

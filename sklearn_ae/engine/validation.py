@@ -66,14 +66,23 @@ class ValidatesRows:
         kinds: Any = [np.float64, np.float32]
         if inputs.is_narrow(X):
             kinds.reverse()
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            accept_sparse="csr" if sparse_too else False,
-            dtype=None if inputs.is_native(X) else kinds,
-            ensure_all_finite="allow-nan" if allow_nan else True,
-        )
+        try:
+            X = validate_data(
+                self,
+                X,
+                reset=reset,
+                accept_sparse="csr" if sparse_too else False,
+                dtype=None if inputs.is_native(X) else kinds,
+                ensure_all_finite="allow-nan" if allow_nan else True,
+            )
+        except ValueError as error:
+            if not str(error).startswith("Input X contains NaN"):
+                raise
+            raise ValueError(
+                f"Input X contains NaN.\n{type(self).__name__} does not accept missing "
+                "values. DenoisingAutoencoder does: it learns from rows with gaps, and "
+                "its impute fills them in."
+            ) from None
         if dtype != "float64":
             inputs.check_float32_range(X)
         return inputs.canonical(X)

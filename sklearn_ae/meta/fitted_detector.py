@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.engine.consistency import check_feature_names, need
 from sklearn_ae.engine.estimator import BaseAutoencoder
+from sklearn_ae.engine.frames import in_frame
 from sklearn_ae.engine.persistence import Persistent
 from sklearn_ae.engine.sklearn_types import OutlierMixin
 from sklearn_ae.engine.transforms import Transforms
@@ -116,8 +117,9 @@ class FittedDetector(Persistent, ValidatesRowsOfFirstLayer, OutlierMixin):
         Returns
         -------
         ndarray or DataFrame of shape (n_samples, n_features)
-            In the squared units of X (with squared error); a frame of the kind that X
-            is. Dense. NaN where an entry is missing.
+            In the squared units of X (with squared error); a frame of the kind that
+            scikit-learn's ``transform_output`` asks for, else of the kind that X is.
+            Dense. NaN where an entry is missing.
 
         Raises
         ------
@@ -129,7 +131,9 @@ class FittedDetector(Persistent, ValidatesRowsOfFirstLayer, OutlierMixin):
         check_is_fitted(self, "offset_")
         rows = self._validate(X, reset=False)
         each = [network._error_shares(rows) for network in self.estimators_]
-        return _framed(np.array(each).mean(axis=0, dtype=np.float64), X)
+        shares = np.array(each).mean(axis=0, dtype=np.float64)
+        framed = in_frame(self, shares, X)
+        return _framed(shares, X) if framed is shares else framed
 
     # -- persistence --------------------------------------------------------------
 

@@ -22,7 +22,6 @@ from sklearn_ae.engine.labels import LabelParameters
 from sklearn_ae.engine.module import Blank, CodingModule
 from sklearn_ae.engine.notices import diverged
 from sklearn_ae.engine.rows import CACHE_BYTES
-from sklearn_ae.engine.transforms import Transforms
 from sklearn_ae.engine.validation import ValidatesRows
 from sklearn_ae.params.domains import Instance, SequenceOf, named_items
 from sklearn_ae.params.fields import Params
@@ -53,10 +52,22 @@ AUTOENCODERS = SequenceOf(AUTOENCODER, "a list of one or more autoencoders", sho
 
 
 class ValidatesRowsOfFirstLayer(ValidatesRows):
-    """Takes the rows that the lowest of its layers takes."""
+    """Takes the rows that the lowest of its layers takes.
 
-    def _first_layer(self) -> Transforms:
+    Who derives from it has, once it is fitted, ``estimators_``, or says in
+    ``_first_layer`` what it has instead.
+    """
+
+    def _first_layer(self) -> BaseAutoencoder:
         """Return the layer that meets X."""
+        fitted: list[Any] = vars(self).get("estimators_", [])
+        if not fitted:
+            return self._first_to_fit()
+        first: BaseAutoencoder | ValidatesRowsOfFirstLayer = fitted[0]
+        return first if isinstance(first, BaseAutoencoder) else first._first_layer()
+
+    def _first_to_fit(self) -> BaseAutoencoder:
+        """Return one like the layer that will meet X, by the parameters."""
         raise NotImplementedError
 
     @property

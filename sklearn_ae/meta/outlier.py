@@ -16,6 +16,7 @@ from sklearn.utils import get_tags
 
 from sklearn_ae.autoencoders.autoencoder import Autoencoder
 from sklearn_ae.engine import inputs
+from sklearn_ae.engine.estimator import BaseAutoencoder
 from sklearn_ae.engine.resuming import next_seed
 from sklearn_ae.engine.rows import CACHE_BYTES
 from sklearn_ae.engine.sklearn_types import (
@@ -43,6 +44,9 @@ __all__ = ["AutoencoderOutlierDetector"]
 
 #: The default autoencoder's code has one component per 4 features, at most 32.
 FEATURES_PER_COMPONENT, MOST_COMPONENTS = 4, 32
+
+#: The autoencoder where none is given, but for the size of its code; never fitted.
+_DEFAULT = Autoencoder(dtype="float64")
 
 _AUTOENCODER = Instance(Transforms, "an autoencoder")
 
@@ -187,16 +191,23 @@ class AutoencoderOutlierDetector(
             )
         super()._set_nested(name, params)
 
-    def _first_layer(self) -> Transforms:
-        fitted = vars(self).get("estimators_")
-        return _first(fitted[0] if fitted else self.estimator)
+    def _first_to_fit(self) -> BaseAutoencoder:
+        """Return the autoencoder that will meet X, the lowest where it is a stack."""
+        network = self.estimator
+        if isinstance(network, ValidatesRowsOfFirstLayer):
+            return network._first_layer()
+        if isinstance(network, BaseAutoencoder):
+            return network
+        return _DEFAULT  # What is no autoencoder, fit refuses.
 
     def _declared(self, n_features: int, seed: int) -> list[Network]:
         """Return the networks to be fitted, all of them copies."""
         each = self.estimator
         if each is None:
             quarter = max(1, round(n_features / FEATURES_PER_COMPONENT))
-            each = Autoencoder(min(quarter, MOST_COMPONENTS), dtype="float64")
+            each = clone(_DEFAULT).set_params(
+                n_components=min(quarter, MOST_COMPONENTS)
+            )
         n = int(self.n_estimators)
         networks = [clone(each) for _ in range(n)]
         seeds = np.random.SeedSequence(seed).generate_state(n)
@@ -256,7 +267,7 @@ class AutoencoderOutlierDetector(
                 f"{type(self).__name__} learns from X alone, and estimator="
                 f"{self.estimator!r} needs y."
             )
-        first = _first(self.estimator)
+        first = self._first_to_fit()
         X, known = self._taken_in(X, like=first)
         weight = check_weight(sample_weight, X)
         if weight is not None:
@@ -376,11 +387,3 @@ class AutoencoderOutlierDetector(
             if len(held_out):
                 scores[held_out] = scores_of(*fitted, X[held_out])
         return scores
-
-
-def _first(estimator: Any) -> Transforms:
-    """Return the autoencoder that meets X: itself, or the first layer of a stack."""
-    if isinstance(estimator, ValidatesRowsOfFirstLayer):
-        return estimator._first_layer()
-    # what is no autoencoder, fit refuses
-    return estimator if _AUTOENCODER.allows(estimator) else Autoencoder(dtype="float64")

@@ -231,7 +231,7 @@ def _dense_halves(model: Any, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray
     """
     units, module = model._fit.units, model._fit.module
     if not units.is_affine:
-        restored = model.reconstruct(rows)
+        restored = model._restored(rows)
         return restored, rows - restored
 
     def halves(x: Tensor) -> Tensor:

@@ -198,7 +198,8 @@ class SoftmaxModule(TrainableModule):
     @property
     def n_multiplications(self) -> int:
         """About how many multiplications a row's forward pass makes."""
-        return self.stack.n_multiplications
+        encoders = [coder.encoder for coder in self.stack.coders]
+        return sum(int(encoder.n_multiplications) for encoder in encoders)
 
     def logits(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
         """Return W z + b, of shape (batch, n_classes)."""

@@ -198,9 +198,8 @@ class StackedAutoencoderPretrainer(
         """Return the layers as they are asked for, not fitted, all of them copies."""
         return declared(self.estimator, self.layer_sizes, self.estimators)
 
-    def _first_layer(self) -> BaseAutoencoder:
-        fitted: list[BaseAutoencoder] = vars(self).get("estimators_", [])
-        return fitted[0] if fitted else self._kinds_of_layers()[0]
+    def _first_to_fit(self) -> BaseAutoencoder:
+        return self._kinds_of_layers()[0]
 
     def _kinds_of_layers(self) -> list[BaseAutoencoder]:
         return kinds(self.estimator, self.estimators)
@@ -445,6 +444,7 @@ class StackedAutoencoderPretrainer(
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = self.fine_tune == "class" or any(
-            get_tags(layer).target_tags.required for layer in self._kinds_of_layers()
+            isinstance(layer, LabelParameters) and get_tags(layer).target_tags.required
+            for layer in self._kinds_of_layers()
         )
         return tags

@@ -1,20 +1,20 @@
 r"""Encoders and decoders.
 
-Every decoder ends in a linear layer, and can say what that layer reads and what it
-weighs: ``decoder(z) = features(z) @ weight.T + bias`` with ``weight, bias =
-decoder.readout()``. Objectives that need not form the output use this (see
-`sklearn_ae.parts.sparse.sparse_squared_error`). The output nonlinearity is the
-objective's.
+Every decoder ends in a linear layer, and gives the input and the weights of that layer:
+``decoder(z) = features(z) @ weight.T + bias`` with ``weight, bias =
+decoder.readout()``. Objectives that do not form the output use this (see
+`sklearn_ae.parts.sparse.sparse_squared_error`). The output's activation belongs to the
+objective.
 
-Networks are pure functions of their weights, their input and a generator: with one
-they draw dropout from it, without they are deterministic.
+Networks are pure functions of their weights, their input and a generator. They draw
+dropout from the generator; without one they are deterministic.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,7 @@ from sklearn_ae.parts.sparse import full_precision, sparse_product
 __all__ = [
     "REACH",
     "DataDense",
+    "Decoder",
     "Dense",
     "Encoder",
     "Layer",
@@ -41,16 +42,17 @@ __all__ = [
 ]
 
 
-#: Standard deviations beyond which a correction stays what it is at the border: a
-#: network does not extrapolate, the linear path does.
+#: Beyond so many standard deviations a correction stays constant: the linear path
+#: extrapolates, a network does not.
 REACH = 5.0
 
-#: A decoder's last weights are first drawn this much smaller than its others: what is
-#: restored is then about the best constant. At zero the encoder would have no gradient,
-#: and that of the biases would be round-off, of which "adam" makes whole steps.
+#: The initial weights of a decoder's last layer are smaller than others by this factor,
+#: so that training starts near the best constant. At zero the encoder would have no
+#: gradient, and the gradient of biases would be round-off, which "adam" follows in
+#: whole steps.
 FIRST_SHARE = 0.01
 
-#: A layer's weight (n_out, n_in), bias (n_out,) and the name of its activation.
+#: A layer is its weight (n_out, n_in), its bias (n_out,) and its activation's name.
 Layer = tuple[Tensor, Tensor, str]
 
 
@@ -78,16 +80,20 @@ def initial(
 class Dense(nn.Module):
     """x Wᵀ + b, with W drawn from `generator` and scaled by the number of inputs.
 
-    ``nn.Linear`` draws from the global generator, which is the user's. The kernel is
-    held as (side of the data, side of the code): sparse rows are multiplied by a
-    matrix that lies so in memory, at either end, and a copy would cost as much.
+    ``nn.Linear`` draws from the global generator, which belongs to the user. The kernel
+    has the shape (side of the data, side of the code), because products with sparse
+    rows need it in this order, and a copy would cost as much as the product.
 
     Parameters
     ----------
     n_in, n_out : int
+        Widths of the layer's input and output.
     generator : torch.Generator
+        Source of the initial weights.
     dtype : torch.dtype
+        Dtype of the weights.
     gain : float
+        Factor of the initial weights.
     encodes : bool
         Whether the data is at the layer's input.
     """
@@ -109,29 +115,31 @@ class Dense(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """W, of shape (n_out, n_in)."""
+        """Weight W, of shape (n_out, n_in)."""
         return self.kernel.T if self.encodes else self.kernel
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """Return W (n_out, n_in) and b (n_out,), where the layer is x Wᵀ + b."""
+        """Return W (n_out, n_in) and b (n_out,) such that the layer is x Wᵀ + b."""
         return self.weight, self.bias
 
     def forward(self, x: Tensor, clip: bool = True) -> Tensor:
-        """Return x Wᵀ + b; what faces the data may clip it."""
+        """Return x Wᵀ + b; layers that face the data may clip x."""
         return linear(x, self.weight, self.bias)
 
 
 class Preconditioner(nn.Module):
     r"""m + s ∘ x: each feature in its own scale, at either end of a network.
 
-    s and m are fixed, ones and zeros to begin with. An optimizer that moves each weight
-    by about as much then moves each feature by about as much of its own scale, whatever
-    that is. What can be learned stays the same.
+    s and m are not learned; at first they are ones and zeros. An optimizer that moves
+    all weights by similar amounts then moves each feature by a similar share of its own
+    scale. The functions that can be learned stay the same.
 
     Parameters
     ----------
     n_features : int
+        Number of features.
     dtype : torch.dtype
+        Dtype of s and m.
     """
 
     scale: Tensor
@@ -148,14 +156,14 @@ class Preconditioner(nn.Module):
         self.register_load_state_dict_post_hook(_forget)
 
     def set(self, scale: Tensor, constant: Tensor, reach: float = math.inf) -> None:
-        """Set s and m, and beyond what it is clipped."""
+        """Set s, m and the value at which the result is clipped."""
         self.scale.copy_(scale)
         self.constant.copy_(constant)
         self.reach.fill_(reach)
         self._known = None
 
     def _properties(self) -> tuple[bool, bool, float]:
-        """Return whether there is any s, any m, and the reach: numbers are quick."""
+        """Return whether s and m do anything, and the reach; plain values are fast."""
         if self._known is None:
             scales, adds = bool((self.scale != 1.0).any()), bool(self.constant.any())
             self._known = scales, adds, float(self.reach)
@@ -163,7 +171,7 @@ class Preconditioner(nn.Module):
 
     @property
     def scales(self) -> bool:
-        """Whether there is any s."""
+        """Whether s differs from ones."""
         return self._properties()[0]
 
     def forward(self, x: Tensor, clip: bool = True) -> Tensor:
@@ -175,24 +183,24 @@ class Preconditioner(nn.Module):
             x = x.to(self.scale.dtype) * self.scale
         elif adds:
             x = x.to(self.scale.dtype) + self.constant
-        # rows that training begins with are within reach: a pass over them is saved
+        # training rows are within reach, so that training can skip this pass
         return x.clamp(-reach, reach) if clip and not math.isinf(reach) else x
 
 
 def _forget(module: Preconditioner, keys: object) -> None:
-    """Read the properties again: other numbers were loaded."""
+    """Read the properties again after other values were loaded."""
     module._known = None
 
 
 class DataDense(Dense):
-    r"""A layer that faces the data, and works in each feature's own scale.
+    r"""A layer that faces the data and works in each feature's own scale.
 
     .. math:: a = K^\top (s \circ x) + b \quad\text{(encodes)},\qquad
               a = m + s \circ (K h + b) \quad\text{(decodes)}
 
-    K and b are learned, s and m are a `Preconditioner`'s. Outside of training
-    what is seen is clipped beyond its reach: a feature that hardly varied is not seen
-    from arbitrarily far. Sparse rows are seen as they are, times s.
+    K and b are learned; s and m are those of a `Preconditioner`. Outside of training
+    rows are clipped to its reach, so that a feature that hardly varied cannot have
+    arbitrarily large values. Sparse rows are multiplied by s and not clipped.
     """
 
     def __init__(
@@ -214,7 +222,7 @@ class DataDense(Dense):
         return kernel.T if self.encodes else kernel
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        if self.encodes:  # all that is seen is centred already
+        if self.encodes:  # rows are centred already
             return self.weight, self.bias
         return self.weight, self.each(self.bias)
 
@@ -240,19 +248,42 @@ class Encoder(nn.Module):
         """Return the last layer's weight (n_out, width) and bias (n_out,)."""
         raise NotImplementedError
 
+    def see(self, scale: Tensor, reach: float = math.inf) -> None:
+        """Set each feature's scale, and the value at which rows are clipped."""
+        raise NotImplementedError
+
     def weights(self) -> list[Tensor]:
         """Return the weight matrices, without biases."""
         raise NotImplementedError
 
     @property
     def widest_layer(self) -> int:
-        """How many numbers the widest layer has, of one row."""
+        """Number of values in the widest layer, for one row."""
         return max(n for weight in self.weights() for n in weight.shape)
 
     @property
     def n_multiplications(self) -> int:
-        """About how many multiplications it takes to encode a row."""
+        """Approximate number of multiplications that encode a row."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+class Decoder(Protocol):
+    """Maps codes (batch, n_components) to rows (batch, n_features), pre-activation."""
+
+    def __call__(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return pre-activations (batch, n_features)."""
+
+    def speak(self, scale: Tensor, constant: Tensor) -> None:
+        """Set each feature's scale, and the constant that is restored at first."""
+
+    def features(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return what the last layer reads, of shape (batch, last hidden width)."""
+
+    def readout(self) -> tuple[Tensor, Tensor]:
+        """Return the last layer's weight (n_features, width) and bias."""
+
+    def weights(self) -> list[Tensor]:
+        """Return the weight matrices, without biases."""
 
 
 class MLPEncoder(Encoder):
@@ -263,12 +294,13 @@ class MLPEncoder(Encoder):
     sizes : sequence of int
         Widths from input to code.
     activation : str
-        φ.
+        Name of φ.
     p_dropout : float
         Share of hidden units left out at each training step.
     generator : torch.Generator
-        Draws the initial weights.
+        Source of the initial weights.
     dtype : torch.dtype
+        Dtype of the weights.
     """
 
     encodes: ClassVar[bool] = True
@@ -318,7 +350,7 @@ class MLPEncoder(Encoder):
         return layer
 
     def see(self, scale: Tensor, reach: float = math.inf) -> None:
-        """See each feature in its own scale, and no farther than `reach`."""
+        """Set each feature's scale, and the value at which rows are clipped."""
         self.facing.each.set(scale, torch.zeros_like(scale), reach)
 
     def weights(self) -> list[Tensor]:
@@ -335,35 +367,36 @@ class MLPEncoder(Encoder):
 
 
 class MLPDecoder(MLPEncoder):
-    """The same network the other way round, from code to input."""
+    """The same network in the other direction, from code to row."""
 
     encodes: ClassVar[bool] = False
 
     def speak(self, scale: Tensor, constant: Tensor) -> None:
-        """Restore each feature in its own scale, and about the constant at first."""
+        """Set each feature's scale, and the constant that is restored at first."""
         self.facing.each.set(scale, constant)
         with torch.no_grad():
             self.facing.kernel.mul_(FIRST_SHARE)
 
 
 class TiedDecoder(nn.Module):
-    r"""A decoder whose weights ARE the encoder's, transposed: x̂ = φ(…φ(z W_L)…) W₁ + c.
+    r"""A decoder that shares the encoder's weights: x̂ = φ(…φ(z W_L)…) W₁ + c.
 
-    Only the biases are its own, so a gradient reaches each weight from both sides.
+    It has its own biases alone, so a gradient reaches each weight from both sides.
 
     Parameters
     ----------
     encoder : MLPEncoder
+        Encoder that it mirrors.
     """
 
     constant: Tensor
 
     def __init__(self, encoder: MLPEncoder) -> None:
         super().__init__()
-        with torch.no_grad():  # Wᵀ W of many units would restore rows many times over
+        with torch.no_grad():  # WᵀW of many units would multiply rows by a large factor
             n_in, n_out = encoder.facing.kernel.shape
             encoder.facing.kernel.mul_(min(1.0, math.sqrt(n_in / n_out)))
-        # In a list, so as not to be registered: the parameters stay the encoder's.
+        # The list keeps torch from registering the encoder's parameters here, too.
         self._encoder = [encoder]
         self.biases = nn.ParameterList(
             torch.zeros(weight.shape[1], dtype=weight.dtype, device="cpu")
@@ -372,7 +405,7 @@ class TiedDecoder(nn.Module):
         self.register_buffer("constant", torch.zeros_like(self.biases[-1].detach()))
 
     def speak(self, scale: Tensor, constant: Tensor) -> None:
-        """Set what zeros are decoded to; the scales are the encoder's."""
+        """Set the constant that zeros decode to; the scales are the encoder's."""
         self.constant.copy_(constant)
 
     def features(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -395,7 +428,7 @@ class TiedDecoder(nn.Module):
         return F.linear(self.features(z, generator), *self.readout())
 
     def weights(self) -> list[Tensor]:
-        """Return no weights: they are counted where they live."""
+        """Return no weights, because the encoder's are counted there."""
         return []
 
 
@@ -404,14 +437,14 @@ class LinearPathEncoder(Encoder):
 
     .. math:: z = A x + t \circ (f(u) + B u),\qquad u = x/\sigma
 
-    with A = c s⁻¹V fixed (c = 1 where codes are whitened), and f seeing u within ±5
-    (sparse rows: unbounded). f's last layer and B start at zero, so training starts at
-    PCA. A, σ and t are given by `start_at_pca`.
+    A = c s⁻¹V is fixed, with c = 1 if codes are whitened. f sees u clipped to ±5, or
+    unclipped for sparse rows. f's last layer and B start at zero, so training starts at
+    PCA. `start_at_pca` sets A, σ and t.
 
     Parameters
     ----------
     network : MLPEncoder
-        f; its last layer is set to zero.
+        Network f; its last layer is set to zero.
     """
 
     precision: Tensor
@@ -439,11 +472,11 @@ class LinearPathEncoder(Encoder):
         Parameters
         ----------
         components : Tensor of shape (n_features, n_components)
-            Aᵀ.
+            Matrix Aᵀ.
         feature_scale : Tensor of shape (n_features,) or None
-            σ; None for sparse rows, which are seen as they are.
+            Scales σ; None for sparse rows, which have no scales.
         trust : Tensor of shape (n_components,)
-            t: how far a correction of size one moves each code.
+            Distances t that a correction of size one moves each code.
         """
         self.components.data.copy_(components)
         if feature_scale is not None:
@@ -481,13 +514,13 @@ class LinearPathDecoder(nn.Module):
 
     .. math:: \hat x = U w + r \circ (g(w) + C w),\qquad w = z/c
 
-    with U = Vᵀs fixed, and g seeing the whitened codes w within ±5. g's last layer and
-    C start at zero. U, c and r are given by `start_at_pca`.
+    U = Vᵀs is fixed. g sees the whitened codes w clipped to ±5. g's last layer and C
+    start at zero. `start_at_pca` sets U, c and r.
 
     Parameters
     ----------
     network : MLPDecoder
-        g; its last layer is set to zero.
+        Network g; its last layer is set to zero.
     """
 
     code_scale: Tensor
@@ -512,11 +545,11 @@ class LinearPathDecoder(nn.Module):
         Parameters
         ----------
         components : Tensor of shape (n_features, n_components)
-            U.
+            Matrix U.
         code_scale : Tensor of shape (n_components,)
-            c: 1 where codes are whitened.
+            Scales c of the codes: 1 if they are whitened.
         trust : Tensor of shape (n_features,)
-            r: how far a correction of size one moves each feature.
+            Distances r that a correction of size one moves each feature.
         """
         self.components.data.copy_(components)
         self.code_scale.copy_(code_scale)

@@ -1,0 +1,80 @@
+"""The public face for authors of penalties, corruptions and methods.
+
+Everything that an extension needs is imported from here. How to write one is shown in
+the documentation, under "Extend".
+"""
+
+from __future__ import annotations
+
+from sklearn_ae.autoencoders.composed import (
+    ComposedAutoencoder,
+    CorruptionParameters,
+    ImageAutoencoder,
+)
+from sklearn_ae.autoencoders.module import AutoencoderModule
+from sklearn_ae.autoencoders.network import Images, Network
+from sklearn_ae.engine.estimator import BaseAutoencoder
+from sklearn_ae.engine.fit import Fit
+from sklearn_ae.engine.labels import LabelParameters, Supervision
+from sklearn_ae.engine.module import Blank, CodingModule
+from sklearn_ae.engine.net import AutoencoderNet
+from sklearn_ae.engine.rows import Batch
+from sklearn_ae.engine.shared_parameters import (
+    CodeParameters,
+    FreeParameters,
+    LinearPathParameters,
+    LossParameters,
+    OutputParameters,
+    TyingParameters,
+)
+from sklearn_ae.engine.train import StreamOf
+from sklearn_ae.params.domains import (
+    Bool,
+    Constraint,
+    Implements,
+    Instance,
+    Interval,
+    Nothing,
+    OneOf,
+    SequenceOf,
+)
+from sklearn_ae.parts.corruptions import Corruption
+from sklearn_ae.parts.jacobian import Encoding
+from sklearn_ae.parts.penalties import Penalty
+from sklearn_ae.parts.priors import Prior
+
+__all__ = [
+    "AutoencoderModule",
+    "AutoencoderNet",
+    "BaseAutoencoder",
+    "Batch",
+    "Blank",
+    "Bool",
+    "CodeParameters",
+    "CodingModule",
+    "ComposedAutoencoder",
+    "Constraint",
+    "Corruption",
+    "CorruptionParameters",
+    "Encoding",
+    "Fit",
+    "FreeParameters",
+    "ImageAutoencoder",
+    "Images",
+    "Implements",
+    "Instance",
+    "Interval",
+    "LabelParameters",
+    "LinearPathParameters",
+    "LossParameters",
+    "Network",
+    "Nothing",
+    "OneOf",
+    "OutputParameters",
+    "Penalty",
+    "Prior",
+    "SequenceOf",
+    "StreamOf",
+    "Supervision",
+    "TyingParameters",
+]
