@@ -108,7 +108,7 @@ def declared(
             (f"layer{number}", clone(each).set_params(n_components=int(size)))
             for number, size in enumerate(layer_sizes, start=1)
         ]
-    for _, layer in layers[:-1]:  # Its codes would be whitened: all count as much.
+    for _, layer in layers[:-1]:  # A linear path would whiten its codes.
         if layer._has_linear_path and isinstance(layer.linear_path, str):
             layer.set_params(linear_path=False)
     return layers
@@ -143,8 +143,8 @@ def check_names(estimators: Any, stack: type[Params]) -> None:
         if names.count(name) > 1 or name in taken or "__" in name:
             raise ValueError(
                 f"The 'estimators' parameter of {stack.__name__} names one {name!r}. "
-                "Names must differ from each other and from the parameters, without "
-                "'__'."
+                "It needs names without '__' that differ from each other and from the "
+                "parameters."
             )
 
 
@@ -175,7 +175,7 @@ def check_layers(
         "auto", the first of them finds it in y and the others are told, so that one of
         them warns of it.
     weight : ndarray of shape (n_samples,) or None
-        How much each row counts.
+        Weight of each row.
     held_out : bool, default=False
         Whether there are other rows to judge by.
     """

@@ -69,9 +69,9 @@ class AutoencoderOutlierDetector(
     noise of variance 0.01 and of 1 (in the mean variance of a feature), and
     :math:`m_\sigma, s_\sigma` are mean and standard deviation of its logarithm over
     them. So a row is unusual if it is restored badly, each direction of the residual
-    counting by its own scale, or if what is restored is unusual itself. Of both halves
-    32 principal components are taken, and the length of the rest; of sparse X the code
-    and the row's error.
+    counting by its own scale, or if what is restored is unusual itself. The density
+    sees 32 principal components of both halves, and the length of the rest; for sparse
+    X the code and the row's error.
 
     As with PCA the scale of the features matters: put a StandardScaler before it unless
     they share one.
@@ -82,9 +82,9 @@ class AutoencoderOutlierDetector(
     Parameters
     ----------
     estimator : autoencoder or None, default=None
-        Any autoencoder of this package that needs no y, or a stack of them. None is an
-        `Autoencoder` with a code of a quarter of the features, at most 32, that
-        computes in float64.
+        Autoencoder of any kind that needs no y, or a stack of them. None is an
+        `Autoencoder` with one component per 4 features, at most 32, that computes in
+        float64.
     contamination : float or "auto", default="auto"
         Share of outliers among the training rows, in (0, 0.5]: it sets the threshold so
         that as many of them are outliers. "auto" sets it at the 5 % quantile of the
@@ -92,20 +92,21 @@ class AutoencoderOutlierDetector(
         like them about as many are taken for outliers. Of the rows that were learned
         from it may be fewer, or more where they have no structure to learn.
     n_estimators : int, default=1
-        Networks to average. They differ by their seeds and, where they have
+        Number of networks to average. They differ by their seeds and, where they have
         `n_components`, by the size of their codes: from what `estimator` says to twice
         as much.
     criterion : {"density", "score"}, default="density"
-        What rows are scored by: u(x), or the autoencoder's own `score_samples`, which
-        is minus the reconstruction error (in the squared units of X with squared error,
-        in nats with a likelihood) or the bound of a variational autoencoder (in nats).
+        Score of a row: u(x), or the autoencoder's own `score_samples`, which is minus
+        the reconstruction error (in the squared units of X with squared error, in nats
+        with a likelihood) or the bound of a variational autoencoder (in nats).
     validation_fraction : float, default=0.1
         Share of rows held out for ``contamination="auto"``, in (0, 1). Where that is
         fewer than 50 rows, all rows are learned from and scored in 5 folds instead.
         Not used with `X_val`.
     random_state : int, RandomState or None, default=None
-        Where it is not None, or there are several networks, it also sets the
-        `random_state` of each. Global random states are neither read nor changed.
+        Seed of the fit. Where it is not None, or there are several networks, it also
+        sets the `random_state` of each. Global random states are neither read nor
+        changed.
 
     Attributes
     ----------
@@ -115,7 +116,7 @@ class AutoencoderOutlierDetector(
         The threshold: ``decision_function`` is ``score_samples`` minus this.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,)
-        Only if X has string column names.
+        Names of the features, only if X has string column names.
 
     Notes
     -----
@@ -126,9 +127,9 @@ class AutoencoderOutlierDetector(
     are kept learn from all rows. That takes 5 more fits, of 4 fifths of the rows each:
     by default below 495 rows. Below 20 scores there is a UserWarning.
 
-    Mixtures, means and deviations are of at most 20000 of the rows that the network
-    learned from, and of rows of more than 838 features of fewer: as many as hold 2²⁴
-    numbers, but 1000.
+    Mixtures, means and deviations are those of at most 20000 of the rows that the
+    network learned from. With more than 838 features they are those of fewer rows: as
+    many as hold 2²⁴ numbers, but at least 1000.
 
     See Also
     --------
@@ -186,8 +187,8 @@ class AutoencoderOutlierDetector(
     def _set_nested(self, name: str, params: dict[str, Any]) -> None:
         if name == "estimator" and self.estimator is None:
             raise ValueError(
-                "estimator=None has no parameters: the size of its code depends on X. "
-                "Give one, as estimator=Autoencoder(8), to set them."
+                "estimator=None has no parameters to set: the size of its code depends "
+                "on X. Give an autoencoder, as estimator=Autoencoder(8)."
             )
         super()._set_nested(name, params)
 
@@ -242,12 +243,12 @@ class AutoencoderOutlierDetector(
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts: one of weight 2 is two rows, one of weight 0 none.
+            Weight of each row: one of weight 2 is two rows, one of weight 0 none.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Rows that ``contamination="auto"`` sets the threshold by, and that networks
             with early stopping judge by, in place of some that are drawn from X.
         sample_weight_val : array-like of shape (n_val,), default=None
-            How much each row of X_val counts.
+            Weight of each row of X_val.
 
         Returns
         -------
@@ -264,8 +265,8 @@ class AutoencoderOutlierDetector(
         val = check_val(self, X_val, None, sample_weight_val)
         if self.estimator is not None and get_tags(self.estimator).target_tags.required:
             raise ValueError(
-                f"{type(self).__name__} learns from X alone, and estimator="
-                f"{self.estimator!r} needs y."
+                f"estimator={self.estimator!r} is not supported: it needs y, and "
+                f"{type(self).__name__} learns from X alone. Use one that needs no y."
             )
         first = self._first_to_fit()
         X, known = self._taken_in(X, like=first)
@@ -288,7 +289,7 @@ class AutoencoderOutlierDetector(
 
     #: Whether their labels are needed.
     _judges_by_labels: ClassVar[bool] = False
-    #: What to set so that they are.
+    #: What to set so that rows are held out.
     _judging_hint: ClassVar[str] = (
         "Set contamination='auto', or early_stopping=True on its estimator."
     )

@@ -43,13 +43,13 @@ class StackModule(CodingModule):
     Parameters
     ----------
     layers : sequence of BaseAutoencoder
-        Fitted, each to the codes of the one before.
+        Fitted layers, each to the codes of the one before.
     alpha : float
         Strength α of the term (α/2) Σ ‖W‖².
     p_dropout : float
         Share of each layer's code left out at each training step.
     corruption : Corruption or None
-        What is done to the rows at each training step.
+        Noise on the rows at each training step.
     """
 
     alpha: Tensor
