@@ -623,7 +623,7 @@ def test_refuses_what_learns_from_labels(untrained):
     X, y = table(40), np.arange(40) % 2
     network = GeneralizedAutoencoder(2, relation="class")
     untrained()
-    with pytest.raises(ValueError, match=r"learns from X alone, and estimator=.* y"):
+    with pytest.raises(ValueError, match=r"estimator=.* is not supported: it needs y"):
         AutoencoderOutlierDetector(network).fit(X, y)
 
 

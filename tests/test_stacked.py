@@ -955,7 +955,7 @@ MISFITS = {
         [F32, clone(F32).set_params(device="cpu")],
         r"same device. Got 'auto' and, .*'cpu'",
     ),
-    "names": ([("a", F32), ("a", F32)], r"names one 'a'. Names must differ"),
+    "names": ([("a", F32), ("a", F32)], r"names one 'a'. It needs names"),
     "names of parameters": ([("solver", F32)], r"names one 'solver'"),
     "names with underscores": ([("a__b", F32)], r"names one 'a__b'"),
 }

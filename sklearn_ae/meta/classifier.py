@@ -74,35 +74,35 @@ class StackedAutoencoderClassifier(
     in nats per sample. `unlabeled` says which rows have no label; the stack reads y in
     the same way, unless it has an `unlabeled` of its own.
 
-    `dropout` and all parameters after it are those of this training; the layers' own
+    `corruption` and all parameters after it are those of this training; the layers' own
     are reached as ``pretrainer__estimator__max_iter``.
 
     Parameters
     ----------
     pretrainer : StackedAutoencoderPretrainer, FrozenEstimator or None, default=None
-        The stack, None for one with its defaults. A fitted one in a FrozenEstimator is
-        not fitted again: a copy of it is fine-tuned.
+        Stack to begin with, None for one with its defaults. A fitted one in a
+        FrozenEstimator is not fitted again: a copy of it is fine-tuned.
     pretrain : bool, default=True
         Whether to fit the stack, or to begin with the same network at its initial
         weights: random ones, but PCA's along a linear path.
     class_weight : dict, "balanced" or None, default=None
-        How much the rows of each class count, beside their sample weights.
+        Weight of the rows of each class, besides their sample weights.
     scoring : str or callable, default="loss"
-        What `early_stopping` judges held-out rows by: "loss", the objective; the name
-        of a scorer, such as "accuracy", "balanced_accuracy" or "roc_auc"; or a function
-        that is called as ``scoring(classifier, X, y)``: with a fitted classifier, the
-        held-out rows that have a label as an array or CSR, as `fit` has read them, and
-        their labels. `sample_weight` is given to a function or metric that takes one;
-        any other counts all rows alike. It is tried once before anything is trained, on
-        predictions for which all classes are as likely. Where one class is rare, a
-        network that never predicts it may have the best accuracy.
+        Measure by which `early_stopping` judges held-out rows: "loss", the objective;
+        the name of a scorer, such as "accuracy", "balanced_accuracy" or "roc_auc"; or a
+        function that is called as ``scoring(classifier, X, y)``: with a fitted
+        classifier, the held-out rows that have a label as an array or CSR, as `fit` has
+        read them, and their labels. `sample_weight` is given to a function or metric
+        that takes one; any other counts all rows alike. It is tried once before
+        anything is trained, on predictions for which all classes are as likely. Where
+        one class is rare, a network that never predicts it may have the best accuracy.
     early_stopping : bool, default=False
         Whether to hold out rows with a label (some of each class), or to take `X_val`
         for that; stop when they are no longer served better, by `scoring`; and keep the
         weights that served them best.
     random_state : int, RandomState or None, default=None
-        Where it is not None it also sets the `random_state` of the stack. Global random
-        states are neither read nor changed.
+        Seed of the training. Where it is not None it also sets the `random_state` of
+        the stack. Global random states are neither read nor changed.
 
     Attributes
     ----------
@@ -110,18 +110,18 @@ class StackedAutoencoderClassifier(
     pretrainer_ : StackedAutoencoderPretrainer
         The stack, fine-tuned: its `transform` gives the features.
     coef_ : ndarray of shape (n_classes, n_components)
-        W.
+        Weights W of the softmax.
     intercept_ : ndarray of shape (n_classes,)
-        b.
+        Biases b of the softmax.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,)
-        Only if X has string column names.
+        Names of the features, only if X has string column names.
     n_iter_ : int
-        Epochs of fine-tuning.
+        Number of epochs of fine-tuning.
     loss_curve_ : list of float
-        The objective of fine-tuning by epoch, in nats per sample.
+        Objective of fine-tuning by epoch, in nats per sample.
     validation_scores_ : list of float or None
-        What `scoring` gives for held-out rows, by epoch: the higher the better, and
+        Scores of held-out rows by `scoring`, by epoch: the higher the better, and
         minus the loss for "loss". None without `early_stopping`.
     history_ : dict of ndarray
         Each term of the objective by epoch: "train_cross_entropy" and so on.
@@ -185,20 +185,21 @@ class StackedAutoencoderClassifier(
             check_is_fitted(self.pretrainer.estimator)
             if not self.pretrain:
                 raise ValueError(
-                    "pretrain=False begins at random weights, and the 'pretrainer' in "
-                    "a FrozenEstimator has others. Give it without FrozenEstimator."
+                    "pretrain=False is not supported with a 'pretrainer' in a "
+                    "FrozenEstimator: it begins at random weights, and a fitted stack "
+                    "has others. Give it without FrozenEstimator."
                 )
         elif self.pretrainer is not None and self.pretrainer.fine_tune == "class":
             raise ValueError(
-                "The 'pretrainer' parameter must have fine_tune=None or "
-                "'reconstruction': the classifier fine-tunes by class itself."
+                "The 'pretrainer' parameter needs fine_tune=None or 'reconstruction': "
+                "the classifier fine-tunes by class itself."
             )
 
     def _stack(self) -> StackedAutoencoderPretrainer:
         """Return a stack of our own: to be fitted, or the copy of a fitted one."""
         if isinstance(self.pretrainer, FrozenEstimator):
             stack = copy.deepcopy(self.pretrainer.estimator)
-            vars(stack).pop("classes_", None)  # of labels that are not ours
+            vars(stack).pop("classes_", None)  # They are of labels not ours.
             return stack
         if self.pretrainer is None:
             return StackedAutoencoderPretrainer()
@@ -236,8 +237,8 @@ class StackedAutoencoderClassifier(
             Labels; `unlabeled` says which rows have none. Strings among which some are
             missing come as dtype object, with the number −1.
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            How much each row counts, in pretraining too: one of weight 2 is two rows,
-            one of weight 0 none.
+            Weight of each row, in pretraining too: one of weight 2 is two rows, one of
+            weight 0 none.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Rows that `early_stopping` judges by, of this training and of the layers
             that have it set, in place of some that are drawn from X.
@@ -245,7 +246,7 @@ class StackedAutoencoderClassifier(
             Their labels, for `early_stopping` and for layers that judge by labels. This
             training judges by the rows that have one.
         sample_weight_val : array-like of shape (n_val,), default=None
-            How much each row of X_val counts.
+            Weight of each row of X_val.
 
         Returns
         -------
@@ -300,7 +301,7 @@ class StackedAutoencoderClassifier(
         frozen = isinstance(self.pretrainer, FrozenEstimator)
         return self.pretrainer if self.pretrain and not frozen else None
 
-    #: What to set so that they are.
+    #: What to set so that rows are held out.
     _judging_hint: ClassVar[str] = (
         "Set early_stopping=True, or on the layers of its stack, as "
         "pretrainer__estimator__early_stopping."

@@ -66,9 +66,8 @@ class FineTuningParameters(TrainingParameters):
         Epochs of fine-tuning. "auto" is 100, or as many as make 2000 to 10000 steps, at
         most 400; 500 for "lbfgs".
     early_stopping : bool, default=False
-        Whether to hold out rows, stop when they are no longer served better, and keep
-        the weights with which their loss was lowest. By class they have a label, and
-        some are of each class.
+        Whether to hold out rows, stop when their loss no longer falls, and keep the
+        weights with the lowest. By class they have a label, and some are of each class.
     """
 
     dropout: float = 0.0
@@ -113,7 +112,7 @@ class FineTuning:
     context : sklearn.callback.CallbackContext
         Context of the estimator's fit, in which this is a task.
     weight : ndarray of shape (n_samples,) or None
-        How much each row counts.
+        Weight of each row.
     held_out : HeldOut or None
         Validated rows to judge by.
     """
@@ -171,9 +170,10 @@ class FineTuning:
         ----------
         labels : Labels
         scoring : str or callable
-            What `early_stopping` judges by.
+            Measure by which `early_stopping` judges.
         fitted : callable
-            Returns the estimator's fitted attributes from the module, for callbacks.
+            Function that returns the estimator's fitted attributes from the module, for
+            callbacks.
 
         Raises
         ------

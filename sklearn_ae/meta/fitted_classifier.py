@@ -128,7 +128,7 @@ class FittedClassifier(Persistent, ValidatesRowsOfFirstLayer, ClassifierMixin):
             True labels. Rows without one are left out: those with the label that marked
             them in `fit`.
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            How much each row counts.
+            Weight of each row.
 
         Returns
         -------
@@ -143,7 +143,10 @@ class FittedClassifier(Persistent, ValidatesRowsOfFirstLayer, ClassifierMixin):
         check_consistent_length(predicted, y, sample_weight)
         reading = read(y, self._unlabeled, self.classes_)
         if not len(reading.rows):
-            raise ValueError(f"No row of y has a label: all are {reading.unlabeled}.")
+            raise ValueError(
+                f"No row of y has a label: all are {reading.unlabeled}. Give rows that "
+                "have one."
+            )
         reading.warn()
         if sample_weight is not None:
             sample_weight = _safe_indexing(sample_weight, reading.rows)
@@ -177,7 +180,7 @@ class FittedClassifier(Persistent, ValidatesRowsOfFirstLayer, ClassifierMixin):
 
     @property
     def n_iter_(self) -> int:
-        """Epochs of fine-tuning."""
+        """Number of epochs of fine-tuning."""
         return len(self.loss_curve_)
 
     @property
@@ -188,7 +191,7 @@ class FittedClassifier(Persistent, ValidatesRowsOfFirstLayer, ClassifierMixin):
 
     @property
     def validation_scores_(self) -> list[float] | None:
-        """What `scoring` gives for held-out rows, by epoch."""
+        """Scores of held-out rows by `scoring`, by epoch."""
         check_is_fitted(self, "pretrainer_")
         scores, losses = map(self.history_.get, ("valid_score", "valid_loss"))
         if losses is None:

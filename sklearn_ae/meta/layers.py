@@ -22,7 +22,6 @@ from sklearn_ae.engine.labels import LabelParameters
 from sklearn_ae.engine.module import Blank, CodingModule
 from sklearn_ae.engine.notices import diverged
 from sklearn_ae.engine.rows import CACHE_BYTES
-from sklearn_ae.engine.transforms import Transforms
 from sklearn_ae.engine.validation import ValidatesRows
 from sklearn_ae.params.domains import Instance, SequenceOf, named_items
 from sklearn_ae.params.fields import Params
@@ -53,10 +52,22 @@ AUTOENCODERS = SequenceOf(AUTOENCODER, "a list of one or more autoencoders", sho
 
 
 class ValidatesRowsOfFirstLayer(ValidatesRows):
-    """Takes the rows that the lowest of its layers takes."""
+    """Takes the rows that the lowest of its layers takes.
 
-    def _first_layer(self) -> Transforms:
+    Who derives from it has, once it is fitted, ``estimators_``, or says in
+    ``_first_layer`` what it has instead.
+    """
+
+    def _first_layer(self) -> BaseAutoencoder:
         """Return the layer that meets X."""
+        fitted: list[Any] = vars(self).get("estimators_", [])
+        if not fitted:
+            return self._first_to_fit()
+        first: BaseAutoencoder | ValidatesRowsOfFirstLayer = fitted[0]
+        return first if isinstance(first, BaseAutoencoder) else first._first_layer()
+
+    def _first_to_fit(self) -> BaseAutoencoder:
+        """Return one like the layer that will meet X, by the parameters."""
         raise NotImplementedError
 
     @property
@@ -97,7 +108,7 @@ def declared(
             (f"layer{number}", clone(each).set_params(n_components=int(size)))
             for number, size in enumerate(layer_sizes, start=1)
         ]
-    for _, layer in layers[:-1]:  # Its codes would be whitened: all count as much.
+    for _, layer in layers[:-1]:  # A linear path would whiten its codes.
         if layer._has_linear_path and isinstance(layer.linear_path, str):
             layer.set_params(linear_path=False)
     return layers
@@ -132,8 +143,8 @@ def check_names(estimators: Any, stack: type[Params]) -> None:
         if names.count(name) > 1 or name in taken or "__" in name:
             raise ValueError(
                 f"The 'estimators' parameter of {stack.__name__} names one {name!r}. "
-                "Names must differ from each other and from the parameters, without "
-                "'__'."
+                "It needs names without '__' that differ from each other and from the "
+                "parameters."
             )
 
 
@@ -164,7 +175,7 @@ def check_layers(
         "auto", the first of them finds it in y and the others are told, so that one of
         them warns of it.
     weight : ndarray of shape (n_samples,) or None
-        How much each row counts.
+        Weight of each row.
     held_out : bool, default=False
         Whether there are other rows to judge by.
     """

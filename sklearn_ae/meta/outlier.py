@@ -16,6 +16,7 @@ from sklearn.utils import get_tags
 
 from sklearn_ae.autoencoders.autoencoder import Autoencoder
 from sklearn_ae.engine import inputs
+from sklearn_ae.engine.estimator import BaseAutoencoder
 from sklearn_ae.engine.resuming import next_seed
 from sklearn_ae.engine.rows import CACHE_BYTES
 from sklearn_ae.engine.sklearn_types import (
@@ -44,6 +45,9 @@ __all__ = ["AutoencoderOutlierDetector"]
 #: The default autoencoder's code has one component per 4 features, at most 32.
 FEATURES_PER_COMPONENT, MOST_COMPONENTS = 4, 32
 
+#: The autoencoder where none is given, but for the size of its code; never fitted.
+_DEFAULT = Autoencoder(dtype="float64")
+
 _AUTOENCODER = Instance(Transforms, "an autoencoder")
 
 
@@ -65,9 +69,9 @@ class AutoencoderOutlierDetector(
     noise of variance 0.01 and of 1 (in the mean variance of a feature), and
     :math:`m_\sigma, s_\sigma` are mean and standard deviation of its logarithm over
     them. So a row is unusual if it is restored badly, each direction of the residual
-    counting by its own scale, or if what is restored is unusual itself. Of both halves
-    32 principal components are taken, and the length of the rest; of sparse X the code
-    and the row's error.
+    counting by its own scale, or if what is restored is unusual itself. The density
+    sees 32 principal components of both halves, and the length of the rest; for sparse
+    X the code and the row's error.
 
     As with PCA the scale of the features matters: put a StandardScaler before it unless
     they share one.
@@ -78,9 +82,9 @@ class AutoencoderOutlierDetector(
     Parameters
     ----------
     estimator : autoencoder or None, default=None
-        Any autoencoder of this package that needs no y, or a stack of them. None is an
-        `Autoencoder` with a code of a quarter of the features, at most 32, that
-        computes in float64.
+        Autoencoder of any kind that needs no y, or a stack of them. None is an
+        `Autoencoder` with one component per 4 features, at most 32, that computes in
+        float64.
     contamination : float or "auto", default="auto"
         Share of outliers among the training rows, in (0, 0.5]: it sets the threshold so
         that as many of them are outliers. "auto" sets it at the 5 % quantile of the
@@ -88,20 +92,21 @@ class AutoencoderOutlierDetector(
         like them about as many are taken for outliers. Of the rows that were learned
         from it may be fewer, or more where they have no structure to learn.
     n_estimators : int, default=1
-        Networks to average. They differ by their seeds and, where they have
+        Number of networks to average. They differ by their seeds and, where they have
         `n_components`, by the size of their codes: from what `estimator` says to twice
         as much.
     criterion : {"density", "score"}, default="density"
-        What rows are scored by: u(x), or the autoencoder's own `score_samples`, which
-        is minus the reconstruction error (in the squared units of X with squared error,
-        in nats with a likelihood) or the bound of a variational autoencoder (in nats).
+        Score of a row: u(x), or the autoencoder's own `score_samples`, which is minus
+        the reconstruction error (in the squared units of X with squared error, in nats
+        with a likelihood) or the bound of a variational autoencoder (in nats).
     validation_fraction : float, default=0.1
         Share of rows held out for ``contamination="auto"``, in (0, 1). Where that is
         fewer than 50 rows, all rows are learned from and scored in 5 folds instead.
         Not used with `X_val`.
     random_state : int, RandomState or None, default=None
-        Where it is not None, or there are several networks, it also sets the
-        `random_state` of each. Global random states are neither read nor changed.
+        Seed of the fit. Where it is not None, or there are several networks, it also
+        sets the `random_state` of each. Global random states are neither read nor
+        changed.
 
     Attributes
     ----------
@@ -111,7 +116,7 @@ class AutoencoderOutlierDetector(
         The threshold: ``decision_function`` is ``score_samples`` minus this.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,)
-        Only if X has string column names.
+        Names of the features, only if X has string column names.
 
     Notes
     -----
@@ -122,9 +127,9 @@ class AutoencoderOutlierDetector(
     are kept learn from all rows. That takes 5 more fits, of 4 fifths of the rows each:
     by default below 495 rows. Below 20 scores there is a UserWarning.
 
-    Mixtures, means and deviations are of at most 20000 of the rows that the network
-    learned from, and of rows of more than 838 features of fewer: as many as hold 2²⁴
-    numbers, but 1000.
+    Mixtures, means and deviations are those of at most 20000 of the rows that the
+    network learned from. With more than 838 features they are those of fewer rows: as
+    many as hold 2²⁴ numbers, but at least 1000.
 
     See Also
     --------
@@ -182,21 +187,28 @@ class AutoencoderOutlierDetector(
     def _set_nested(self, name: str, params: dict[str, Any]) -> None:
         if name == "estimator" and self.estimator is None:
             raise ValueError(
-                "estimator=None has no parameters: the size of its code depends on X. "
-                "Give one, as estimator=Autoencoder(8), to set them."
+                "estimator=None has no parameters to set: the size of its code depends "
+                "on X. Give an autoencoder, as estimator=Autoencoder(8)."
             )
         super()._set_nested(name, params)
 
-    def _first_layer(self) -> Transforms:
-        fitted = vars(self).get("estimators_")
-        return _first(fitted[0] if fitted else self.estimator)
+    def _first_to_fit(self) -> BaseAutoencoder:
+        """Return the autoencoder that will meet X, the lowest where it is a stack."""
+        network = self.estimator
+        if isinstance(network, ValidatesRowsOfFirstLayer):
+            return network._first_layer()
+        if isinstance(network, BaseAutoencoder):
+            return network
+        return _DEFAULT  # What is no autoencoder, fit refuses.
 
     def _declared(self, n_features: int, seed: int) -> list[Network]:
         """Return the networks to be fitted, all of them copies."""
         each = self.estimator
         if each is None:
             quarter = max(1, round(n_features / FEATURES_PER_COMPONENT))
-            each = Autoencoder(min(quarter, MOST_COMPONENTS), dtype="float64")
+            each = clone(_DEFAULT).set_params(
+                n_components=min(quarter, MOST_COMPONENTS)
+            )
         n = int(self.n_estimators)
         networks = [clone(each) for _ in range(n)]
         seeds = np.random.SeedSequence(seed).generate_state(n)
@@ -231,12 +243,12 @@ class AutoencoderOutlierDetector(
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts: one of weight 2 is two rows, one of weight 0 none.
+            Weight of each row: one of weight 2 is two rows, one of weight 0 none.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Rows that ``contamination="auto"`` sets the threshold by, and that networks
             with early stopping judge by, in place of some that are drawn from X.
         sample_weight_val : array-like of shape (n_val,), default=None
-            How much each row of X_val counts.
+            Weight of each row of X_val.
 
         Returns
         -------
@@ -253,10 +265,10 @@ class AutoencoderOutlierDetector(
         val = check_val(self, X_val, None, sample_weight_val)
         if self.estimator is not None and get_tags(self.estimator).target_tags.required:
             raise ValueError(
-                f"{type(self).__name__} learns from X alone, and estimator="
-                f"{self.estimator!r} needs y."
+                f"estimator={self.estimator!r} is not supported: it needs y, and "
+                f"{type(self).__name__} learns from X alone. Use one that needs no y."
             )
-        first = _first(self.estimator)
+        first = self._first_to_fit()
         X, known = self._taken_in(X, like=first)
         weight = check_weight(sample_weight, X)
         if weight is not None:
@@ -277,7 +289,7 @@ class AutoencoderOutlierDetector(
 
     #: Whether their labels are needed.
     _judges_by_labels: ClassVar[bool] = False
-    #: What to set so that they are.
+    #: What to set so that rows are held out.
     _judging_hint: ClassVar[str] = (
         "Set contamination='auto', or early_stopping=True on its estimator."
     )
@@ -376,11 +388,3 @@ class AutoencoderOutlierDetector(
             if len(held_out):
                 scores[held_out] = scores_of(*fitted, X[held_out])
         return scores
-
-
-def _first(estimator: Any) -> Transforms:
-    """Return the autoencoder that meets X: itself, or the first layer of a stack."""
-    if isinstance(estimator, ValidatesRowsOfFirstLayer):
-        return estimator._first_layer()
-    # what is no autoencoder, fit refuses
-    return estimator if _AUTOENCODER.allows(estimator) else Autoencoder(dtype="float64")

@@ -43,13 +43,13 @@ class StackModule(CodingModule):
     Parameters
     ----------
     layers : sequence of BaseAutoencoder
-        Fitted, each to the codes of the one before.
+        Fitted layers, each to the codes of the one before.
     alpha : float
         Strength α of the term (α/2) Σ ‖W‖².
     p_dropout : float
         Share of each layer's code left out at each training step.
     corruption : Corruption or None
-        What is done to the rows at each training step.
+        Noise on the rows at each training step.
     """
 
     alpha: Tensor
@@ -198,8 +198,8 @@ class SoftmaxModule(TrainableModule):
     @property
     def n_multiplications(self) -> int:
         """About how many multiplications a row's forward pass makes."""
-        coders = self.stack._coders
-        return sum(coder.encoder.n_multiplications for coder in coders)
+        encoders = [coder.encoder for coder in self.stack.coders]
+        return sum(int(encoder.n_multiplications) for encoder in encoders)
 
     def logits(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
         """Return W z + b, of shape (batch, n_classes)."""

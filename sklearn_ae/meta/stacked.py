@@ -75,36 +75,35 @@ class StackedAutoencoderPretrainer(
     ("reconstruction") or by −log softmax(W f(x) + b)_y on the rows with a label, in
     nats per sample.
 
-    `dropout` and all parameters after it are those of fine-tuning, and have no effect
-    without it: a layer's own are its estimator's. Those of `estimator` are reached as
-    ``estimator__noise_level``, those of `estimators` by their names, as a Pipeline's
-    steps. ``stack[0]`` and ``stack["name"]`` are fitted layers, ``stack[:2]`` is a
-    stack of the first two. A layer that learns from labels reads them as the stack
-    does, unless it has an `unlabeled` other than "auto".
+    `corruption` and all parameters after it belong to fine-tuning alone: a layer's own
+    are its estimator's, reached as ``estimator__noise_level``, or by the names in
+    `estimators`, as a Pipeline's steps. ``stack[0]`` and ``stack["name"]`` are fitted
+    layers, ``stack[:2]`` is a stack of the first two. A layer that learns from labels
+    reads them as the stack does, unless it has an `unlabeled` other than "auto".
 
-    ``linear_path="auto"`` means none in a layer below another, which would see whitened
-    codes: a direction of much variance would count no more than one of little. Rows are
-    decoded from codes alone, without a convolutional layer's switches.
+    ``linear_path="auto"`` means none in a layer below another: the one above would see
+    whitened codes, in which directions of little variance count as much as others. Rows
+    are decoded from codes alone, without a convolutional layer's switches.
 
     Parameters
     ----------
     estimator : autoencoder or None, default=None
-        What each layer is, of the sizes in `layer_sizes`. None is one layer of
+        Autoencoder of each layer, of the sizes in `layer_sizes`. None is one layer of
         rectified units that restores rows from masked ones: ``DenoisingAutoencoder(
         hidden_layer_sizes=(), code_activation="relu", tied_weights=True,
         noise="masking")``.
     layer_sizes : tuple of int, default=(500, 500)
         Size of each layer's code, from the lowest on.
     estimators : list of autoencoders or of (str, autoencoder), or None, default=None
-        The layers, each with its own size, from the lowest on; in place of `estimator`
+        Layers with sizes of their own, from the lowest on; in place of `estimator`
         and `layer_sizes`. Their devices and dtypes must agree.
     fine_tune : {"reconstruction", "class"} or None, default=None
-        By what all layers are trained together in the end. "class" needs y and trains
+        Objective of all layers together, in the end. "class" needs y and trains
         the encoders alone: what decodes (`inverse_transform`, `reconstruct`, `score`,
         `sample`) then no longer fits them.
     random_state : int, RandomState or None, default=None
-        Where it is not None it also sets the `random_state` of every layer. Global
-        random states are neither read nor changed.
+        Seed of the fit. Where it is not None it also sets the `random_state` of every
+        layer. Global random states are neither read nor changed.
 
     Attributes
     ----------
@@ -116,18 +115,18 @@ class StackedAutoencoderPretrainer(
         Size of the last layer's code.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,)
-        Only if X has string column names.
+        Names of the features, only if X has string column names.
     classes_ : ndarray of shape (n_classes,)
-        Only after ``fine_tune="class"``.
+        Classes in y, only after ``fine_tune="class"``.
     n_iter_ : int
-        Epochs trained, of all layers and of fine-tuning.
+        Number of epochs trained, of all layers and of fine-tuning.
     history_ : dict of ndarray
         Each term of the objective of fine-tuning by epoch; empty without. A layer's
         own is ``estimators_[0].history_``.
     density_ : GaussianMixture
-        Of the last layer's training codes, for `sample`.
+        Density of the last layer's training codes, for `sample`.
     device_ : str
-        Where the network is.
+        Device of the network.
     module_ : torch.nn.Module
         The unrolled network.
 
@@ -166,7 +165,6 @@ class StackedAutoencoderPretrainer(
     estimators: Sequence[BaseAutoencoder | tuple[str, BaseAutoencoder]] | None = None
     fine_tune: str | None = None
     classes_: NDArray[Any] = field(init=False)
-    history_: dict[str, NDArray[np.float64]] = field(init=False)
 
     _valid: ClassVar = {
         "estimator": [AUTOENCODER, Nothing()],
@@ -199,9 +197,8 @@ class StackedAutoencoderPretrainer(
         """Return the layers as they are asked for, not fitted, all of them copies."""
         return declared(self.estimator, self.layer_sizes, self.estimators)
 
-    def _first_layer(self) -> BaseAutoencoder:
-        fitted: list[BaseAutoencoder] = vars(self).get("estimators_", [])
-        return fitted[0] if fitted else self._kinds_of_layers()[0]
+    def _first_to_fit(self) -> BaseAutoencoder:
+        return self._kinds_of_layers()[0]
 
     def _kinds_of_layers(self) -> list[BaseAutoencoder]:
         return kinds(self.estimator, self.estimators)
@@ -235,14 +232,14 @@ class StackedAutoencoderPretrainer(
             Labels, for ``fine_tune="class"`` and for layers that learn from them.
             `unlabeled` says which rows have none.
         sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts: one of weight 2 is two rows, one of weight 0 none.
+            Weight of each row: one of weight 2 is two rows, one of weight 0 none.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Rows that `early_stopping` judges by, of the layers that have it set and of
             fine-tuning, in place of some that are drawn from X.
         y_val : array-like of shape (n_val,), default=None
             Their labels, where these are learned from.
         sample_weight_val : array-like of shape (n_val,), default=None
-            How much each row of X_val counts.
+            Weight of each row of X_val.
 
         Returns
         -------
@@ -298,7 +295,7 @@ class StackedAutoencoderPretrainer(
             for layer in self._kinds_of_layers()
         )
 
-    #: What to set so that they are.
+    #: What to set so that rows are held out.
     _judging_hint: ClassVar[str] = (
         "Set early_stopping=True on its layers, as estimator__early_stopping, or on "
         "the stack itself, with fine_tune."
@@ -446,6 +443,7 @@ class StackedAutoencoderPretrainer(
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = self.fine_tune == "class" or any(
-            get_tags(layer).target_tags.required for layer in self._kinds_of_layers()
+            isinstance(layer, LabelParameters) and get_tags(layer).target_tags.required
+            for layer in self._kinds_of_layers()
         )
         return tags

@@ -16,7 +16,7 @@ __all__ = ["FEWEST_HELD_OUT", "N_FOLDS", "divided", "threshold"]
 
 #: "auto" takes this share of rows like those held out for outliers.
 FALSE_ALARMS = 0.05
-#: Where fewer rows than this would be held out, all rows are scored, by folds.
+#: Where fewer than 50 rows would be held out, all rows are scored, in 5 folds.
 FEWEST_HELD_OUT, N_FOLDS = 50, 5
 #: Fewer scores than this have no quantile of `FALSE_ALARMS`.
 FEWEST_SCORES = round(1 / FALSE_ALARMS)
@@ -27,7 +27,8 @@ def divided(
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Yield for each fold the rows to learn from, and those of it to score.
 
-    A row of the fold that alone has a feature, where others miss it, is learned from.
+    A row that alone has a feature, where all rows outside of the fold miss it, is
+    learned from.
     """
     gaps = inputs.has_missing(X)
     for fold in folds:
@@ -46,24 +47,24 @@ def threshold(
     contamination: float | str,
     weight: NDArray[np.float64] | None = None,
 ) -> float:
-    """Return the lowest score of what is no outlier, in the middle of a gap."""
+    """Return the score below which a row is an outlier, in the middle of a gap."""
     known = ~np.isnan(scores)
     order = np.argsort(scores[known])
     scores = scores[known][order]
     weight = None if weight is None else weight[known][order]
     if len(scores) == 0:
         raise ValueError(
-            "No row has a score to set the threshold by: nothing was observed of them, "
-            "or of each a feature that no other row has."
+            "No row has a score to set the threshold by: each row is missing, or has a "
+            "feature that no other row has. Fit to rows with more observed values."
         )
     total = len(scores) if weight is None else effective_rows(weight)
     if isinstance(contamination, str):
         if len(scores) < FEWEST_SCORES:
             warn_user(
-                f"contamination='auto' sets the threshold at the {FALSE_ALARMS:.0%} "
-                f"quantile of scores, and needs at least {FEWEST_SCORES} of them. Got "
-                f"{len(scores)}: of new rows, another share than that may be taken for "
-                "outliers. Fit to more rows, or set contamination to a number."
+                f"contamination='auto' needs at least {FEWEST_SCORES} scores, to set "
+                f"the threshold at their {FALSE_ALARMS:.0%} quantile. Got "
+                f"{len(scores)}: another share of new rows may be taken for outliers. "
+                "Fit to more rows, or set contamination to a number."
             )
         n_outliers = min(total - 1, max(1, round(FALSE_ALARMS * total)))
     else:
@@ -72,7 +73,8 @@ def threshold(
         return float(scores[0] - 1e-4 * (np.abs(scores).max() or 1.0))
     if weight is None:
         return float(np.mean(scores[n_outliers - 1 : n_outliers + 1]))
-    # the last score of as many rows as are outliers, and the first beyond them
+    # The ends of the gap are the last score of as many rows as are outliers, and the
+    # first beyond them.
     below = np.cumsum(scaled(weight))
     below *= total / below[-1]
     last = np.searchsorted(below, n_outliers * (1 - 1e-9))
