@@ -56,6 +56,9 @@ class Penalty(Part):
     def term(x: Tensor, z: Tensor, encoder: Encoding) -> Tensor:
         """Return the penalty as a scalar tensor.
 
+        The penalty's parameters follow by name: numbers as tensors of shape (), others,
+        such as a str, a tuple or None, as they are.
+
         Parameters
         ----------
         x : Tensor of shape (batch, n_features)
@@ -65,9 +68,6 @@ class Penalty(Part):
         encoder : Encoding
             Encodes when called, for penalties on its derivatives; and takes means over
             rows, by their weights where they have any.
-
-        The parameters follow by name: numbers as tensors of shape (), others, such as a
-        str, a tuple or None, as they are.
         """
         raise NotImplementedError
 
