@@ -57,6 +57,9 @@ class Penalty(Part):
     def term(x: Tensor, z: Tensor, encoder: Encoding) -> Tensor:
         """Return the penalty as a scalar tensor.
 
+        The penalty's parameters follow by name: numbers as tensors of shape (), others,
+        such as a str, a tuple or None, as they are.
+
         Parameters
         ----------
         x : Tensor of shape (batch, n_features)
