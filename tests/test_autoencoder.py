@@ -448,11 +448,11 @@ def test_partial_fit_learns_from_a_stream(solver):
 
 
 def test_partial_fit_counts_on():
-    X = table(120)  # with fewer, training begins anew
+    X = table(120)  # with fewer, training begins again
     model = Autoencoder(random_state=0).partial_fit(X).partial_fit(X)
     assert model.n_iter_ == 2 and len(model.loss_curve_) == 2
     assert model.loss_curve_[1] < model.loss_curve_[0]
-    model.set_params(max_iter=3).fit(table())  # a fit begins anew
+    model.set_params(max_iter=3).fit(table())  # a fit begins again
     assert model.n_iter_ == 3
 
 

@@ -79,7 +79,7 @@ PROMISES = {
     "Undamaged.": "test_undamaged",
     "Whole.": "test_whole",
     "Types.": "test_types",
-    "Trees are built anew.": "test_trees",
+    "Trees are built again.": "test_trees",
 }
 
 

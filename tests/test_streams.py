@@ -430,7 +430,7 @@ def test_one_row_at_a_time(kind):
 
 
 def test_young_again():
-    """Where training begins anew with few rows, those after them count too."""
+    """Where training begins again with few rows, those after them count too."""
     X = curved(1000)
     model = Autoencoder(3, random_state=0).partial_fit(X[:100] + 1000.0)
     for start in range(100, 200, 20):

@@ -1,6 +1,6 @@
 """
 =============================================
-A map of images: two numbers each, beside PCA
+A map of images: two numbers each, next to PCA
 =============================================
 
 A code of two numbers can be looked at: each row is a point, and each point decodes to a

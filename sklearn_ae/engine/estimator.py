@@ -234,6 +234,11 @@ class BaseAutoencoder(
             its domain, if weights are negative, all zero or not supported, if there is
             X_val with early_stopping=False, or if training diverges. An earlier fit
             then stays as it was.
+
+        Notes
+        -----
+        Ctrl-C after an epoch of a first fit keeps what was learned, with a warning.
+        Where there is an earlier fit, that stays as it was.
         """
         self._check_params()
         val = check_val(self, X_val, y_val, sample_weight_val)

@@ -273,10 +273,10 @@ class Stream:
         )
         if n_beyond <= n_rows / 2:
             return Chunk(X, labels, weight, False, after)
-        anew = not self.by_fit and after.n_beyond > after.n_within
-        anew = anew and (n_rows == 1 or varies(X))
-        warn_user(after._warning(n_beyond, n_rows, distance, anew))
-        if anew:
+        again = not self.by_fit and after.n_beyond > after.n_within
+        again = again and (n_rows == 1 or varies(X))
+        warn_user(after._warning(n_beyond, n_rows, distance, again))
+        if again:
             return self._anew(X, labels, weight, seed)
         return Chunk(X, labels, weight, False, after)
 
@@ -324,7 +324,7 @@ class Stream:
             joined(counts, weight, sizes, none=1.0),
         )
 
-    def _warning(self, n_beyond: int, n_rows: int, distance: float, anew: bool) -> str:
+    def _warning(self, n_beyond: int, n_rows: int, distance: float, again: bool) -> str:
         """Return the warning for a chunk most of which is out of reach."""
         far = f"they are about {distance:.3g} standard deviations from their mean"
         if self.reach is not None and not self.reach.of_counts:
@@ -336,7 +336,7 @@ class Stream:
             f"began with: {far}. "
         )
         seen = f"{self.n_beyond} rows of the stream were unlike them, {self.n_within} "
-        if anew:
+        if again:
             return text + (
                 f"So far {seen}were not: training begins again with the rows of this "
                 "call, and forgets the earlier ones."
