@@ -165,7 +165,7 @@ pytestmark = pytest.mark.filterwarnings(
     # and on clusters far from each other
     "ignore:The graph of neighbours has:UserWarning",
     # and on fewer rows than a quantile of 5 % needs
-    "ignore:contamination='auto' sets the threshold:UserWarning",
+    "ignore:contamination='auto' needs at least:UserWarning",
 )
 
 

@@ -424,7 +424,7 @@ def test_18_no_columns(name, container):
     refuses(make(name), container(np.empty((5, 0))), ValueError, r"0 feature\(s\)")
 
 
-@pytest.mark.filterwarnings("ignore:contamination='auto' sets the threshold")
+@pytest.mark.filterwarnings("ignore:contamination='auto' needs at least")
 @every
 @pytest.mark.parametrize("n_samples", [1, 2, 3])
 def test_19_20_few_rows(name, n_samples, X):

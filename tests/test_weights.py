@@ -56,7 +56,7 @@ from sklearn_ae.parts.penalties import Penalty
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
     "ignore:The graph of neighbours has:UserWarning",
-    "ignore:contamination='auto' sets the threshold:UserWarning",
+    "ignore:contamination='auto' needs at least:UserWarning",
 )
 
 N = 24
