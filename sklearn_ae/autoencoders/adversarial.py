@@ -221,7 +221,7 @@ class AdversarialAutoencoder(
     of the prior, and the encoder learns to give codes that pass for draws. `sample`
     decodes draws of the prior. With ``prior="mixture"`` and y, labelled rows are led to
     the part of the mixture that is their class's; others (see `unlabeled`) to any part.
-    The first call of `partial_fit` has to see all classes. Other priors do not look at y.
+    The first call of `partial_fit` has to see all classes. Other priors ignore y.
 
     Parameters
     ----------
