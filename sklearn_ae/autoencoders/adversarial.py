@@ -29,7 +29,6 @@ from torch import Tensor
 from sklearn_ae.autoencoders.composed import CorruptionParameters, ImageAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.autoencoders.network import Network
-from sklearn_ae.engine.eager import Adam
 from sklearn_ae.engine.labels import LabelParameters, Supervision
 from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.net import AutoencoderNet
@@ -177,7 +176,7 @@ class AdversarialNet(AutoencoderNet):
         rate = self.lr if isinstance(self.optimizer_, torch.optim.AdamW) else 1e-3
         rates = {"discriminator": rate, "encoder": self.module_.adversarial_rate * rate}
         return {
-            part: Adam(self.rival(part), rate, (0.5, 0.999), fused=True)
+            part: torch.optim.Adam(self.rival(part), rate, (0.5, 0.999), fused=True)
             for part, rate in rates.items()
         }
 
@@ -222,8 +221,7 @@ class AdversarialAutoencoder(
     of the prior, and the encoder learns to give codes that pass for draws. `sample`
     decodes draws of the prior. With ``prior="mixture"`` and y, labelled rows are led to
     the part of the mixture that is their class's; others (see `unlabeled`) to any part.
-    The first call of `partial_fit` has to see all classes. Other priors do not look at
-    y.
+    The first call of `partial_fit` has to see all classes. Other priors ignore y.
 
     Parameters
     ----------
