@@ -38,8 +38,20 @@ sphinx_gallery_conf = {
     "examples_dirs": str(root / "examples"),
     "gallery_dirs": "auto_examples",
     "abort_on_example_error": True,
+    "capture_repr": ("_repr_html_",),  # no "<... object at 0x...>"
     "show_memory": False,
     "write_computation_times": False,
+    "subsection_order": [
+        f"../examples/{section}"
+        for section in (
+            "pca",
+            "outliers_and_gaps",
+            "few_labels",
+            "search",
+            "generation",
+            "features",
+        )
+    ],
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
     "backreferences_dir": "generated/examples",
@@ -55,9 +67,10 @@ html_show_sourcelink = False
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
 }
 html_sidebars = {
+    "index": [],
     "quick_start": [],
     "user_guide/index": [],
     "coming_from": [],

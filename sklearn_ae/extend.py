@@ -40,7 +40,8 @@ from sklearn_ae.params.domains import (
 )
 from sklearn_ae.parts.corruptions import Corruption
 from sklearn_ae.parts.jacobian import Encoding
-from sklearn_ae.parts.networks import Encoder, MLPDecoder, MLPEncoder, linear
+from sklearn_ae.parts.layers import linear
+from sklearn_ae.parts.networks import Encoder, MLPDecoder, MLPEncoder
 from sklearn_ae.parts.penalties import Penalty
 from sklearn_ae.parts.priors import Prior
 from sklearn_ae.parts.sparse import dense

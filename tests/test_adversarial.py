@@ -358,7 +358,9 @@ def apart(first, second):
     return np.abs(np.sort(first @ ways, 0) - np.sort(second @ ways, 0)).mean()
 
 
-@pytest.mark.parametrize("prior", ["gaussian", "uniform"])
+@pytest.mark.parametrize(
+    "prior", ["gaussian", pytest.param("uniform", marks=pytest.mark.slow)]
+)
 def test_codes_get_near_the_prior(prior, digits):
     """★ To a third of a plain autoencoder's distance; and about as near as draws."""
     X, _ = digits
@@ -375,6 +377,7 @@ def test_codes_get_near_the_prior(prior, digits):
     np.testing.assert_allclose(z.var(axis=0), variance, rtol=0.2)
 
 
+@pytest.mark.slow
 def test_codes_take_on_the_priors_shape(digits):
     """A ring, with a hole that no autoencoder would leave of itself."""
     settings = {"hidden_layer_sizes": (32,), "learning_rate_init": 0.01}
@@ -388,6 +391,7 @@ def part_of(z, n_parts):
     return np.round(polar(z)[1] / (2 * math.pi / n_parts)).astype(int) % n_parts
 
 
+@pytest.mark.slow
 def test_labels_steer_the_mixture(digits):
     """Each class is nearest to its own part, in the order of `classes_`."""
     X, y = digits
@@ -397,6 +401,7 @@ def test_labels_steer_the_mixture(digits):
     assert (part_of(model.transform(X), 10) == y).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_few_labels_steer_the_mixture_too():
     """−1 is no label: such rows find the part of the class that they are like."""
     X, y = rows(300)
@@ -457,7 +462,7 @@ def test_number_of_parts():
     more = small(prior="mixture", n_mixture_components=7).fit(X, y)
     assert more.module_.prior.n_parts == 7 and len(more.classes_) == 3
     few = small(prior="mixture", n_mixture_components=2)
-    message = "y has 3 classes, each of which takes a part .* n_mixture_components=2"
+    message = "y has 3 classes, each of which needs a part .* n_mixture_components=2"
     for train in (few.fit, few.partial_fit):
         with pytest.raises(ValueError, match=message):
             train(X, y)

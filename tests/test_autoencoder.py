@@ -25,7 +25,7 @@ from sklearn_ae.engine import rows as engine_rows
 from sklearn_ae.engine import train as engine_train
 from sklearn_ae.engine.rows import Batch
 from sklearn_ae.parts.corruptions import Corruption
-from sklearn_ae.parts.networks import Dense
+from sklearn_ae.parts.layers import Dense
 
 unfinished = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -232,9 +232,9 @@ def test_data_outside_of_the_likelihood(loss, bad, container):
 @pytest.mark.parametrize("loss", ["absolute_error", "log_loss", "poisson"])
 def test_other_likelihoods_learn(loss):
     """They lose a third less than the best constant does, of what can be spared."""
-    X = load_digits().data[:300]
+    X = load_digits().data[:200]
     X = X / 16 if loss == "log_loss" else X
-    model = Autoencoder(8, loss=loss, random_state=0, max_iter=50, batch_size=30)
+    model = Autoencoder(8, loss=loss, random_state=0, max_iter=30, batch_size=20)
     model.fit(X)
 
     def entries(restored):
@@ -583,6 +583,7 @@ def test_takes_the_place_of_pca_in_a_pipeline(kind):
     assert np.isfinite(scores).all()
 
 
+@pytest.mark.slow
 def test_codes_serve_a_classifier_as_well_as_pcas():
     X, y = load_digits(return_X_y=True)
     steps = [
@@ -613,7 +614,7 @@ def test_grid_search_needs_no_scoring():
         "penalties__weight": [0.0, 100.0],
         "corruption": [None, GaussianNoise(noise_level=3.0)],
     }
-    model = Autoencoder(2, penalties=L2(), max_iter=60, random_state=0)
+    model = Autoencoder(2, penalties=L2(), max_iter=30, random_state=0)
     model.set_params(linear_path=False)  # so that a penalty can spoil the code
     search = GridSearchCV(model, grid, cv=3).fit(X)
     assert search.best_params_ == {"penalties__weight": 0.0, "corruption": None}

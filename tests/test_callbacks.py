@@ -453,15 +453,15 @@ def test_needs_held_out_rows(callback, text):
         (skorchs.EpochScoring("acuracy", on_train=True), "acuracy"),
         (skorchs.EpochScoring(size, name="train_loss", on_train=True), "another name="),
         (skorchs.BatchScoring(size, name="valid_loss", on_train=True), "another name="),
-        (skorchs.EpochScoring(attrgetter("lr"), on_train=True), "Give it name="),
+        (skorchs.EpochScoring(attrgetter("lr"), on_train=True), "a name="),
         (skorchs.EpochScoring(size, name="dur", on_train=True), "another name="),
         (skorchs.PassthroughScoring("mine", on_train=True), "BatchScoring before it"),
         (skorchs.EarlyStopping(monitor="mine"), "recorded by no callback before it"),
         (skorchs.Checkpoint(monitor="size_best"), "recorded by no callback before it"),
         (skorchs.Checkpoint(monitor=None, f_pickle="net.pkl"), "f_params"),
         (skorchs.LRScheduler("Nonsense"), "knows no policy 'Nonsense'"),
-        (skorchs.Freezer("encodr*"), "Their names are encoder"),
-        (skorchs.Freezer(lambda name: False), "Their names are encoder"),
+        (skorchs.Freezer("encodr*"), "The names are encoder"),
+        (skorchs.Freezer(lambda name: False), "The names are encoder"),
     ],
 )
 def test_has_nothing_to_do(callback, text):

@@ -23,7 +23,8 @@ from sklearn_ae.engine.rows import Rows
 from sklearn_ae.engine.units import Units
 from sklearn_ae.parts.activations import ACTIVATIONS, inverse
 from sklearn_ae.parts.jacobian import Encoding
-from sklearn_ae.parts.networks import DataDense, MLPDecoder, Preconditioner, TiedDecoder
+from sklearn_ae.parts.layers import DataDense, Preconditioner
+from sklearn_ae.parts.networks import MLPDecoder, TiedDecoder
 
 STILL = {"learning_rate_init": 1e-12, "max_iter": 1, "dtype": "float64"}
 
@@ -202,6 +203,7 @@ def test_held_out_rows_of_a_denoiser_are_noisy(digits):
 # -- penalties --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1 / 16, 1.0, 1000.0, "standardised"])
 def test_sparsity_that_is_asked_for_is_reached(scale, digits):
     X = StandardScaler().fit_transform(digits) if isinstance(scale, str) else digits
@@ -210,6 +212,7 @@ def test_sparsity_that_is_asked_for_is_reached(scale, digits):
     assert np.abs(model.mean_activation_ - 0.05).max() < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1 / 16, 100.0])
 def test_ten_times_the_contraction_at_least_halves_the_jacobian(scale, digits):
     X = digits[::3] * scale

@@ -19,7 +19,8 @@ from sklearn_ae.parts.jacobian import (
     exact_norm,
     squared_jacobian_norm,
 )
-from sklearn_ae.parts.networks import MLPEncoder, linear
+from sklearn_ae.parts.layers import linear
+from sklearn_ae.parts.networks import MLPEncoder
 
 unfinished = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 # but for another name of one, and for outputs

@@ -338,6 +338,7 @@ def test_nothing_is_left_on_the_module(unpooling):
     assert held == {name: set(vars(p)) for name, p in model.module_.named_modules()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unpooling", ["switches", "repeat", "deconv"])
 def test_learns(unpooling):
     X = load_digits().data

@@ -36,8 +36,8 @@ def linear_map(X, **params):
         hidden_layer_sizes=(),
         linear_path=False,
         standardize=False,
-        max_iter=1000,
-        learning_rate_init=0.02,
+        max_iter=400,
+        learning_rate_init=0.05,
         batch_size=len(X),
         dtype="float64",
         random_state=0,
@@ -52,8 +52,8 @@ def linear_map(X, **params):
 
 @pytest.mark.parametrize("sigma", [0.3, 1.0])
 def test_linear_gaussian(sigma):
-    """★ W = Σ(Σ + σ²I)⁻¹, to the 2 % that 1000 draws of the noise leave."""
-    X = correlated(4000)
+    """★ W = Σ(Σ + σ²I)⁻¹, to the 2 % that 400 draws of the noise leave."""
+    X = correlated(2000)
     S = X.T @ X / len(X)
     W = S @ np.linalg.inv(S + sigma**2 * np.eye(3))
     found = linear_map(X, noise_level=sigma)
@@ -63,7 +63,7 @@ def test_linear_gaussian(sigma):
 @pytest.mark.parametrize("nu", [0.2, 0.5])
 def test_linear_masking(nu):
     """★ W = P Q⁻¹ (Vincent et al.): P = q S, Q = q² S off and q S on the diagonal."""
-    X = correlated(4000)
+    X = correlated(2000)
     S, q = X.T @ X / len(X), 1 - nu
     Q = q**2 * S
     np.fill_diagonal(Q, q * S.diagonal())
@@ -74,7 +74,7 @@ def test_linear_masking(nu):
 
 def test_linear_masking_with_full_emphasis():
     """Only masked entries count: for entry i, the regression of x_i on the others."""
-    X = correlated(4000)
+    X = correlated(2000)
     S, q = X.T @ X / len(X), 0.7
     Q = q**2 * S
     np.fill_diagonal(Q, q * S.diagonal())
@@ -273,6 +273,7 @@ def cancer():
     return StandardScaler().fit_transform(load_breast_cancer().data)
 
 
+@pytest.mark.slow
 def test_imputes_better_than_the_mean(cancer):
     X, gaps = with_gaps(cancer)
     model = DenoisingAutoencoder(10, noise="masking", random_state=0).fit(X)
@@ -412,7 +413,7 @@ def test_log_loss_with_gaps(X):
 def test_gaps_in_sparse_rows_are_refused(X):
     bad = sp.csr_array(X)
     bad.data[3] = np.nan
-    with pytest.raises(ValueError, match=r"Input X contains NaN\. .* in dense X alone"):
+    with pytest.raises(ValueError, match=r"Input X contains NaN\. .* in dense X only"):
         DenoisingAutoencoder(max_iter=2).fit(bad)
 
 
@@ -460,6 +461,7 @@ def walker():
     ).fit(mixture(4000))
 
 
+@pytest.mark.slow
 def test_score_field(walker):
     """★ Correlation with the analytic score above 0.95, where the noisy data is."""
     sigma = 0.4 * walker._fit.units.scale * float(walker.module_.spread)
@@ -471,6 +473,7 @@ def test_score_field(walker):
     assert slope == pytest.approx(1.0, abs=0.15)  # its size too, in units of 1 / X
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("linear_path", [False, True])
 def test_score_and_walk_of_a_gaussian(linear_path):
     """Both are known in closed form, in the units of the data: S(S + σ²I)⁻¹S is the
@@ -534,6 +537,7 @@ def test_score_field_is_of_gaussian_noise_alone(X):
         silent.score_field(X)
 
 
+@pytest.mark.slow
 def test_samples_walk_to_the_data(walker):
     """They lie at the mixture's centres, at all three, as no single Gaussian does."""
     draws = walker.sample(500, random_state=0)

@@ -5,6 +5,7 @@ import pytest
 from sklearn.base import BaseEstimator
 
 import sklearn_ae
+from sklearn_ae.params.docs import documented
 
 OBJECTS = {name: getattr(sklearn_ae, name) for name in sklearn_ae.__all__}
 ESTIMATORS = [
@@ -51,6 +52,14 @@ def test_methods_say_what_they_return_and_raise(name):
         if not section(inspect.getdoc(method), title)
     ]
     assert silent == []
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_type_checkers_see_every_fitted_attribute(name):
+    cls = OBJECTS[name]
+    seen = [{*vars(kind), *inspect.get_annotations(kind)} for kind in cls.__mro__]
+    assert documented(cls, "Attributes")
+    assert set(documented(cls, "Attributes")) <= set().union(*seen)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)

@@ -312,6 +312,7 @@ def spread(model, X):
     return np.var(model.fit_transform(X), axis=0).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_laplacian_collapses_without_reconstruction(solver):
     """★ All codes at one place is its least value; the decoder keeps them apart."""
@@ -343,6 +344,7 @@ def test_stress_of_a_linear_map_is_not_above_that_of_pca(load):
     assert stress(codes, X) < stress(PCA(2).fit_transform(X), X)
 
 
+@pytest.mark.slow
 def test_neighbours_are_nearer_than_in_the_plain_autoencoder():
     """As a share of what rows are apart on average, of digits."""
     X = load_digits().data[:300]
@@ -611,7 +613,7 @@ def test_number_of_neighbours_has_no_effect_on_balls_but_by_their_radius():
     X = rows(12)
     fits = [small(neighbors="ball", radius=2.5, n_neighbors=k).fit(X) for k in (1, 50)]
     np.testing.assert_array_equal(*(model.transform(X) for model in fits))
-    with pytest.raises(ValueError, match="n_neighbors=50 needs more rows"):
+    with pytest.raises(ValueError, match="n_neighbors=50 needs more than 50 rows"):
         small(neighbors="ball", n_neighbors=50).fit(X)
     fits = [small(radius=radius).fit(X) for radius in (0.1, "auto")]
     np.testing.assert_array_equal(*(model.transform(X) for model in fits))

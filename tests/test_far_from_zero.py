@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from estimators import CODECS, FAST, SINGLE, dtype_of, fit, is_codec, layers, table
+from estimators import (
+    CODECS,
+    FAST,
+    READING,
+    SINGLE,
+    dtype_of,
+    fit,
+    is_codec,
+    layers,
+    table,
+)
 from sklearn.base import clone
 
 from sklearn_ae import (
@@ -181,9 +191,11 @@ def answers(model, X):
             yield use, got.toarray() if hasattr(got, "toarray") else got
 
 
-@pytest.mark.parametrize("name", FAST)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("scale", [1e20, 1e30])
+@pytest.mark.parametrize(
+    ("name", "dtype", "scale"),
+    [(name, np.float32, 1e30) for name in FAST]
+    + [(name, np.float64, 1e20) for name in READING],
+)
 def test_large_rows_work_or_are_refused(name, dtype, scale, monkeypatch, request):
     X = (spread(table(40)) * scale).astype(dtype)
     if name in RAW:

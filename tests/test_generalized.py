@@ -635,6 +635,7 @@ def error_of_nearest(model, data):
     return 1 - nearest.score(model.transform(X_test), y_test)
 
 
+@pytest.mark.slow
 def test_class_codes_tell_classes_apart():
     """Of held-out digits: in a half of the errors, at most, of the plain one's."""
     data = train_test_split(*load_digits(return_X_y=True), random_state=0)

@@ -153,7 +153,7 @@ def test_what_cannot_be_drawn(display, wide):
     with pytest.raises(TypeError, match="'ax' parameter must be a matplotlib Axes"):
         display.from_estimator(model, **given, ax="here")
     _, axes = plt.subplots(1, 3)
-    with pytest.raises(ValueError, match=r"has 1 panel, and 'ax'.*Got 3"):
+    with pytest.raises(ValueError, match=r"has 1 panel and needs.*'ax'.*Got 3"):
         display.from_estimator(model, **given, ax=axes)
     assert not any(ax.has_data() for ax in axes)
 
@@ -310,11 +310,11 @@ def test_other_components_stay_at_their_medians():
 
 def test_grid_is_of_what_sample_draws():
     """A density where there is one, else the codes' Gaussian."""
-    X = table(60, 9)
+    X = table(60, 64)
     model = small(density=GaussianMixture(2)).fit(X)
     codes = model.transform(X)
     display = ManifoldDisplay.from_estimator(model, n=5)
-    assert display.image_shape == (3, 3)  # a grey square
+    assert display.image_shape == (8, 8)  # a grey square
     for nodes, column in zip((display.first, display.second), codes.T, strict=True):
         spread = np.ptp(column)
         assert column.min() - 0.2 * spread < nodes[0] < np.quantile(column, 0.2)
@@ -369,7 +369,7 @@ def test_grid_of_a_stack():
     ("given", "message"),
     [
         ({"image_shape": (5, 5)}, r"12 features are no images of shape \(5, 5\)"),
-        ({"image_shape": None}, r"no images of shape \(3, 3\).*image_shape=\(height"),
+        ({"image_shape": None}, r"12 features have\. Give image_shape=\(height"),
         ({"image_shape": (12,)}, r"no images of shape \(12,\)"),
         ({"components": (0, 0)}, r"'components' parameter .* 0 to 1. Got \(0, 0\)"),
         ({"components": (0, 2)}, r"'components' parameter .* 0 to 1. Got \(0, 2\)"),
@@ -575,7 +575,10 @@ def test_sparse_rows_and_missing_values():
         ({"n_features": 0}, "'n_features' parameter of from_estimator"),
         ({"image_shape": (5, 5)}, "12 features are no images"),
         ({"image_shape": (3, 2, 2)}, "has 1, 3 .* or 4 channels"),
-        ({"X_noisy": np.zeros((3, 12))}, r"X_noisy must have the rows of X.*3 and 60"),
+        (
+            {"X_noisy": np.zeros((3, 12))},
+            r"X_noisy needs a row .*3 and 60",
+        ),
         ({"X_noisy": np.zeros((60, 5))}, "X has 5 features, but Autoencoder"),
     ],
 )
@@ -751,25 +754,55 @@ def test_weights_as_a_table():
 def test_weights_of_other_networks(wide):
     X = wide[1]
     deep = small().fit(X)  # along a linear path
-    display = FeatureDisplay.from_estimator(deep)
+    display = FeatureDisplay.from_estimator(deep, kind="weights")
     np.testing.assert_array_equal(display.features, weights_of(deep)[display.units])
     stack = clone(STACK).fit(X)
-    display = FeatureDisplay.from_estimator(stack)
+    display = FeatureDisplay.from_estimator(stack, kind="weights")
     expected = weights_of(stack.estimators_[0])[display.units]
     np.testing.assert_array_equal(display.features, expected)
     images = small(ConvolutionalAutoencoder, image_shape=(2, 2, 3)).fit(X / 30)
-    display = FeatureDisplay.from_estimator(images, units=2)
+    display = FeatureDisplay.from_estimator(images, kind="weights", units=2)
     assert display.image_shape == (3, 3, 3)
     kernel = weights_of(images)[display.units[0]].transpose(1, 2, 0)
     picture = np.asarray(display.image_.get_array())[:3, :3]
     # no colour is no weight
     np.testing.assert_allclose(picture, 0.5 + 0.5 * kernel / np.abs(kernel).max())
     split = small(SplitBrainAutoencoder).fit(X)
-    display = FeatureDisplay.from_estimator(split, units=range(12))
+    display = FeatureDisplay.from_estimator(split, kind="weights", units=range(12))
     first, second = (n.weights()[0] for n in split.module_.encoder.networks)
     np.testing.assert_array_equal(
         display.features, torch.block_diag(first, second).detach().numpy()
     )
+
+
+def test_units_of_the_code_are_drawn_by_default(wide):
+    """By their weights where they are the first layer's, else by their inputs."""
+    X = wide[1]
+    model = one_layer().fit(X)
+    shown = FeatureDisplay.from_estimator(model)
+    weights = FeatureDisplay.from_estimator(model, kind="weights")
+    np.testing.assert_array_equal(shown.features, weights.features)
+    assert shown.ax_.get_title() == "Weights of the units of the first layer"
+    for deep in (small().fit(X), clone(STACK).fit(X)):
+        shown = FeatureDisplay.from_estimator(deep)
+        inputs = FeatureDisplay.from_estimator(deep, kind="inputs")
+        np.testing.assert_array_equal(shown.features, inputs.features)
+        assert list(shown.units) == list(range(deep.n_components_))
+        assert shown.ax_.get_title() == "Inputs that excite each unit of the code most"
+        assert shown.colorbar_.ax.get_ylabel() == "share of the unit's largest"
+        assert shown.colorbar_.vmin == -1 and shown.colorbar_.vmax == 1
+    own = FeatureDisplay(features=shown.features).plot()
+    assert own.ax_.get_title() == ""
+
+
+@pytest.mark.parametrize("n_features", [9, 13, 63])
+def test_rows_of_a_table_are_no_images(n_features):
+    model = small().fit(table(60, n_features))
+    strip = rf"Give image_shape=.*\(1, {n_features}\) draws a row as a strip"
+    with pytest.raises(ValueError, match=f"{n_features} features have. {strip}"):
+        ManifoldDisplay.from_estimator(model, n=2)
+    shown = ManifoldDisplay.from_estimator(model, n=2, image_shape=(1, n_features))
+    assert shown.rows.shape == (2, 2, n_features)
 
 
 def test_inputs_of_one_layer_are_its_weights(wide):
@@ -842,9 +875,12 @@ def test_units_that_nothing_moves_are_blank(wide):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"kind": "rows"}, r"'kind' parameter must be a str among \{'weights', 'inp"),
+        (
+            {"kind": "rows"},
+            r"'kind' parameter must be a str among \{'auto', 'weights', 'inp",
+        ),
         ({"units": 0}, r"'units' parameter must be an int in the range \[1, inf\) or"),
-        ({"units": [6]}, r"ints in the range \[0, 6\). Got \[6\]"),
+        ({"kind": "weights", "units": [6]}, r"ints in the range \[0, 6\). Got \[6\]"),
         ({"units": [0.5]}, "'units' parameter"),
         ({"kind": "inputs", "units": [2]}, r"ints in the range \[0, 2\)"),
         ({"n_columns": 0}, "'n_columns' parameter must be an int"),
@@ -861,7 +897,7 @@ def test_features_of_lightness_and_colour():
     X = table(20, 12) / 30
     model = small(SplitBrainAutoencoder, split="channels", image_shape=(2, 2, 3))
     model.fit(X)
-    for kind, message in (("weights", "make no pictures"), ("inputs", "mean row")):
+    for kind, message in (("weights", "are no pictures"), ("inputs", "mean row")):
         with pytest.raises(ValueError, match=message):
             FeatureDisplay.from_estimator(model, kind=kind)
 
@@ -984,10 +1020,10 @@ def test_errors_that_cannot_be_drawn(wide):
     ):
         with pytest.raises(ValueError, match=message):
             ErrorDisplay.from_estimator(model, X, **given)
-    with pytest.raises(ValueError, match="no row has an error"):
+    with pytest.raises(ValueError, match="all rows have only NaN"):
         ErrorDisplay(errors=np.full(3, np.nan)).plot()
     density = small(VariationalAutoencoder).fit(X / 1e4)  # a density far above one
     with pytest.raises(ValueError, match="scale='log' needs errors above 0"):
         ErrorDisplay.from_estimator(density, X / 1e4, scale="log")
-    with pytest.raises(ValueError, match="no shares of features"):
+    with pytest.raises(ValueError, match="kind='features' is not supported"):
         ErrorDisplay.from_estimator(PCA(2).fit(X), X, kind="features")

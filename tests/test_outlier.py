@@ -22,7 +22,7 @@ from sklearn_ae import (
     StackedAutoencoderPretrainer,
     VariationalAutoencoder,
 )
-from sklearn_ae.meta.row_density import MOST_COMPONENTS, NOISE_VARIANCES, Usualness
+from sklearn_ae.meta.row_density import MOST_COMPONENTS, NOISE_VARIANCES, RowDensity
 
 QUICK = Autoencoder(2, max_iter=3, random_state=0, dtype="float64")
 
@@ -84,7 +84,7 @@ def test_rows_off_the_plane_and_rows_far_out_on_it_are_both_found(on_plane):
 def test_usualness_is_the_mean_of_standardised_log_densities():
     X = table(60)
     model = Autoencoder(2, max_iter=3, random_state=0, dtype="float64").fit(X)
-    usual = Usualness().fit(model, X, seed=0)
+    usual = RowDensity().fit(model, X, seed=0)
     restored = model.reconstruct(X)
     unit = np.sqrt(X.var(axis=0).mean())
     views = np.hstack(
@@ -155,7 +155,7 @@ def test_usualness_by_hand(n_rows, n_features, n_components):
 def test_a_mixture_has_as_many_gaussians_as_there_are_rows_for(n_rows, n_gaussians):
     """Three, where for each there are two rows to a number in the view: here ten."""
     detector = AutoencoderOutlierDetector(QUICK, contamination=0.1).fit(table(n_rows))
-    assert detector._usual[0].n_gaussians == n_gaussians
+    assert detector._densities[0].n_gaussians == n_gaussians
 
 
 @pytest.mark.parametrize(
@@ -181,10 +181,10 @@ def test_densities_are_of_some_rows_where_there_are_many(shape, n_rows, monkeypa
             assert len(np.unique(chosen)) == len(chosen)
             return np.broadcast_to(0.0, (len(chosen), self.shape[1]))
 
-    monkeypatch.setattr(Usualness, "_halves", halves)
+    monkeypatch.setattr(RowDensity, "_halves", halves)
     X = np.broadcast_to(0.0, shape).view(Rows)
     with pytest.raises(RuntimeError, match=f"^{n_rows}$"):
-        Usualness().fit(None, X, seed=0)
+        RowDensity().fit(None, X, seed=0)
 
 
 def test_what_the_components_leave_out_counts():
@@ -306,6 +306,7 @@ def test_few_rows_are_scored_by_what_did_not_see_them(criterion, n_estimators, s
     np.testing.assert_array_equal(detector.score_samples(X), of_all)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", ["density", "score"])
 def test_few_rows_suffice_for_about_one_false_alarm_in_twenty(criterion):
     """A tenth of 40 rows flagged every third; of 60, every fifth."""
@@ -316,7 +317,7 @@ def test_few_rows_suffice_for_about_one_false_alarm_in_twenty(criterion):
         return rng.normal(size=(n, 3)) @ axes + 0.5 * rng.normal(size=(n, 8))
 
     network = Autoencoder(3, max_iter=5, dtype="float64")
-    for n_rows in (40, 60, 100, 200):
+    for n_rows in (40, 60, 100):
         shares = []
         for seed in range(4):
             detector = AutoencoderOutlierDetector(
@@ -337,7 +338,7 @@ def test_folds_have_as_many_gaussians_as_all_rows():
 
     network = Autoencoder(5, max_iter=3, dtype="float64")
     detector = AutoencoderOutlierDetector(network, random_state=0).fit(draw(300, 0))
-    assert detector._usual[0].n_gaussians == 2  # of 240 rows there would be one
+    assert detector._densities[0].n_gaussians == 2  # of 240 rows there would be one
     assert (detector.predict(draw(1000, 1)) == -1).mean() < 0.1
 
 
@@ -535,16 +536,16 @@ def test_dense_and_sparse_rows_are_scored_alike_whatever_the_fit_saw(criterion):
         np.testing.assert_allclose(detector.score_samples(other), scores, rtol=1e-6)
 
 
-@pytest.mark.parametrize("frames", ["pandas", "polars"])
-def test_output_of_transform_has_no_say(frames):
+def test_output_of_transform_has_no_say():
     X = counts(60, 12)
     network = Autoencoder(3, max_iter=2, random_state=0)
     expected = AutoencoderOutlierDetector(network, random_state=0).fit(X)
-    with config_context(transform_output=frames):
-        detector = AutoencoderOutlierDetector(network, random_state=0).fit(X)
-        np.testing.assert_array_equal(
-            detector.score_samples(X), expected.score_samples(X)
-        )
+    for frames in ("pandas", "polars"):
+        with config_context(transform_output=frames):
+            detector = AutoencoderOutlierDetector(network, random_state=0).fit(X)
+            np.testing.assert_array_equal(
+                detector.score_samples(X), expected.score_samples(X)
+            )
 
 
 # -- far out, all alike, far from zero, unknown ----------------------------------
@@ -605,28 +606,31 @@ def test_of_a_row_that_is_missing_nothing_is_said(criterion):
 @pytest.mark.parametrize("contamination", ["auto", 0.001, 0.1])
 def test_a_row_alone_is_predicted_as_among_others(contamination):
     X = np.random.default_rng(0).normal(size=(210, 6))
-    for seed in range(4):
+    for seed in range(2):
         detector = AutoencoderOutlierDetector(
             Autoencoder(2, max_iter=2),
             contamination=contamination,
             random_state=seed,
             criterion="score",
         ).fit(X)
-        alone = [detector.predict(X[i : i + 1])[0] for i in range(210)]
-        np.testing.assert_array_equal(alone, detector.predict(X))
+        # those nearest to the threshold, where the last digits decide
+        near = np.argsort(np.abs(detector.decision_function(X)))[:40]
+        alone = [detector.predict(X[i : i + 1])[0] for i in near]
+        np.testing.assert_array_equal(alone, detector.predict(X)[near])
 
 
 def test_refuses_what_learns_from_labels(untrained):
     X, y = table(40), np.arange(40) % 2
     network = GeneralizedAutoencoder(2, relation="class")
     untrained()
-    with pytest.raises(ValueError, match=r"learns from X alone, and estimator=.* y"):
+    with pytest.raises(ValueError, match=r"estimator=.* is not supported: it needs y"):
         AutoencoderOutlierDetector(network).fit(X, y)
 
 
 # -- images of one digit ---------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("digit", [3, 8])
 def test_other_digits_are_novelties(digit):
     X, y = load_digits(return_X_y=True)

@@ -15,25 +15,42 @@ import numpy as np
 import pytest
 import threadpoolctl
 import torch
-from estimators import FAST, answer, counts, fit, is_codec, labels, table
+from estimators import CORE, FAST, answer, counts, fit, is_codec, labels, table
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
+from torch.utils.flop_counter import FlopCounterMode
 
 from sklearn_ae import L1, Autoencoder, AutoencoderOutlierDetector, Masking
+from sklearn_ae.engine import threads
+from sklearn_ae.engine.net import AutoencoderNet
 from sklearn_ae.engine.threads import one_at_a_time, one_blas_thread
 
 # So few epochs are not meant to converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-every = pytest.mark.parametrize("name", FAST)
+#: Whatever draws numbers draws them here: orders, noise, dropout, rows to hold out,
+#: landmarks, codes.
+DRAWING = [
+    *CORE,
+    "Autoencoder-deep",
+    "Autoencoder-denoising",
+    "Autoencoder-stopping",
+    "AdversarialAutoencoder-mixture",
+    "EmbeddingAutoencoder-ball",
+    "GeneralizedAutoencoder-isomap",
+    "StackedAutoencoderPretrainer-reconstruction",
+    "StackedAutoencoderClassifier-stopping",
+    "VariationalAutoencoder-density",
+]
+drawing = pytest.mark.parametrize("name", DRAWING)
 
 
 def fit_answer(model, X):
     return answer(fit(model, X), X)
 
 
-@every
+@drawing
 @pytest.mark.parametrize("random_state", [None, 0])
 def test_global_random_state_is_left_alone(name, random_state, untouched_global_state):
     model = clone(FAST[name]).set_params(random_state=random_state)
@@ -44,7 +61,7 @@ def test_global_random_state_is_left_alone(name, random_state, untouched_global_
         model.sample(3), model.sample(3, random_state=0)
 
 
-@every
+@drawing
 def test_global_random_state_is_not_read(name):
     model = clone(FAST[name]).set_params(random_state=0)
     results = []
@@ -57,7 +74,7 @@ def test_global_random_state_is_not_read(name):
     assert results[0] == results[1]
 
 
-@every
+@drawing
 def test_seeds(name):
     def run(seed):
         """Return answers and weights: a code may be zero whatever the weights are."""
@@ -133,16 +150,17 @@ def test_84_grid_search(backend):
     np.testing.assert_array_equal(search.transform(X), alone.transform(X))
 
 
+@pytest.mark.slow
 def test_84_same_bits_and_no_oversubscription_in_worker_processes():
     X = table(300)
-    models = [clone(FAST[n]).set_params(random_state=0) for n in FAST]
+    models = [clone(FAST[n]).set_params(random_state=0) for n in DRAWING]
     expected = [fit_answer(model, X) for model in models]
     tasks = (joblib.delayed(fit_answer)(clone(model), X) for model in models)
     found = joblib.Parallel(2)(tasks)
-    for name, codes, alone in zip(FAST, found, expected, strict=True):
+    for name, codes, alone in zip(DRAWING, found, expected, strict=True):
         np.testing.assert_array_equal(codes, alone, err_msg=name)
-    threads = joblib.Parallel(2)([joblib.delayed(torch.get_num_threads)()] * 4)
-    assert max(threads) <= max(1, joblib.cpu_count() // 2)
+    n_threads = joblib.Parallel(2)([joblib.delayed(torch.get_num_threads)()] * 4)
+    assert max(n_threads) <= max(1, joblib.cpu_count() // 2)
 
 
 def run_script(code, *arguments):
@@ -157,9 +175,63 @@ def run_script(code, *arguments):
     return done.stdout
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@drawing
+def test_small_steps_are_made_on_one_thread(name, two_threads, monkeypatch):
+    """Of the network and of what it learns from, in all that trains."""
+    seen, step = [], AutoencoderNet.train_step
+
+    def train_step(self, batch, **rest):
+        seen.append(torch.get_num_threads())
+        return step(self, batch, **rest)
+
+    monkeypatch.setattr(AutoencoderNet, "train_step", train_step)
+    monkeypatch.setattr(threads, "SMALL_STEP", 2**40)
+    model = fit(clone(FAST[name]), table())
+    if hasattr(model, "partial_fit"):
+        model.partial_fit(table(), labels())
+    assert set(seen) == {1}
+    seen.clear()
+    monkeypatch.setattr(threads, "SMALL_STEP", 0)
+    fit(clone(FAST[name]), table())
+    assert set(seen) == {2}
+
+
+#: torch's counter does not look into the gradient of a gradient.
+COUNTED = [name for name in DRAWING if name != "ContractiveAutoencoder-deep"]
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_multiplications_of_a_step_are_known(name, monkeypatch):
+    """That is what tells small steps: about as many as torch counts."""
+    counted, loss = {}, AutoencoderNet._loss
+
+    def count(self, batch, generator):
+        if generator is None or self in counted:
+            return loss(self, batch, generator)
+        with FlopCounterMode(display=False, depth=0) as counter:
+            made = loss(self, batch, generator)
+        per_row = counter.get_total_flops() / 2 / len(batch.target)
+        counted[self] = per_row / self.module_.n_multiplications
+        return made
+
+    monkeypatch.setattr(AutoencoderNet, "_loss", count)
+    fit(clone(FAST[name]), table(n_features=40))
+    ratios = list(counted.values())
+    assert ratios and min(ratios) > 0.5 and max(ratios) < 2
+
+
 needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 
 
+@pytest.mark.slow
 @needs_fork
 def test_85_fork_after_torch_ran():
     code = """
@@ -185,6 +257,7 @@ def test_85_fork_after_torch_ran():
     assert run_script("import warnings\n" + textwrap.dedent(code)).strip() == "0"
 
 
+@pytest.mark.slow
 def test_86_spawn(tmp_path):
     code = """
         import multiprocessing, pickle, sys
@@ -203,6 +276,7 @@ def test_86_spawn(tmp_path):
     assert run_script(code).strip() == "same"
 
 
+@pytest.mark.slow
 def test_69_ctrl_c_from_outside():
     """A real SIGINT, at whatever instruction it lands."""
     code = """
@@ -305,7 +379,7 @@ def test_one_blas_thread_holds_until_the_last_is_out():
 
 
 def test_what_cannot_be_interrupted_by_itself_says_so():
-    with one_at_a_time(), pytest.raises(RuntimeError, match="signal's handler"):
+    with one_at_a_time(), pytest.raises(RuntimeError, match="signal handler"):
         one_at_a_time().__enter__()
     with one_at_a_time():
         pass

@@ -10,15 +10,9 @@ from hypothesis import strategies as st
 from torch.nn.functional import linear as dense_linear
 
 from sklearn_ae.parts.activations import ACTIVATIONS, dropout, get_activation
-from sklearn_ae.parts.networks import (
-    REACH,
-    LinearPathDecoder,
-    LinearPathEncoder,
-    MLPDecoder,
-    MLPEncoder,
-    TiedDecoder,
-    linear,
-)
+from sklearn_ae.parts.layers import linear
+from sklearn_ae.parts.linear_path import REACH, LinearPathDecoder, LinearPathEncoder
+from sklearn_ae.parts.networks import MLPDecoder, MLPEncoder, TiedDecoder
 
 settings.register_profile("deterministic", derandomize=True, deadline=None)
 settings.load_profile("deterministic")

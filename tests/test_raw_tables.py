@@ -84,7 +84,9 @@ PAIRS += [
     ("breast_cancer", "Autoencoder-linear-masked"),
     ("breast_cancer", "Autoencoder-linear-tied"),
     ("breast_cancer", "KSparseAutoencoder"),
-    ("breast_cancer", "StackedAutoencoderPretrainer"),
+    pytest.param(
+        *("breast_cancer", "StackedAutoencoderPretrainer"), marks=pytest.mark.slow
+    ),
     ("diabetes", "Autoencoder-random"),
     ("diabetes", "KSparseAutoencoder"),
     ("digits", "Autoencoder-linear"),
@@ -105,9 +107,18 @@ def made(name, max_iter=None):
     return model
 
 
+#: What needs as many epochs as are the default: rivals, and the second of two layers.
+LONG = {"AdversarialAutoencoder", "StackedAutoencoderPretrainer"}
+
+
+def made_fast(name, max_iter=60):
+    """Return a model that is trained for fewer epochs, where these suffice."""
+    return made(name, None if name in LONG else max_iter)
+
+
 @functools.cache
 def fitted(table, name):
-    return made(name).fit(TABLES[table])
+    return made_fast(name, 30).fit(TABLES[table])
 
 
 def lost(model, X):
@@ -138,6 +149,16 @@ def test_no_column_is_drawn_wider_than_twice_its_spread(table, name):
     assert drawn(fitted(table, name), TABLES[table]).max() <= 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", [name for name in MODELS if "-" not in name and name not in LONG]
+)
+def test_no_column_is_lost_in_as_many_epochs_as_are_the_default(name):
+    model = made(name).fit(TABLES["wine"])
+    assert lost(model, TABLES["wine"]).max() <= 1.05
+    assert drawn(model, TABLES["wine"]).max() <= 2
+
+
 @pytest.mark.parametrize("scale", [1e-4, 1e6])
 @pytest.mark.parametrize("name", MODELS)
 def test_scale_and_offsets_change_nothing(name, scale):
@@ -164,7 +185,7 @@ def test_columns_may_differ_by_ten_orders_of_magnitude(name):
     X = TABLES["wine"]
     offset = X.std(axis=0) * rng.uniform(-1e3, 1e3, X.shape[1])
     X = (X + offset) * 10 ** rng.uniform(-4, 6, X.shape[1])
-    model = made(name).fit(X)
+    model = made(name, 60).fit(X)
     assert lost(model, X).max() <= 1.05
     assert drawn(model, X).max() <= 2
 
@@ -198,7 +219,8 @@ def test_gaps_are_not_filled_worse_than_by_means(table, params):
     X = TABLES[table]
     gaps = np.random.default_rng(0).random(X.shape) < 0.1
     holed = np.where(gaps, np.nan, X)
-    filled = DenoisingAutoencoder(4, random_state=0, **params).fit(holed).impute(holed)
+    model = DenoisingAutoencoder(4, max_iter=60, random_state=0, **params)
+    filled = model.fit(holed).impute(holed)
     errors = [
         np.where(gaps, np.square(guess - X), 0.0).sum(axis=0)
         for guess in (filled, np.nanmean(holed, axis=0))
@@ -236,7 +258,14 @@ SHARED = (
 )
 #: Methods that take the loss; GeneralizedAutoencoder and SplitBrainAutoencoder do not
 #: take shares. What they are given is from 20 to a million counts a row.
-COUNTED = [(name, "poisson", 20, 1e6, np.array) for name in MODELS if "-" not in name]
+COUNTED = [
+    pytest.param(
+        *(name, "poisson", 20, 1e6, np.array),
+        marks=[pytest.mark.slow] * (name in LONG or name == "ContractiveAutoencoder"),
+    )
+    for name in MODELS
+    if "-" not in name
+]
 COUNTED += [
     *((name, "multinomial", 20, 1e6, np.array) for name in ("Autoencoder", *SHARED)),
     ("Autoencoder-linear", "poisson", 20, 1e6, np.array),
@@ -255,7 +284,8 @@ def test_counts_are_restored_better_than_by_means(name, loss, least, most, conta
         layers = [clone(layer).set_params(loss=loss), layer]
         model = StackedAutoencoderPretrainer(estimators=layers, random_state=0)
     else:
-        model = made(name)
+        long = name == "ContractiveAutoencoder"
+        model = made(name) if long else made_fast(name)
         has = "loss" if "loss" in model.get_params() else "likelihood"
         model.set_params(**{has: loss})
     restored = model.fit(container(X)).reconstruct(container(X))
@@ -293,7 +323,7 @@ def borders():
 )
 def test_columns_that_hardly_vary_disturb_nothing(name):
     X = borders()
-    model = made(name).fit(X)
+    model = made_fast(name).fit(X)
     assert lost(model, X).max() <= 1.05
     assert drawn(model, X).max() <= 2
     constant = X.std(axis=0) == 0
@@ -314,15 +344,18 @@ def test_columns_that_hardly_vary_disturb_nothing(name):
     "model",
     [
         KSparseAutoencoder(60),
-        Autoencoder(16, loss="absolute_error", code_activation="relu"),
-        DenoisingAutoencoder(30, code_activation="relu", noise="masking", **TIED),
+        Autoencoder(16, loss="absolute_error", code_activation="relu", max_iter=60),
+        DenoisingAutoencoder(
+            30, code_activation="relu", noise="masking", max_iter=60, **TIED
+        ),
     ],
     ids=["k-sparse", "absolute error", "denoising"],
 )
 @pytest.mark.parametrize(("table", "scale"), [("wine", 1), ("digits", 16)])
 def test_units_of_large_values_live(model, table, scale):
     X = TABLES[table] * scale
-    codes = clone(model).set_params(random_state=0).fit_transform(X)
+    model = clone(model).set_params(random_state=0)
+    codes = model.fit_transform(X)
     assert (codes != 0).any(axis=0).mean() >= 0.8
 
 
@@ -334,12 +367,13 @@ def test_units_of_large_values_live(model, table, scale):
     [
         "Autoencoder",
         "KSparseAutoencoder",
-        "StackedAutoencoderPretrainer",
+        pytest.param("StackedAutoencoderPretrainer", marks=pytest.mark.slow),
     ],
 )
 def test_sparse_rows_are_restored_better_than_by_the_best_row(name):
     X = TABLES["wine"]
-    restored = made(name).fit(sp.csr_array(X)).reconstruct(sp.csr_array(X))
+    model = made_fast(name).fit(sp.csr_array(X))
+    restored = model.reconstruct(sp.csr_array(X))
     error = np.square(restored - X).sum(dtype=float)
     assert error < 0.8 * np.square(X - X.mean(axis=0)).sum()
 

@@ -183,6 +183,7 @@ def test_weight_zero_is_the_plain_autoencoder(X):
     np.testing.assert_allclose(sparse.transform(X), plain.transform(X), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("penalty", ["kl", "l1"])
 def test_overcomplete_codes_do_not_copy(penalty):
     """★ Without a penalty a large code may learn the identity, and restores noise too;

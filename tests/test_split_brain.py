@@ -401,6 +401,7 @@ def either_or(n=1000, seed=0):
     return np.column_stack([size, size * rng.choice([-1.0, 1.0], n)])
 
 
+@pytest.mark.slow
 def test_classification_knows_what_regression_averages_away():
     """Of a number that is one of two, the bins between them are left empty."""
     X = either_or()
@@ -587,6 +588,7 @@ def test_colours_that_cannot_be_shown_are_clipped():
         assert torch.equal(units.to_data(lab.double()), rgb)
 
 
+@pytest.mark.slow
 def test_lightness_tells_colour():
     """Of images whose colour is a function of their lightness, all is predicted."""
     rng = np.random.default_rng(0)
@@ -636,8 +638,8 @@ SHAPES = {
     "grey": ({"image_shape": (8, 9)}, r"\(height, width, 3\). Got .*\(8, 9\)"),
     "other": ({"image_shape": (6, 6, 2)}, r"\(height, width, 3\). Got .*\(6, 6, 2\)"),
     "size": ({"image_shape": (6, 6, 3)}, "holds 108 numbers, but X has 72 features"),
-    "halves": ({"split": "halves"}, "image_shape is for split='channels'"),
-    "ranges": ({"split": (range(36), range(36, 72))}, "for split='channels'"),
+    "halves": ({"split": "halves"}, "image_shape needs split='channels'"),
+    "ranges": ({"split": (range(36), range(36, 72))}, "needs split='channels'"),
     "poisson": ({"loss": "poisson"}, "needs loss='squared_error' or 'absolute_error'"),
     "log loss": ({"loss": "log_loss"}, "split='channels' needs loss=.*Got .*log_loss"),
 }

@@ -737,7 +737,7 @@ BAD_SETTINGS = {
     ),
     "fine-tuned by class": (
         {"pretrainer": clone(QUIET).set_params(fine_tune="class")},
-        r"'pretrainer' parameter must have fine_tune=None",
+        r"'pretrainer' parameter needs fine_tune=None",
     ),
     "not fitted": (
         {"pretrainer": FrozenEstimator(clone(QUIET))},
@@ -749,7 +749,7 @@ BAD_SETTINGS = {
                 estimators=[CALM, clone(CALM).set_params(dtype="float32")]
             )
         },
-        r"All layers must have the same dtype",
+        r"All layers need the same dtype",
     ),
     "bad layer": (
         {

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from estimators import CORE, answer, counts, fit, is_codec, table
+from estimators import (
+    CORE,
+    FAST,
+    READING,
+    answer,
+    counts,
+    fit,
+    is_codec,
+    kept,
+    table,
+)
 from sklearn.base import clone
 
 from sklearn_ae import (
@@ -21,8 +31,7 @@ ROUND_OFF = {"rtol": 1e-4, "atol": 1e-5}
 
 
 def seeded(name):
-    model = clone(CORE[name])
-    return model.set_params(random_state=0)
+    return clone(FAST[name]).set_params(random_state=0)
 
 
 def in_memory_map(X, path):
@@ -31,7 +40,7 @@ def in_memory_map(X, path):
     return mapped
 
 
-@pytest.mark.parametrize("name", CORE)
+@pytest.mark.parametrize("name", READING)
 def test_a_fit_does_not_depend_on_the_type_of_the_numbers(name, tmp_path):
     X = table()
     wanted = answer(fit(seeded(name), X), X)
@@ -79,11 +88,12 @@ def longer(X):
 SAME = [explicit_zeros, mixed_widths, backwards, longer]
 
 
-@pytest.mark.parametrize("name", CORE)
+@pytest.mark.parametrize(
+    "name",
+    [n for n, one in READING.items() if one.__sklearn_tags__().input_tags.sparse],
+)
 def test_a_fit_does_not_depend_on_how_sparse_rows_are_stored(name):
     X, model = counts(), seeded(name)
-    if not model.__sklearn_tags__().input_tags.sparse:
-        pytest.skip("it takes none")
     wanted = answer(fit(clone(model), X), X)
     for store in (explicit_zeros, lambda X: X.astype(np.float32)):
         found = answer(fit(clone(model), store(X)), X)
@@ -174,7 +184,7 @@ def test_tensors_with_lazy_signs_and_half_precision_are_read():
 
 
 @pytest.mark.parametrize("name", CORE)
-@pytest.mark.parametrize("scale", [1e-41, 1e-39, 1e-30])
+@pytest.mark.parametrize("scale", [1e-41, 1e-30])
 def test_float32_of_any_spread_is_learned_from(name, scale):
     model, X = seeded(name), (table() * scale).astype(np.float32)
     try:
@@ -189,7 +199,7 @@ def test_float32_of_any_spread_is_learned_from(name, scale):
 @pytest.mark.parametrize("name", CORE)
 @pytest.mark.parametrize("value", [1e19, 1e25, 3e38])
 def test_far_rows_get_finite_answers_or_are_refused(name, value):
-    model, X = fit(seeded(name), table()), table()
+    model, X = kept(seeded(name), table()), table()
     X[3] = value
     for use in ("transform", "reconstruct", "score_samples", "score", "predict_proba"):
         if not hasattr(model, use) or (use == "score" and not is_codec(model)):

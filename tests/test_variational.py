@@ -281,7 +281,10 @@ def test_elbo_in_closed_form(unfinished, iris):
             assert error.mean() < 0.2
 
 
-@pytest.mark.parametrize(("k", "max_iter"), [(1, 400), (2, 400), (3, 1000)])
+@pytest.mark.parametrize(
+    ("k", "max_iter"),
+    [(1, 400), (2, 400), pytest.param(3, 1000, marks=pytest.mark.slow)],
+)
 def test_linear_optimum_is_probabilistic_pca(k, max_iter, iris):
     """★ The mean ELBO within 0.5 % of PCA's score, and q the exact posterior."""
     model, pca = linear(k, max_iter=max_iter).fit(iris), PCA(k).fit(iris)

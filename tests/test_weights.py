@@ -13,6 +13,7 @@ from estimators import (
     CALM,
     CORE,
     FAST,
+    READING,
     SINGLE,
     answer,
     counts,
@@ -313,9 +314,9 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", CORE)
+@pytest.mark.parametrize("name", READING)
 def test_bad_weights(name):
-    model = clone(CORE[name]).set_params(random_state=0)
+    model = clone(FAST[name]).set_params(random_state=0)
     X, y = table(), labels()
     before = answer(model.fit(X, y), X)
     for weight, text in BAD.values():
@@ -540,13 +541,13 @@ def test_weights_of_any_container():
         np.testing.assert_array_equal(fitted.transform(table()), plain)
 
 
-@pytest.mark.parametrize("name", CORE)
+@pytest.mark.parametrize("name", READING)
 def test_weights_that_cannot_be_read(name):
     given = {"X": table(), "y": labels()}
     with pytest.raises(TypeError, match=r"sample_weight: This torch tensor .* meta"):
-        fit_with(CORE[name], sample_weight=torch.ones(N, device="meta"), **given)
+        fit_with(FAST[name], sample_weight=torch.ones(N, device="meta"), **given)
     with pytest.raises(ValueError, match="sample_weight: Masked arrays"):
-        fit_with(CORE[name], sample_weight=np.ma.array(WEIGHT), **given)
+        fit_with(FAST[name], sample_weight=np.ma.array(WEIGHT), **given)
 
 
 def test_wrong_kind_of_validation_rows_is_named():

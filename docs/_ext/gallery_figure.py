@@ -1,6 +1,6 @@
-"""``.. gallery-figure:: plot_NAME N``: the N-th picture of an example, with a caption.
+"""``.. gallery-figure:: SECTION/plot_NAME N``: a picture of an example, with a caption.
 
-The picture links to the example that drew it. Where examples are not run
+The caption ends with a link to the example that drew it. Where examples are not run
 (``-D plot_gallery=0``) there is none, and the caption is left, with its link.
 """
 
@@ -21,17 +21,27 @@ class GalleryFigure(SphinxDirective, Figure):
     required_arguments = 2
     final_argument_whitespace = False
     has_content = True
-    option_spec = {"alt": directives.unchanged_required, "width": directives.unchanged}
+    option_spec = {
+        "alt": directives.unchanged_required,
+        "figclass": directives.class_option,
+        "width": directives.unchanged,
+    }
 
     def run(self) -> list[nodes.Node]:
-        name, number = self.arguments
-        path = f"auto_examples/images/sphx_glr_{name}_{int(number):03}.png"
-        self.content.append(f"From :ref:`sphx_glr_auto_examples_{name}.py`.", "", 0)
+        example, number = self.arguments
+        section, name = example.split("/")
+        path = f"auto_examples/{section}/images/sphx_glr_{name}_{int(number):03}.png"
+        label = f"sphx_glr_auto_examples_{section}_{name}.py"
+        self.content.disconnect()  # or the line would be in what is around, too
+        self.content.append(f"From :ref:`{label}`.", "", 0)
         file = Path(self.env.app.srcdir) / path
         self.env.note_dependency(str(file))  # read again when it has been drawn
         drawn = self.env.app.config.sphinx_gallery_conf["plot_gallery"]
         if not drawn and not file.is_file():
-            return self.parse_content_to_nodes()
+            classes = self.options.get("figclass", [])
+            return [
+                nodes.container("", *self.parse_content_to_nodes(), classes=classes)
+            ]
         self.arguments = [f"/{path}"]
         return super().run()
 

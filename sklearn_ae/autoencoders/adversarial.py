@@ -29,6 +29,7 @@ from torch import Tensor
 from sklearn_ae.autoencoders.composed import CorruptionParameters, ImageAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.autoencoders.network import Network
+from sklearn_ae.engine.eager import Adam
 from sklearn_ae.engine.labels import LabelParameters, Supervision
 from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.net import AutoencoderNet
@@ -47,7 +48,7 @@ N_PARTS = 10
 
 
 class CallablePrior(Prior):
-    """What a user's function draws."""
+    """A prior that a user's function draws from."""
 
     def __init__(self, function: Callable[..., Any], n_components: int) -> None:
         super().__init__(n_components, 1)
@@ -90,10 +91,11 @@ class AdversarialModule(AutoencoderModule):
     network : Network
     prior : str or callable
     n_mixture_components : int
-        Each may be that of a class.
+        Number of parts of the mixture, each of which may be that of a class.
     discriminator_layer_sizes : sequence of int
     adversarial_rate : float
-        Of the encoder's step against the discriminator, beside the other rates.
+        Learning rate of the encoder's step against the discriminator, as a multiple of
+        the others'.
     """
 
     def __init__(
@@ -114,7 +116,7 @@ class AdversarialModule(AutoencoderModule):
             if isinstance(prior, str)
             else CallablePrior(prior, self.n_components)
         )
-        # beside the code it sees which part of a mixture it is to belong to, if known
+        # besides the code it sees which part of a mixture it is to belong to, if known
         self.n_marks = n_mixture_components + 1 if prior == "mixture" else 0
         sizes = [self.n_components + self.n_marks, *discriminator_layer_sizes, 1]
         self.discriminator = MLPEncoder(
@@ -146,7 +148,7 @@ class AdversarialModule(AutoencoderModule):
         with torch.no_grad():
             codes = self.encode(batch.x, generator)
         drawn = self.prior.draw(len(codes), generator, label).to(codes)
-        # draws count by the rows in whose place they are: their labels are these rows'
+        # draws have the labels and weights of the rows in whose place they are
         of_draws, of_codes = self.logit(drawn, label), self.logit(codes, label)
         nats = F.softplus(-of_draws) + F.softplus(of_codes)
         return mean(nats[:, 0], batch.weight)
@@ -175,7 +177,7 @@ class AdversarialNet(AutoencoderNet):
         rate = self.lr if isinstance(self.optimizer_, torch.optim.AdamW) else 1e-3
         rates = {"discriminator": rate, "encoder": self.module_.adversarial_rate * rate}
         return {
-            part: torch.optim.Adam(self.rival(part), rate, (0.5, 0.999), fused=True)
+            part: Adam(self.rival(part), rate, (0.5, 0.999), fused=True)
             for part, rate in rates.items()
         }
 
@@ -210,28 +212,29 @@ class AdversarialNet(AutoencoderNet):
 class AdversarialAutoencoder(
     LabelParameters, CorruptionParameters, FreeParameters, ImageAutoencoder
 ):
-    r"""Autoencoder whose codes are distributed as a prior of one's choice.
+    r"""Autoencoder whose codes are distributed as a prior that you choose.
 
     Minimises
 
     .. math:: \mathbb{E}\,[-\log p(x \mid g(f(x)))]
 
-    in nats per sample, and in turn with it lets a discriminator learn to tell codes
-    from draws of the prior, and the encoder to be taken for one. `sample` decodes
-    draws of the prior. With ``prior="mixture"`` and y, labelled rows are led to the
-    part of the mixture that is their class's; others (see `unlabeled`) to any
-    part. The first call of `partial_fit` has to see all classes. Other priors do not
-    look at y.
+    in nats per sample. In turn with it, a discriminator learns to tell codes from draws
+    of the prior, and the encoder learns to give codes that pass for draws. `sample`
+    decodes draws of the prior. With ``prior="mixture"`` and y, labelled rows are led to
+    the part of the mixture that is their class's; others (see `unlabeled`) to any part.
+    The first call of `partial_fit` has to see all classes. Other priors do not look at y.
 
     Parameters
     ----------
     prior : {"gaussian", "uniform", "mixture"} or callable, default="gaussian"
-        N(0, 1); uniform on the cube from −1 to 1; Gaussians in a circle, 0.3 deep, on
-        the first two components (N(0, 0.3²) on the others); or what
-        ``prior(n_samples, random_state)`` returns, an array of shape
-        (n_samples, n_components) drawn by a numpy RandomState.
+        Prior of codes: "gaussian" is N(0, 1); "uniform" is the cube from −1 to 1;
+        "mixture" is Gaussians in a circle, 0.3 deep, on the first two components
+        (N(0, 0.3²) on the others). A callable is called as
+        ``prior(n_samples, random_state)`` and returns an array of shape
+        (n_samples, n_components), drawn by a numpy RandomState.
     n_mixture_components : int or None, default=None
-        Of ``prior="mixture"``. None is the number of classes in y, 10 without any.
+        Number of parts of ``prior="mixture"``. None is the number of classes in y, 10
+        without any.
     early_stopping : bool, default=False
         Whether to hold out rows, stop when their loss no longer falls, and keep the
         weights with the lowest. It is the loss of their reconstruction alone: what
@@ -246,8 +249,8 @@ class AdversarialAutoencoder(
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Only with ``prior="mixture"``, if y has classes; the first ones of its parts are
-        theirs, in this order.
+        Classes in y, if it has any; only with ``prior="mixture"``. The first parts of
+        the mixture are theirs, in this order.
 
     See Also
     --------
@@ -309,7 +312,7 @@ class AdversarialAutoencoder(
         n_parts = int(self.n_mixture_components or len(classes))
         if len(classes) > n_parts:
             raise ValueError(
-                f"y has {len(classes)} classes, each of which takes a part of the "
+                f"y has {len(classes)} classes, each of which needs a part of the "
                 f"mixture. Got n_mixture_components={n_parts}."
             )
         if reading is not None:
@@ -365,19 +368,19 @@ class AdversarialAutoencoder(
         n_samples : int, default=1
         random_state : int, RandomState or None, default=None
         label : object, default=None
-            One of `classes_`: draw from its part of the mixture alone.
+            Class, one of `classes_`, from whose part of the mixture alone to draw.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            In the units of the training data.
+            Rows in the units of the training data.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
         ValueError
-            If `n_samples` is no positive int, or `label` is no class.
+            If `n_samples` is not a positive int, or `label` is not a class.
         """
         if label is None:
             return super().sample(n_samples, random_state)

@@ -13,7 +13,7 @@ __all__ = ["Autoencoder"]
 
 
 class Autoencoder(CorruptionParameters, FreeParameters, ImageAutoencoder):
-    r"""Deep autoencoder that stands wherever PCA does.
+    r"""Deep autoencoder that can take the place of PCA.
 
     Minimises, over an encoder f and a decoder g,
 

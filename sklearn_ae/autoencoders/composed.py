@@ -60,7 +60,7 @@ _COUNT = Interval(int, 1, None)
 
 
 class CorruptionParameters(Params):
-    """Noise that may be put on the rows.
+    """Parameters of methods that may put noise on the rows.
 
     Parameters
     ----------
@@ -89,13 +89,15 @@ class ComposedAutoencoder(BaseAutoencoder):
     ----------
     penalties : Penalty, list of Penalty or of (str, Penalty), or None, default=None
         Terms Ω on rows and codes that are added to the objective, such as `L1` and
-        `L2`: besides the method's own.
+        `L2`, besides the method's own.
 
     Attributes
     ----------
     components_ : ndarray of shape (n_components, n_features)
-        With `mean_`, the affine decoder; only without hidden layers.
+        Linear map from codes to rows: with `mean_`, the affine decoder. Only without
+        hidden layers.
     mean_ : ndarray of shape (n_features,)
+        Row that a code of zeros decodes to; only without hidden layers.
     """
 
     penalties: Any = None
@@ -122,14 +124,14 @@ class ComposedAutoencoder(BaseAutoencoder):
         for name in names:
             if names.count(name) > 1 or name in taken or "__" in name or "." in name:
                 raise ValueError(
-                    f"The 'penalties' parameter of {type(self).__name__} names one "
+                    f"The 'penalties' parameter of {type(self).__name__} has the name "
                     f"{name!r}. Names must differ from each other and from "
                     f"{sorted(taken)}, without '__' or '.'."
                 )
         return [*own, *((name, clone(penalty)) for name, penalty in items)]
 
     def _corruption(self) -> Corruption | None:
-        """Return what is done to the rows that are encoded while training, a copy."""
+        """Return a copy of the noise on the rows that are encoded while training."""
         return None
 
     def _check_weights(self, weight: NDArray[np.float64]) -> None:
@@ -189,8 +191,8 @@ class ComposedAutoencoder(BaseAutoencoder):
     def _check_missing(self, X: Any, loss: str) -> None:
         if RECONSTRUCTIONS[loss].shares and has_missing(X):
             raise ValueError(
-                f"{self._objective(loss)} takes no missing values: what was counted is "
-                "compared with the sum of the row. Got X with NaN."
+                f"{self._objective(loss)} does not support missing values: counts are "
+                "compared with the row's total. Got X with NaN."
             )
 
     @property
@@ -205,7 +207,7 @@ class ComposedAutoencoder(BaseAutoencoder):
 
     @property
     def mean_(self) -> NDArray[Any]:
-        """What a code of zeros decodes to, of shape (n_features,)."""
+        """Row that a code of zeros decodes to, of shape (n_features,)."""
         _, bias = self._affine_decoder("mean_")
         units = self._fit.units
         return bias * units.scale + (0.0 if units.shift is None else units.shift)
@@ -232,7 +234,7 @@ class ComposedAutoencoder(BaseAutoencoder):
         Returns
         -------
         ndarray of shape (n_samples,)
-            The Frobenius norm of the Jacobian of `transform` at each row.
+            Frobenius norm of the Jacobian of `transform` at each row.
 
         Raises
         ------
@@ -252,7 +254,7 @@ class ComposedAutoencoder(BaseAutoencoder):
 
 
 def _check_no_rows(X: Any, y: Any) -> None:
-    """Raise ValueError where y is rows like those of X, but others."""
+    """Raise ValueError where y is rows of the shape of X, but not those of X."""
     shape = getattr(y, "shape", None)
     if shape is None and isinstance(y, list | tuple):
         shape = np.shape(y)
@@ -264,9 +266,9 @@ def _check_no_rows(X: Any, y: Any) -> None:
         alike = np.array_equal(X[:], np.asarray(as_array(y)), equal_nan=True)
     if not alike:
         raise ValueError(
-            "y has the shape of X, and rows that are not those of X: pairs of noisy "
-            "and clean rows are not learned from. Fit to the clean rows alone, "
-            "fit(X_clean): noise is put on them, by noise= or corruption=."
+            "y has the shape of X, but other rows: pairs of noisy and clean rows are "
+            "not supported. Fit to the clean rows alone, fit(X_clean): noise is put on "
+            "them, by noise= or corruption=."
         )
 
 
@@ -276,19 +278,20 @@ class ImageAutoencoder(ComposedAutoencoder):
     Parameters
     ----------
     image_shape : tuple of int or None, default=None
-        (height, width) or (height, width, channels) of a row that is a flat image with
-        the channels last, ``images.reshape(len(images), -1)``. Encoder and decoder then
-        have blocks of a convolution and max-pooling by 2, as in
+        Shape (height, width) or (height, width, channels) of a row that is a flat image
+        with the channels last, ``images.reshape(len(images), -1)``. Encoder and decoder
+        then have blocks of a convolution and max-pooling by 2, as in
         `ConvolutionalAutoencoder`, before the layers of `hidden_layer_sizes`; sparse X
-        is not taken. None is a network for which the order of features means nothing.
+        is not supported. None is a network for which the order of features means
+        nothing.
     channels : tuple of int, default=(16, 32)
-        Maps of each convolutional block.
+        Number of maps of each convolutional block.
     kernel_size : int, default=3
         Height and width of the filters, along axes that are longer than 1.
     unpooling : {"repeat", "deconv"}, default="deconv"
-        How the decoder undoes pooling: "repeat" puts each number everywhere in its
-        window, "deconv" is a transposed convolution of stride 2 in place of unpooling
-        and convolution.
+        Way in which the decoder undoes pooling: "repeat" puts each number everywhere in
+        its window, "deconv" is a transposed convolution of stride 2 in place of
+        unpooling and convolution.
     """
 
     image_shape: tuple[int, ...] | None = None

@@ -21,7 +21,8 @@ from sklearn_ae.engine.tensors import to_tensor
 from sklearn_ae.parts.activations import CODOMAINS
 from sklearn_ae.parts.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from sklearn_ae.parts.corruptions import Corruption
-from sklearn_ae.parts.networks import LinearPathEncoder, TiedDecoder
+from sklearn_ae.parts.linear_path import LinearPathEncoder
+from sklearn_ae.parts.networks import TiedDecoder
 
 __all__ = ["BOUNDED", "ConditionedModule"]
 
@@ -32,17 +33,17 @@ BOUNDED = ("relu", "sigmoid", "tanh", "softplus", "gelu", "exp")
 TYPICAL_SPREAD = 0.25
 #: Rows are seen in units in which none that is trained on is farther out than this.
 FARTHEST = 8.0
-#: Of the mean spread. What varies less is damped the more where weights are shared
-#: with what varies more: by tied weights, which the encoder would use at the cost of
-#: what the decoder restores; and by filters, which are those of all pixels.
+#: Features that vary less than this share of the mean spread are damped where weights
+#: are shared with features that vary more: by tied weights, which the encoder would use
+#: at the cost of what the decoder restores; and by filters, which all pixels share.
 FAINT, FAINT_PIXEL = 0.3, 0.5
 
 
 def _shared_scale(spread: Tensor) -> Tensor:
-    """Return in what scale features are seen AND restored, by tied weights.
+    """Return the scale in which tied weights see AND restore features.
 
-    In the units of the rows encoder and decoder are each other's transposed: what
-    varies less is only learned more slowly.
+    In the units of the rows encoder and decoder are each other's transposed: features
+    that vary less are only learned more slowly.
     """
     scale = spread * (spread / FAINT).clamp_max(1.0)
     return scale / (float(scale.max()) or 1.0)
@@ -67,7 +68,7 @@ class ConditionedModule(CodingModule):
     starts_at_pca: bool = False
 
     def start_at_pca(self, start: LinearStart) -> None:
-        """Start at PCA's solution: the linear path, or layers that are linear."""
+        """Start at PCA's solution: the linear path, or linear layers."""
         encoder, decoder, residual, code_scale, code_trust, trust = (
             to_tensor(array, self.spread.dtype)
             for array in (
@@ -98,7 +99,7 @@ class ConditionedModule(CodingModule):
                 if tied:
                     if self.leaves_pca and scale is not None:
                         step = _shared_scale(scale.nan_to_num(posinf=0.0) / self.spread)
-                    else:  # by no more than what PCA leaves of each feature
+                    else:  # no farther than what PCA leaves of each feature
                         step = residual / (float(decoder.norm(dim=0).max()) or 1.0)
                     self.encoder.see(step)
                     axes = torch.where(step > 0.0, 1.0 / step, 0.0)[:, None] * axes
@@ -122,7 +123,7 @@ class ConditionedModule(CodingModule):
         """Take from the rows what has to be known of them before the first step.
 
         Each feature is seen, and restored, in its own scale, so that none is learned
-        badly for being small beside others; and the best constant row is what is
+        badly for being small next to others; and the best constant row is what is
         restored to begin with. Neither changes what is minimised.
         """
         if self.likelihood.has_scale and not rows.units.is_plain:
@@ -148,8 +149,8 @@ class ConditionedModule(CodingModule):
     def _see(self, columns: Columns, scaled: bool) -> None:
         """Let the encoder see each feature in its own scale.
 
-        Of counts and probabilities, which are not centred, dense rows are seen as
-        sparse ones are: all features in one scale.
+        Dense rows of counts and probabilities, which are not centred, are seen as
+        sparse rows are: all features in one scale.
         """
         spread, ones = columns.spread, torch.ones_like(columns.spread)
         scale, reach = ones, math.inf
@@ -168,7 +169,7 @@ class ConditionedModule(CodingModule):
             spread = torch.maximum(spread, columns.farthest / FARTHEST)
             scale = torch.where(spread > 0.0, 1.0 / spread, 0.0)
             if self.has_hidden_units or self.code_activation != "identity":
-                reach = FARTHEST  # what is affine has no border
+                reach = FARTHEST  # an affine map has no border
         self.encoder.see(scale, reach)
 
     def _speak(self, gain: Tensor, constant: Tensor) -> None:
@@ -179,7 +180,7 @@ class ConditionedModule(CodingModule):
         self.decoder.speak(gain, constant)
 
     def _match_range(self, columns: Columns) -> None:
-        """Let the output's ends, of which it has one or two, be those of the data."""
+        """Set the output's one or two ends to those of the data."""
         low, high = CODOMAINS[self.likelihood.output_activation]
         span = columns.spread
         if not math.isinf(high):

@@ -40,7 +40,8 @@ class ContractiveAutoencoder(CorruptionParameters, FreeParameters, ComposedAutoe
         weighs a sum over units: what is much for many components may be little for few.
         The paper's 0.1 goes with cross-entropy, whose nats are those of X in [0, 1].
     jacobian : {"exact", "hutchinson"}, default="exact"
-        "exact" is the closed form, for any number of layers. "hutchinson" is an
+        Computation of the penalty: "exact" is the closed form, for any number of
+        layers. "hutchinson" is an
         unbiased estimate by one backward pass, for codes and layers so wide that the
         closed form is slow; outside training the value is exact all the same.
     hidden_layer_sizes : tuple of int, default=()

@@ -60,7 +60,7 @@ class ConvolutionalModule(AutoencoderModule):
         per_feature: bool,
         z: Tensor | None = None,
     ) -> Tensor:
-        if z is not None:  # of whose rows there are no switches
+        if z is not None:  # codes come without switches
             return super().errors(batch, units, per_feature, z)
         error = self.likelihood.lost(self.restore(batch.x)[1], batch.target, units)
         return error if per_feature else error.mean(1)
@@ -81,23 +81,23 @@ class ConvolutionalAutoencoder(CorruptionParameters, FreeParameters, ImageAutoen
     Parameters
     ----------
     image_shape : tuple of int or None, default=None
-        (height, width) or (height, width, channels) of a row. None takes a grey square
-        where `n_features` is the square of a number, and a signal of length
+        Shape (height, width) or (height, width, channels) of a row. None takes a grey
+        square where `n_features` is the square of a number, and a signal of length
         `n_features`, that is (1, n_features), where it is not.
     unpooling : {"switches", "repeat", "deconv"}, default="deconv"
-        "switches" puts each maximum back where it was in the row's own maps, and zeros
-        elsewhere. Then `reconstruct`, `score` and the objective know more of a row than
-        its code: `inverse_transform`, which has the code alone, takes the mean over all
-        places in the window.
+        Way in which the decoder undoes pooling: "switches" puts each maximum back where
+        it was in the row's own maps, and zeros elsewhere. Then `reconstruct`, `score`
+        and the objective know more of a row than its code: `inverse_transform`, which
+        has the code alone, takes the mean over all places in the window.
         "repeat" puts each number everywhere in its window. "deconv" is a transposed
         convolution of stride 2 in place of unpooling and convolution.
     hidden_layer_sizes : tuple of int, default=()
         Widths of dense layers between maps and code, mirrored in the decoder.
     tied_weights : bool, default=False
         Whether the decoder's kernels and weights are the encoder's, transposed (and
-        shared). Not with "deconv".
+        shared). It is not supported with "deconv".
     linear_path : bool or "auto", default="auto"
-        There is none here: "auto" and False are the same, and True is refused.
+        No start at PCA: "auto" and False are the same, and True is not supported.
 
     See Also
     --------

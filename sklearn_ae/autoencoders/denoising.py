@@ -24,6 +24,7 @@ from torch import Tensor
 from sklearn_ae.autoencoders.composed import ComposedAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.autoencoders.network import Network
+from sklearn_ae.engine.frames import framing
 from sklearn_ae.engine.inputs import is_sparse
 from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.rows import Batch
@@ -51,13 +52,13 @@ WALK_STEPS, WALK_SHARE = 100, 0.1
 
 
 class DenoisingModule(AutoencoderModule):
-    """The loss of clean rows from noisy ones, by the entry.
+    """The loss of clean rows restored from noisy ones, with a weight for each entry.
 
     Parameters
     ----------
     network : Network
     emphasis : float
-        How much less an entry counts that the noise left as it was.
+        Share by which an entry that the noise left as it was counts less.
     """
 
     def __init__(self, network: Network, *, emphasis: float) -> None:
@@ -76,7 +77,7 @@ class DenoisingModule(AutoencoderModule):
         noisy, weight = self.corrupted(batch.x, generator), batch.observed
         target = batch.target
         if weight is not None:
-            noisy = noisy * weight  # what is missing stays so
+            noisy = noisy * weight  # missing entries stay so
         if self.emphasises and noisy is not target:
             if self.is_exact(target) and self.likelihood.shares:
                 target = self.emphasised(target, noisy)
@@ -99,9 +100,9 @@ class DenoisingModule(AutoencoderModule):
         """Return sparse rows whose entries are multiplied by how much they count.
 
         That is the same where an error is proportional to its entry, and keeps the
-        rows sparse: what is zero has no error, changed or not.
+        rows sparse: a zero has no error, changed or not.
         """
-        if noisy.layout != torch.sparse_csr:  # of noise that changes zeros too
+        if noisy.layout != torch.sparse_csr:  # the noise changes zeros too
             rows = torch.repeat_interleave(x.crow_indices().diff())
             seen = noisy[rows, x.col_indices()]
         else:
@@ -157,7 +158,7 @@ def _is_gaussian(model: DenoisingAutoencoder) -> bool:
     if noise == "gaussian" or isinstance(noise, GaussianNoise):
         return True
     raise AttributeError(
-        "The score is that of Gaussian noise: fit with noise='gaussian'. "
+        "score_field needs Gaussian noise: fit with noise='gaussian'. "
         f"Got noise={noise!r}."
     )
 
@@ -182,14 +183,14 @@ class DenoisingAutoencoder(FreeParameters, ComposedAutoencoder):
     noise : {"gaussian", "masking", "salt_and_pepper"} or Corruption, default="gaussian"
         Noise on the rows that are encoded: see `GaussianNoise`, `Masking`,
         `SaltAndPepper`. With Gaussian noise training starts at PCA where it can
-        (`linear_path`); of the others, which PCA does not restore, at random.
+        (`linear_path`); with the others, which PCA does not restore, at random.
     noise_level : float, default=0.3
         Strength of the noise. For "gaussian" it is the standard deviation, the same for
         all features: with `standardize` a multiple of the root of their mean variance,
         else in the units of X. For the others it is the share of entries, in [0, 1]. A
         Corruption brings its own.
     emphasis : float, default=0.0
-        Share, in [0, 1], by which an entry counts less that the noise left as it was:
+        Share, in [0, 1], by which entries that the noise left as they were count less:
         with 1 the loss is that of changed entries alone. Gaussian noise changes every
         entry.
 
@@ -256,7 +257,7 @@ class DenoisingAutoencoder(FreeParameters, ComposedAutoencoder):
         return DenoisingModule(self._network(blank), emphasis=float(self.emphasis))
 
     def impute(self, X: Any) -> NDArray[Any]:
-        """Return X with what is missing replaced by its reconstruction.
+        """Return X with missing values replaced by their reconstructions.
 
         Features of one scale, ``noise="masking"`` with a low `noise_level` (0.1),
         ``emphasis=1`` and a little `dropout` (0.1) suit it best.
@@ -264,12 +265,12 @@ class DenoisingAutoencoder(FreeParameters, ComposedAutoencoder):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            NaN where a value is missing.
+            Rows, with NaN where a value is missing.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            Observed values as they are.
+            Rows of X, with observed values as they are.
 
         Raises
         ------
@@ -284,11 +285,12 @@ class DenoisingAutoencoder(FreeParameters, ComposedAutoencoder):
         return np.where(np.isnan(X), restored, X)
 
     @available_if(_is_gaussian)
+    @framing
     def score_field(self, X: Any) -> NDArray[Any]:
         """Return (r(x) − x) / σ²: the estimated gradient of the log density at X.
 
-        The density is that of rows with the noise on them, so it is the smoother, the
-        larger `noise_level`. Only for Gaussian noise.
+        The density is that of rows with the noise on them: the larger `noise_level`,
+        the smoother it is. Only Gaussian noise is supported.
 
         Parameters
         ----------
@@ -297,7 +299,7 @@ class DenoisingAutoencoder(FreeParameters, ComposedAutoencoder):
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            In units of 1 / X.
+            Gradients, in units of 1 / X.
 
         Raises
         ------
@@ -330,14 +332,14 @@ class DenoisingAutoencoder(FreeParameters, ComposedAutoencoder):
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            In the units of the training data.
+            Rows in the units of the training data.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
         ValueError
-            If `n_samples` is no positive int.
+            If `n_samples` is not a positive int.
         """
         return super().sample(n_samples, random_state)
 

@@ -46,12 +46,12 @@ from sklearn_ae.parts.sparse import dense, full_precision
 
 __all__ = ["EmbeddingAutoencoder", "EmbeddingModule"]
 
-#: Rows that are compared with each other at once, at most.
+#: At most this many rows are compared with each other at once.
 MAX_COMPARED = 4096
 
 
 class EmbeddingModule(AutoencoderModule):
-    """Restores rows, and places their codes by what is known of pairs.
+    """A module that restores rows, and places their codes by what is known of pairs.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ class EmbeddingAutoencoder(CorruptionParameters, FreeParameters, ComposedAutoenc
     Parameters
     ----------
     embedding : {"laplacian", "mds", "margin"}, default="laplacian"
-        What is wanted of pairs.
+        Rule by which the codes of pairs are placed, as above.
     embedding_weight : float, default=10.0
         λ, in the network's nats; 0 is the plain autoencoder. With "laplacian" a large
         one also makes codes small, which the decoder undoes; "margin" keeps them apart.
@@ -289,10 +289,10 @@ class EmbeddingAutoencoder(CorruptionParameters, FreeParameters, ComposedAutoenc
                 at_once = n_rows
             if at_once != "auto" and min(at_once, n_rows) > MAX_COMPARED:
                 raise ValueError(
-                    f"embedding={self.embedding!r} compares all rows of a batch with "
-                    f"each other, at most {MAX_COMPARED}. Got batches of "
-                    f"{min(at_once, n_rows)} rows: lower batch_size, with another "
-                    "solver than 'lbfgs'."
+                    f"embedding={self.embedding!r} needs batches of at most "
+                    f"{MAX_COMPARED} rows, which are all compared with each other. Got "
+                    f"batches of {min(at_once, n_rows)} rows: lower batch_size, with "
+                    "another solver than 'lbfgs'."
                 )
         return super()._labels(X, y, resume)
 
@@ -310,7 +310,7 @@ class EmbeddingAutoencoder(CorruptionParameters, FreeParameters, ComposedAutoenc
         def neighbours(rows: Rows, held_out: bool) -> Relations | None:
             F = X if rows.subset is None else X[rows.subset]
             k = int(self.n_neighbors)
-            if held_out:  # few, whose neighbours are farther
+            if held_out:  # they are few, with neighbours farther away
                 k = min(k, len(rows) - 1)
                 if k == 0:
                     return None
@@ -338,5 +338,5 @@ class EmbeddingAutoencoder(CorruptionParameters, FreeParameters, ComposedAutoenc
         distances, indices = graphs.nearest(F, k)
         if self.neighbors == "knn":
             return graphs.as_graph(indices, distances, len(indices))
-        # by a little more, so that rounding leaves out no pair at this very distance
+        # a little more, so that rounding leaves out no pair at this very distance
         return graphs.within(F, float(np.median(distances[:, -1])) * (1 + 1e-9))

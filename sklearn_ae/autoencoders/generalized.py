@@ -50,12 +50,12 @@ __all__ = ["GeneralizedAutoencoder", "GeneralizedModule"]
 
 RELATIONS = ("identity", "class", "isomap", "lle", "laplacian", "mfa")
 SUPERVISED = ("class", "mfa")
-#: With negative weights among theirs.
+#: Relations with negative weights.
 REPELLING = ("isomap", "lle", "mfa")
 
 
 class GeneralizedModule(AutoencoderModule):
-    """Restores each row's relatives.
+    """A module that restores each row's relatives.
 
     Parameters
     ----------
@@ -110,15 +110,15 @@ class GeneralizedModule(AutoencoderModule):
 class GeneralizedAutoencoder(
     LabelParameters, CorruptionParameters, FreeParameters, ComposedAutoencoder
 ):
-    r"""Autoencoder that restores from each row those that it is related to.
+    r"""Autoencoder that restores from each row the rows that it is related to.
 
     Minimises
 
     .. math:: \mathbb{E}_i \sum_{j \in \Omega_i} s_{ij} [-\log p(x_j \mid g(f(x_i)))]
               \;\big/\; \mathbb{E}_i \sum_{j} |s_{ij}|
 
-    in nats per sample, up to a constant. What is alike in the sense of the relation
-    comes to lie together; and new rows are encoded without neighbours or labels.
+    in nats per sample, up to a constant. Codes of related rows come to lie together,
+    and new rows are encoded without neighbours or labels.
 
     - "identity": a row and itself: the plain autoencoder, nonlinear PCA.
     - "class": the rows of its class, as in LDA. Needs y.
@@ -138,29 +138,31 @@ class GeneralizedAutoencoder(
     Parameters
     ----------
     relation : str, default="laplacian"
-        "identity", "class", "isomap", "lle", "laplacian" or "mfa".
+        Relation between rows: "identity", "class", "isomap", "lle", "laplacian" or
+        "mfa".
     n_neighbors : int, default=5
-        Of a row; with "mfa" of its class. It has no effect on "identity" and "class".
+        Number of neighbours of a row; with "mfa" of neighbours of its class. It has no
+        effect on "identity" and "class".
     n_impostors : int, default=2
-        Nearest rows of other classes, for "mfa".
+        Number of nearest rows of other classes, for "mfa".
     bandwidth : float or "auto", default="auto"
         t of the heat kernel exp(−d²/t), in squared units of X; "auto" is the mean of
         squared distances between neighbours, and what is used between codes.
     n_landmarks : int, default=200
-        Rows whose geodesic distances to all rows "isomap" knows, drawn at random; with
-        as many as X has it is exact. Memory for about seven numbers is taken for each
-        pair of a row and a landmark.
+        Number of rows, drawn at random, whose geodesic distances to all rows "isomap"
+        knows; with as many as X has it is exact. Memory for about seven numbers is
+        taken for each pair of a row and a landmark.
     self_weight : float or "auto", default="auto"
-        s_ii, what is added for the row itself; the others' weights have a sum of 1, on
+        s_ii, the weight of the row itself; the weights of the others sum to 1, on
         average and without their signs. "auto" is 0 where there is a least value, or
         `output_activation` is chosen. Else it is 0.1 for "isomap" (on images about what
         makes the Gram matrix positive semi-definite), and the share of impostors among
         neighbours for "mfa".
     n_rounds : int, default=1
-        Rounds that training is divided into. From the second on, neighbours, weights
-        and distances are those of the codes. "identity" and "class" have one.
+        Number of rounds that training is divided into. From the second on, neighbours,
+        weights and distances are those of the codes. "identity" and "class" have one.
     loss : {"squared_error", "log_loss", "poisson"}, default="squared_error"
-        −log p, as elsewhere; squared error with "isomap", "lle" and "mfa", some of
+        Loss −log p, as elsewhere; squared error with "isomap", "lle" and "mfa", some of
         whose weights are negative.
 
     See Also
@@ -240,7 +242,7 @@ class GeneralizedAutoencoder(
 
     @property
     def _own(self) -> float:
-        """What `self_weight` is."""
+        """Value of `self_weight`."""
         if self.self_weight != "auto":
             return float(self.self_weight)
         if self._attraction > 0 or self.output_activation != "auto":
@@ -261,8 +263,8 @@ class GeneralizedAutoencoder(
         what = f"relation={self.relation!r}"
         if self.relation in REPELLING and self.loss != "squared_error":
             raise ValueError(
-                f"{what} has negative weights, with which no other loss than "
-                f"'squared_error' has a least value. Got loss={self.loss!r}."
+                f"{what} needs loss='squared_error': with its negative weights no "
+                f"other loss has a least value. Got loss={self.loss!r}."
             )
         if self._attracts:
             return
@@ -284,9 +286,9 @@ class GeneralizedAutoencoder(
         found = None if self._attracts else range_outside(X, 0.0, 1.0)
         if found is not None:
             raise ValueError(
-                f"relation={self.relation!r} restores values in [0, 1] here, by a "
-                "sigmoid. Scale X, for example with MinMaxScaler. Got X with values "
-                f"in {found}."
+                f"relation={self.relation!r} needs values in [0, 1] here, which a "
+                "sigmoid restores. Scale X, for example with MinMaxScaler. Got X "
+                f"with values in {found}."
             )
 
     def _units_for(
@@ -328,7 +330,7 @@ class GeneralizedAutoencoder(
                 known = Labels.of(y, X, self, resume=resume)
                 classes, places = known.classes, known.places
             before = self._seen_classes if resume else None
-            if before is not None:  # what was a class before keeps its number
+            if before is not None:  # earlier classes keep their numbers
                 number = {label: i for i, label in enumerate(before.tolist())}
                 own = [number.setdefault(c, len(number)) for c in classes.tolist()]
                 classes, places = np.array([*number]), np.array(own, np.intp)[places]
@@ -348,7 +350,7 @@ class GeneralizedAutoencoder(
             if self.n_impostors > others:
                 raise ValueError(
                     f"n_impostors={self.n_impostors} needs as many rows of other "
-                    f"classes. Beside the largest class there are {others}."
+                    f"classes. Besides the largest class there are {others}."
                 )
 
     @property
@@ -370,7 +372,7 @@ class GeneralizedAutoencoder(
             if rows.subset is None or held_out:
                 relation = self._relation(X, labels, codes, seed, weight)
                 return None if relation is None else Targets(rows, relation)
-            # what is held out has no part in what others are to restore
+            # held-out rows have no part in what others are to restore
             own = rows_of(X, rows.subset, CACHE_BYTES)
             known = None if labels is None else labels[rows.subset]
             coded = None if codes is None else codes[rows.subset]

@@ -1,8 +1,8 @@
 r"""Which rows are related, and how strongly: graphs for methods that learn from them.
 
 The relations of generalized autoencoders (Wang et al. 2014): for each row i a set Ω_i
-of others, and weights s_ij. Neighbours are scikit-learn's, geodesics scipy's. All is
-sparse, or of the size n × landmarks.
+of others, and weights s_ij. Neighbours are scikit-learn's, geodesics scipy's. All
+graphs are sparse, or of size n × landmarks.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ __all__ = [
     "within",
 ]
 
-#: Pairs of neighbours in a ball, at most: a radius can make as many as n².
+#: At most this many pairs of neighbours in balls are supported: a radius can make n².
 MAX_PAIRS = 2**26
 
-#: The weight of a row's nearest neighbour, at least.
+#: The weight of a row's nearest neighbour is at least this.
 _FAINT = 1e-30
-#: Neighbours among which a link between parts of a graph is looked for.
+#: A link between parts of a graph is looked for among this many neighbours.
 _AROUND = 64
-#: The way between two rows at one place: a sparse graph has no way of length 0.
+#: Length of the way between two equal rows: a sparse graph has no way of length 0.
 _NO_WAY = np.finfo(np.float64).tiny
-#: Distances that agree to so many digits after the point, where the mean one is 1, are
-#: the same; they are looked for among so many more than twice the neighbours.
+#: Distances that agree to this many digits after the point, where their mean is 1, are
+#: ties. They are looked for among twice the neighbours, and this many more.
 TIE_DIGITS, MORE_TIES = 5, 5
 
 Graph = tuple[NDArray[np.float64], NDArray[np.intp]]
 
 
 def check_enough(n_rows: int, n_neighbors: int, of: str = "n_samples") -> None:
-    """Raise ValueError where rows do not have so many others."""
+    """Raise ValueError unless there are more rows than `n_neighbors`."""
     if n_neighbors >= n_rows:
         raise ValueError(
-            f"n_neighbors={n_neighbors} needs more rows than that, for a row is no "
-            f"neighbour of its own. Got {of} = {n_rows}."
+            f"n_neighbors={n_neighbors} needs more than {n_neighbors} rows: a row is "
+            f"not a neighbour of itself. Got {of} = {n_rows}."
         )
 
 
 def in_memory(F: Any) -> Any:
     """Return rows as an array or CSR of floats, as scikit-learn wants them.
 
-    Of whole numbers it would find neighbours by all distances at once.
+    With whole numbers it would compute all distances at once.
     """
     F = F[:] if isinstance(F, LazyRows) else F
     if F.dtype == np.float32 and largest_size(F) > 1e15:  # or squares overflow
@@ -72,9 +72,9 @@ def in_memory(F: Any) -> Any:
 def nearest(F: Any, k: int, among: Any = None) -> Graph:
     """Return distances to and numbers of the `k` nearest, each (n_rows, k).
 
-    They are other rows of `F`, or rows of `among`. Of rows that are as far but for
-    round-off the first count as the nearest: which they are does not depend on the
-    dtype that the rows come in.
+    They are other rows of `F`, or rows of `among`. Among rows that are equally far, but
+    for round-off, the first count as the nearest, so that the result does not depend on
+    the dtype of the rows.
     """
     F = in_memory(F)
     source = F if among is None else in_memory(among)
@@ -93,7 +93,7 @@ def nearest(F: Any, k: int, among: Any = None) -> Graph:
 def within(F: Any, radius: float) -> sp.csr_array:
     """Return distances to other rows of `F` up to `radius`, the nearest first.
 
-    They are entries of (n_rows, n_rows). There may be none of a row.
+    They are entries of (n_rows, n_rows). A row may have none.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def within(F: Any, radius: float) -> sp.csr_array:
 def heat(graph: sp.csr_array, bandwidth: float | str) -> sp.csr_array:
     """Return exp(−d²/t) of a graph of distances; "auto" is the mean of d² for t.
 
-    Where all of a row's are as good as zero, they are small and in proportion.
+    Where all weights of a row are as good as zero, they are small and in proportion.
     """
     squares, sizes = np.square(graph.data), np.diff(graph.indptr)
     if isinstance(bandwidth, str):
@@ -152,7 +152,7 @@ def as_graph(
 
 
 def members(labels: NDArray[np.intp]) -> sp.csr_array:
-    """Return whose class each row is of, (n_rows, n_classes); nobody's with −1."""
+    """Return which class each row is in, (n_rows, n_classes); none where it is −1."""
     rows = np.flatnonzero(labels >= 0)
     _, places = np.unique(labels[rows], return_inverse=True)
     shape = (len(labels), places.max() + 1)

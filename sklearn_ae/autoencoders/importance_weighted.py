@@ -24,11 +24,11 @@ __all__ = ["ImportanceWeightedAutoencoder", "ImportanceWeightedModule"]
 
 
 class ImportanceWeightedModule(VariationalModule):
-    """The same, with minus L_k as the loss."""
+    """A `VariationalModule` with minus L_k as the loss."""
 
     @property
     def n_multiplications(self) -> int:
-        return self.n_importance_samples * super().n_multiplications
+        return (1 + self.n_importance_samples) * super().n_multiplications // 2
 
     def loss(
         self, batch: Batch, generator: torch.Generator | None = None
@@ -60,7 +60,7 @@ class ImportanceWeightedAutoencoder(BaseVariational):
     Parameters
     ----------
     n_importance_samples : int, default=50
-        k; 1 is the ELBO.
+        Number k of draws for each row; 1 is the ELBO.
 
     See Also
     --------

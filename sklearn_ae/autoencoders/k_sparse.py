@@ -1,4 +1,4 @@
-r"""k-sparse autoencoders: a row is told by its k largest units (Makhzani & Frey 2013).
+r"""k-sparse autoencoders: the k largest units describe a row (Makhzani & Frey 2013).
 
 .. math:: a = Wx + b,\qquad z = a \text{ on } \Gamma = \mathrm{supp}_k(a),
           \ 0 \text{ elsewhere},\qquad \hat x = W^\top z + c
@@ -52,8 +52,8 @@ class KSparseModule(AutoencoderModule):
     ----------
     network : Network
     k, transform_k, first_k : int
-        Units to keep for each row: while training, in ``encode``, and at the beginning
-        of training; `first_k` becomes `k` over the first half of the epochs.
+        Number of units to keep for each row: while training, in ``encode``, and at the
+        beginning of training; `first_k` becomes `k` over the first half of the epochs.
     revive_dead : bool
     """
 
@@ -137,7 +137,7 @@ class KSparseModule(AutoencoderModule):
 
 
 class KSparseAutoencoder(CorruptionParameters, FreeParameters, ComposedAutoencoder):
-    r"""Autoencoder that tells each row by the k largest units of its code.
+    r"""Autoencoder that describes each row by the k largest units of its code.
 
     Minimises
 
@@ -150,14 +150,15 @@ class KSparseAutoencoder(CorruptionParameters, FreeParameters, ComposedAutoencod
     Parameters
     ----------
     k : int or None, default=None
-        Units kept for each row while training, at most `n_components`; None is the
-        square root of `n_components`, rounded.
+        Number of units kept for each row while training, at most `n_components`; None
+        is the square root of `n_components`, rounded.
     transform_k : int or None, default=None
-        Units kept in `transform` (and `reconstruct` and `score`); None is `k`. The
-        paper takes up to 3 k for features to classify by.
+        Number of units kept in `transform` (and `reconstruct` and `score`); None is
+        `k`. The paper takes up to 3 k for features to classify by.
     k_schedule : {"constant", "linear"}, default="constant"
-        "linear" begins with 6 k units and comes down to k over the first half of the
-        epochs, which is how the paper keeps units from dying.
+        Course of k over the training: "linear" begins with 6 k units and comes down to
+        k over the first half of the epochs, which is how the paper keeps units from
+        dying.
     revive_dead : bool, default=True
         Whether units that were active for no row of an epoch (or of the last call of
         `partial_fit`) are revived by an auxiliary loss, recorded as "revival", in

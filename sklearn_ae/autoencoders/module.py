@@ -24,14 +24,9 @@ from sklearn_ae.parts.activations import get_activation
 from sklearn_ae.parts.averages import mean
 from sklearn_ae.parts.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from sklearn_ae.parts.jacobian import Encoding, Layer, squared_jacobian_norm
-from sklearn_ae.parts.networks import (
-    LinearPathDecoder,
-    LinearPathEncoder,
-    MLPDecoder,
-    MLPEncoder,
-    TiedDecoder,
-    weight_decay,
-)
+from sklearn_ae.parts.layers import weight_decay
+from sklearn_ae.parts.linear_path import LinearPathDecoder, LinearPathEncoder
+from sklearn_ae.parts.networks import MLPDecoder, MLPEncoder, TiedDecoder
 from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 from sklearn_ae.parts.sparse import dense
 
@@ -78,7 +73,7 @@ class AutoencoderModule(ConditionedModule):
         self.alpha = network.alpha
         # root mean square of the rows in the network's units, in which noise is given
         self.register_buffer("spread", to_tensor(1.0, dtype))
-        # what nats beside those of the reconstruction are of: see `TYPICAL_SPREAD`
+        # the size of a penalty's nat, in units of the rows: see `TYPICAL_SPREAD`
         self.register_buffer("unit", to_tensor(1.0, dtype))
         self.hyper: Any = nn.Module()
         values = {"alpha": {"": self.alpha}}
@@ -147,7 +142,7 @@ class AutoencoderModule(ConditionedModule):
 
     @property
     def leaves_pca(self) -> bool:
-        """Whether layers that are linear have another optimum than PCA's."""
+        """Whether linear layers have another optimum than PCA's."""
         if self.has_hidden_units:
             return False
         return bool(self.penalties or self.corruption or self.alpha)
@@ -180,7 +175,7 @@ class AutoencoderModule(ConditionedModule):
         ----------
         batch : Batch
         generator : torch.Generator or None
-            Draws noise and dropout; None leaves both out.
+            Generator of noise and dropout; None leaves both out.
         """
         x = self.corrupted(batch.x, generator)
         before = self.before_code(x, generator)
@@ -221,7 +216,7 @@ class AutoencoderModule(ConditionedModule):
         return self.likelihood.mean_nats(a, dense(target), weight, row_weight)
 
     def is_exact(self, target: Tensor) -> bool:
-        """Tell whether `exact_errors` and `exact_nats` can be had of such rows."""
+        """Tell whether `exact_errors` and `exact_nats` support such rows."""
         return target.layout == torch.sparse_csr and self.likelihood.exact_sparse
 
     def exact_errors(
@@ -254,9 +249,9 @@ class AutoencoderModule(ConditionedModule):
         z : Tensor of shape (batch, n_components)
         generator : torch.Generator or None
         before : Tensor of shape (batch, n_components) or None
-            What the code's activation gave z for.
+            Values to which the code's activation was applied.
         weight : Tensor of shape (batch,) or None
-            How much each row counts.
+            Weight of each row.
         """
         terms = {}
         for name, penalty in self.penalties:
@@ -271,7 +266,7 @@ class AutoencoderModule(ConditionedModule):
 
     @property
     def price(self) -> Tensor | float:
-        """How many of the network's nats one of the penalties' is, of shape ()."""
+        """Size of a penalty's nat in the network's nats, of shape ()."""
         power = self.likelihood.scale_power
         return 1.0 if power is None else self.unit**power
 
@@ -280,7 +275,7 @@ class AutoencoderModule(ConditionedModule):
         return [*self.encoder.weights(), *self.decoder.weights()]
 
     def layers(self) -> list[Layer] | None:
-        """Return the encoder's layers where it is nothing else than a chain of them."""
+        """Return the encoder's layers if it is a chain of them and nothing else."""
         if not isinstance(self.encoder, MLPEncoder) or self.likelihood.looks:
             return None
         *hidden, (weight, bias, _) = self.encoder.chain()
@@ -295,7 +290,7 @@ class AutoencoderModule(ConditionedModule):
 
     def jacobian_norm(self, x: Tensor) -> Tensor:
         """Return ‖∂z/∂x‖_F of each row, of shape (batch,)."""
-        # the closed form is of rows that are within reach
+        # the closed form holds for rows within reach
         layers = self.layers if self.sees_all else (lambda: None)
         encoder = Encoding(self.encode, layers, None)
         return squared_jacobian_norm(x, self.encode(x), encoder).sqrt()

@@ -13,14 +13,14 @@ __all__ = ["Images", "Network"]
 
 @dataclass(frozen=True)
 class Images:
-    """What makes networks convolutional.
+    """The shape of convolutional networks.
 
     Parameters
     ----------
     shape : (int, int, int)
         Height, width and channels of a row.
     channels : tuple of int
-        Maps of each block.
+        Number of maps of each block.
     kernel_size : int
     unpooling : str
     """
@@ -33,7 +33,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Network:
-    """What an autoencoder is composed of.
+    """The parts and settings that an autoencoder is composed of.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Network:
     penalties : tuple of (str, Penalty)
     corruption : Corruption or None
     images : Images or None
-        Of networks that are convolutional.
+        Shapes of convolutional networks; None for others.
     """
 
     blank: Blank

@@ -30,13 +30,13 @@ from sklearn_ae.parts.penalties import L1, KLSparsity, Penalty
 
 __all__ = ["SparseAutoencoder", "SparseModule"]
 
-#: β where none is given: the paper's; and one with which all 64 units of digits live,
-#: and four in ten of them are active (with 0.1 a quarter of them die).
+#: β of "auto": the paper's for "kl"; for "l1" one with which all 64 units of digits
+#: live, and four in ten of them are active (with 0.1 a quarter of them die).
 WEIGHTS = {"kl": 3.0, "l1": 0.05}
 
 
 class SparseModule(AutoencoderModule):
-    """Begins where each unit's mean activation is about what it is to be.
+    """A module that starts where each unit's mean activation is about the target.
 
     Parameters
     ----------
@@ -73,8 +73,9 @@ class SparseAutoencoder(CorruptionParameters, FreeParameters, ComposedAutoencode
         [0, 1] is about: see `standardize`. "auto" is 3 for "kl", as in the paper, and
         0.05 for "l1", which falls on each active unit of each row.
     penalty : {"kl", "l1"}, default="kl"
-        "kl" as above. As KL is convex, its mean over small batches exceeds that over
-        all rows; with ``solver="lbfgs"`` it is exact. "l1" is β E‖z‖₁.
+        Kind of penalty: "kl" as above. As KL is convex, its mean over small batches
+        exceeds that over all rows; with ``solver="lbfgs"`` it is exact. "l1" is
+        β E‖z‖₁.
     hidden_layer_sizes : tuple of int, default=()
         Widths between input and code, mirrored in the decoder. The paper has none.
     code_activation : str, default="auto"

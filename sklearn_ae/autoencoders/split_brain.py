@@ -43,7 +43,7 @@ from sklearn_ae.parts.split import CrossDecoder, SplitEncoder
 
 __all__ = ["SplitBrainAutoencoder", "SplitBrainModule"]
 
-#: Numbers that bins are learned from, about.
+#: Bins are learned from about this many numbers.
 BIN_NUMBERS = 2**23
 
 
@@ -52,12 +52,11 @@ class SplitBrainModule(AutoencoderModule):
 
     Parameters
     ----------
+    network : Network
+    split : "channels" or pair of sequences of int
     target : {"regression", "classification"}
     n_bins : int
-        Of each feature, for the latter.
-    n_features : int
-    dtype, **rest
-        Of `AutoencoderModule`, and what `build` takes.
+        Number of bins of each feature, for "classification".
     """
 
     def __init__(
@@ -102,7 +101,7 @@ class SplitBrainModule(AutoencoderModule):
             block = images.channels, images.kernel_size
             maps, given = (len(part) // (height * width) for part in (seen, hidden))
             encoder = ConvolutionalEncoder((height, width, maps), *block, sizes, *rest)
-            mirrored = copy.copy(encoder)  # but for what comes out at the end
+            mirrored = copy.copy(encoder)  # but for its output
             mirrored.blocks = blocks((height, width, given * n_values), *block)
             encoders.append(encoder)
             decoders.append(
@@ -127,12 +126,12 @@ class SplitBrainModule(AutoencoderModule):
             self.likelihood.learn(batch.x.to("cpu"), weight)
 
     def _speak(self, gain: Tensor, constant: Tensor) -> None:
-        if not isinstance(self.likelihood, Bins):  # whose numbers have no scale
+        if not isinstance(self.likelihood, Bins):  # bins have no scale
             super()._speak(gain, constant)
 
 
 def parts_of(split: Any, n_features: int) -> tuple[Sequence[int], Sequence[int]]:
-    """Return the numbers of the features in either part."""
+    """Return the numbers of the features in each part."""
     if split == "halves":
         half = (n_features + 1) // 2
         return range(half), range(half, n_features)
@@ -185,26 +184,27 @@ class SplitBrainAutoencoder(
         one component, the second part has no code: of the first one the mean is
         predicted.
     split : {"halves", "channels"} or pair of arrays of int, default="halves"
-        "halves" are the first and the last features; "channels" the lightness L and
-        the colour (a, b) of RGB images, to which rows are turned (CIE Lab, with
-        scikit-image); a pair of arrays has the numbers of the features in either part,
-        every one of them in one part.
+        Parts of a row: "halves" are the first and the last features; "channels" the
+        lightness L and the colour (a, b) of RGB images, to which rows are turned (CIE
+        Lab, with scikit-image); a pair of arrays has the numbers of the features in
+        each part, every one of them in one part.
     target : {"regression", "classification"}, default="regression"
-        "classification" predicts which of `n_bins` bins each number is in, with a
-        cross-entropy; the prediction is the mean of the bins by their probabilities.
-        Where a number may be one of two, and not what lies between them, regression
-        learns what lies between.
+        Kind of prediction: "classification" predicts which of `n_bins` bins each number
+        is in, with a cross-entropy; the prediction is the mean of the bins by their
+        probabilities. Where a number may be one of two, and not what lies between them,
+        regression learns what lies between.
     n_bins : int, default=16
-        Of each feature, with ``target="classification"``: as many training rows are in
-        one as in any other. (The paper's bins are of a and b jointly.)
+        Number of bins of each feature, with ``target="classification"``: as many
+        training rows are in one as in any other. (The paper's bins are of a and b
+        jointly.)
     loss : str, default="squared_error"
-        For regression; all but "multinomial", whose shares are of a whole row. With
-        ``split="channels"`` it is of Lab, and "squared_error" or "absolute_error"; with
-        ``target="classification"`` the errors of predictions are squared, and it is
-        "squared_error".
+        Loss of a regression; all but "multinomial", whose shares are of a whole row.
+        With ``split="channels"`` it is of Lab, and "squared_error" or "absolute_error";
+        with ``target="classification"`` the errors of predictions are squared, and it
+        is "squared_error".
     image_shape : tuple of int or None, default=None
-        (height, width, 3), for ``split="channels"`` alone, which needs it. Rows are
-        flat images with the channels last, ``images.reshape(len(images), -1)``, and
+        Shape (height, width, 3), for ``split="channels"`` alone, which needs it. Rows
+        are flat images with the channels last, ``images.reshape(len(images), -1)``, and
         values in [0, 1] or, if any is greater, in [0, 255]. New rows are clipped to
         this range for the network; their errors are those of the rows as they are.
         Networks are then convolutional, as in `ConvolutionalAutoencoder`, with
@@ -293,8 +293,8 @@ class SplitBrainAutoencoder(
     ) -> str | tuple[tuple[int, ...], tuple[int, ...]]:
         if n_features < 2:
             raise ValueError(
-                "There are no two parts to split X into: it has "
-                f"{n_features} feature(s)."
+                f"X needs two features or more, one for each part: it has {n_features} "
+                "feature(s)."
             )
         if isinstance(self.split, str):
             return self.split
@@ -307,7 +307,7 @@ class SplitBrainAutoencoder(
         ):
             if len(features):
                 raise ValueError(
-                    "The 'split' parameter has to name each of the "
+                    "The 'split' parameter must name each of the "
                     f"{n_features} features of X once, in one of its parts. "
                     f"{_listed(features)} {problem}."
                 )
@@ -318,8 +318,8 @@ class SplitBrainAutoencoder(
         if not self._split_by_channels():
             if shape is not None:
                 raise ValueError(
-                    "image_shape is for split='channels', the parts of which are "
-                    "images; other parts are not. Leave it out."
+                    "image_shape needs split='channels', whose parts are images. "
+                    "Leave image_shape out, or set split='channels'."
                 )
         elif shape is None or shape[2] != 3:
             raise ValueError(

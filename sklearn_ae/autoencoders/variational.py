@@ -37,15 +37,16 @@ LOSSES = {
 SCORE_DRAWS = 32
 #: A component is active where its mean varies by more than this (Burda et al.).
 ACTIVE_VARIANCE = 0.01
-#: Rows that are scored at a time, no more than the bridge reads at once; and of their
-#: draws about so many numbers.
+#: This many rows are scored at a time, no more than are read at once; and of their
+#: draws about this many numbers at a time.
 CHUNK, PART_NUMBERS = 32, 2**20
 
 
 def balanced(half: NDArray[Any]) -> NDArray[Any]:
     """Return draws of mean 0 and variance 1, and their opposites.
 
-    So has N(0, 1), and what is linear or quadratic in each component has no error.
+    N(0, 1) has the same, so that means of what is linear or quadratic in each component
+    have no error.
     """
     half = half / np.sqrt(np.square(half).mean(axis=0))
     return np.concatenate([half, -half])
@@ -59,9 +60,10 @@ class BaseVariational(
     Parameters
     ----------
     likelihood : str, default="gaussian"
-        p(x|z): "gaussian", around what z decodes to, with one standard deviation for
-        all features; "bernoulli", of X in [0, 1], each entry a probability; "poisson",
-        of counts; "multinomial", of counts whose sum in each row is given.
+        Likelihood p(x|z): "gaussian", around what z decodes to, with one standard
+        deviation for all features; "bernoulli", of X in [0, 1], each entry a
+        probability; "poisson", of counts; "multinomial", of counts whose sum in each
+        row is given.
     noise_scale : float or "learn", default="learn"
         Standard deviation of a Gaussian p(x|z), one for all features: with
         `standardize` a multiple of the root of their mean variance, else in the units
@@ -112,7 +114,7 @@ class BaseVariational(
 
     @property
     def beta(self) -> float:
-        """β: how much the KL counts."""
+        """β, the weight of the KL."""
         return 1.0
 
     @property
@@ -123,8 +125,8 @@ class BaseVariational(
     def _module(self, blank: Blank) -> VariationalModule:
         if self.dynamic_binarization and self.likelihood != "bernoulli":
             raise ValueError(
-                "dynamic_binarization=True draws zeros and ones, which are for "
-                f"likelihood='bernoulli'. Got likelihood={self.likelihood!r}."
+                "dynamic_binarization=True needs likelihood='bernoulli', for it draws "
+                f"zeros and ones. Got likelihood={self.likelihood!r}."
             )
         noise = self.noise_scale
         return self._module_kind(
@@ -146,7 +148,7 @@ class BaseVariational(
         count, total, squares = self._activity if continued else (0.0, 0.0, 0.0)
         generator = make_generator(0, module.spread.device)
 
-        def means(x: Tensor) -> Tensor:  # of what the encoder learned from
+        def means(x: Tensor) -> Tensor:  # of the rows that the encoder learned from
             return module.encode(module.drawn(x, generator))
 
         for codes, weight in stream_of(means):
@@ -166,7 +168,7 @@ class BaseVariational(
         if self._fit.loss != "squared_error":
             raise AttributeError(
                 f"{type(self).__name__!r} object has no attribute 'noise_scale_': only "
-                "with likelihood='gaussian' is there such noise."
+                "one fitted with likelihood='gaussian' has."
             )
         return float(self.module_.log_noise.detach().exp()) * self._fit.units.scale
 
@@ -212,27 +214,27 @@ class BaseVariational(
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         n_samples : int or None, default=None
-            k: draws of z for each row, of which :math:`L_k` is an estimate. The more,
-            the closer is the bound to log p(x); thousands are possible. 1 is the ELBO,
-            with the KL in closed form and its other term a mean over 32 draws. None is
-            the bound that `fit` maximises.
+            Number k of draws of z for each row, of which :math:`L_k` is an estimate.
+            The more, the closer is the bound to log p(x); thousands are possible. 1 is
+            the ELBO, with the KL in closed form and its other term a mean over 32
+            draws. None is the bound that `fit` maximises.
         random_state : int, RandomState or None, default=None
-            Of the draws. Whatever it is, those of a row do not depend on the others;
-            None is always the same.
+            Seed of the draws. Whatever it is, those of a row do not depend on the other
+            rows; None is always the same seed.
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            Of the density of X in its own units. Rows beyond the domain of `likelihood`
-            are clipped to it, and their bound is then lower by 100 nats for each unit
-            that was cut off.
+            Bounds on the log density of X in its own units. Rows beyond the domain of
+            `likelihood` are clipped to it, and their bound is then lower by 100 nats
+            for each unit that was cut off.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
         ValueError
-            If X is not what `fit` takes, or has other features; if `n_samples` is no
+            If X is not what `fit` takes, or has other features; if `n_samples` is not a
             positive int.
         """
         check_is_fitted(self)
@@ -259,7 +261,7 @@ class BaseVariational(
         """Return L_k of few rows, by draws that depend on row and seed alone."""
         kind, module = RECONSTRUCTIONS[fit.loss], fit.module
         rows = X.toarray() if is_sparse(X) else X
-        if kind.lowest is not None:  # a row beyond has the draws of the clipped one
+        if kind.lowest is not None:  # a row beyond gets the draws of the clipped one
             rows = rows.clip(kind.lowest, kind.highest)
         generators = row_generators(rows, seed)
 
@@ -298,7 +300,8 @@ class VariationalAutoencoder(BaseVariational):
     Parameters
     ----------
     beta : float, default=1.0
-        β. Above 1 components are told apart, at the price of detail; scores are at 1.
+        β, the weight of the KL. Above 1 components are told apart, at the price of
+        detail; scores are those at 1.
 
     See Also
     --------

@@ -29,7 +29,8 @@ from sklearn_ae.engine.pca_start import principal
 from sklearn_ae.engine.rows import Batch, Rows
 from sklearn_ae.engine.tensors import from_tensor, make_generator, to_tensor
 from sklearn_ae.parts import averages
-from sklearn_ae.parts.networks import DataDense, Dense, TiedDecoder, linear
+from sklearn_ae.parts.layers import DataDense, Dense, linear
+from sklearn_ae.parts.networks import TiedDecoder
 from sklearn_ae.parts.sparse import dense, row_sums
 
 __all__ = ["VariationalModule", "kl_divergence"]
@@ -91,7 +92,7 @@ class VariationalModule(AutoencoderModule):
         self.n_importance_samples = n_importance_samples
 
     def on_epoch(self, progress: float) -> None:
-        """Let the KL count for the more, the longer training has gone on."""
+        """Raise the weight of the KL with the progress of training."""
         self.schedule_done = progress >= self.kl_warmup
         self.warmth.fill_(1.0 if self.schedule_done else progress / self.kl_warmup)
 
@@ -130,7 +131,7 @@ class VariationalModule(AutoencoderModule):
             with torch.no_grad():
                 self.learned_log_noise.fill_(0.5 * math.log(max(noise, LEAST_NOISE)))
         n = float(self.hyper.beta) * math.exp(2.0 * float(self.log_noise.detach()))
-        # what is no more than noise is left a little, to learn from
+        # components that are no more than noise keep a little, to learn from
         share = np.maximum(variance - n, 1e-4 * variance)
         there = variance > 0.0
         total = np.where(there, share + n, 1.0)
@@ -175,7 +176,7 @@ class VariationalModule(AutoencoderModule):
         z : Tensor of shape (n_draws, batch, n_components)
         target : Tensor of shape (batch, n_features)
         generator : torch.Generator or None
-            Draws dropout.
+            Generator of dropout.
         """
         a = self.decoder(z.flatten(0, 1), generator).to(target.dtype)
         a = a.unflatten(0, z.shape[:2])
@@ -257,7 +258,7 @@ class VariationalModule(AutoencoderModule):
         return total - math.log(k) - beyond
 
     def continued(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
-        """Return rows within the domain of p(x|z), and the nats that it costs each."""
+        """Return rows clipped to the domain of p(x|z), and the cost of that in nats."""
         x, beyond = self.likelihood.continued(x)
         return x, 0.0 if beyond is None else row_sums(beyond)
 
@@ -271,7 +272,7 @@ class VariationalModule(AutoencoderModule):
     ) -> Tensor:
         """Return log w = log p(x|z) + [log p(z) − log q(z|x)] for z = μ + σ ε.
 
-        While the KL is being warmed up, what is in brackets counts for less.
+        While the KL is being warmed up, the brackets count for less.
         """
         z = mean + spread * noise
         ratio = (spread.log() + 0.5 * (noise.square() - z.square())).sum(-1)

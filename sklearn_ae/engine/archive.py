@@ -1,9 +1,9 @@
-"""The bytes of a saved file: that nothing in them is larger than they are.
+"""A check that a saved file takes no more memory than its size when it is read.
 
 skops' format is a zip archive: ``schema.json`` is a tree of nodes, each of which names
 a type and how it is made, and the other members are the arrays that some nodes refer
 to. `save` compresses nothing, writes each array once, and each node in full wherever it
-is held. What is otherwise could take any memory, or for ever, from a few bytes.
+is held. Any other file could take any memory, or for ever, from a few bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import scipy.sparse as sp
 __all__ = ["Damaged", "check", "compact", "loaders", "stateless"]
 
 _SCHEMA = "schema.json"
-#: Sparse arrays come compressed: to at most so many times their size, or so many bytes.
+#: Sparse arrays come compressed. One may grow to at most this multiple of its size, or
+#: to this number of bytes.
 _EXPANSION, _LEAST = 100, 2**24
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -32,12 +33,12 @@ _HEADERS = {
 
 
 class Damaged(ValueError):
-    """Of bytes that are no file of ours, or no longer."""
+    """Raised for bytes that `save` did not write, or that have changed since."""
 
 
 @contextmanager
 def _reading(what: str) -> Iterator[None]:
-    """Say of what others cannot read which part of the file it is."""
+    """Raise Damaged, with the name of the part, for what a library cannot read."""
     try:
         yield
     except (Damaged, MemoryError):
@@ -66,7 +67,7 @@ def check(data: bytes) -> dict[str, Any]:
     Raises
     ------
     Damaged
-        If it grows, or is none.
+        If it grows, or is no archive.
     """
     contents = _contents(data)
     if _SCHEMA not in contents:
@@ -88,7 +89,7 @@ def check(data: bytes) -> dict[str, Any]:
 
 
 def loaders(schema: dict[str, Any]) -> dict[str, set[str]]:
-    """Return for each type that a schema names how it is to be made."""
+    """Return, for each type that a schema names, the kinds of nodes that make it."""
     found: dict[str, set[str]] = defaultdict(set)
     for node in _nodes(schema):
         found[f"{node.get('__module__')}.{node.get('__class__')}"].add(
@@ -98,7 +99,7 @@ def loaders(schema: dict[str, Any]) -> dict[str, set[str]]:
 
 
 def stateless(schema: dict[str, Any]) -> set[str]:
-    """Return the types of objects of which a schema says no state."""
+    """Return the types of objects to which a schema gives no state."""
     return {
         f"{node.get('__module__')}.{node.get('__class__')}"
         for node in _nodes(schema)
@@ -107,7 +108,7 @@ def stateless(schema: dict[str, Any]) -> set[str]:
 
 
 def _contents(data: bytes) -> dict[str, memoryview]:
-    """Return what the members of an archive are, if they are stored as they are."""
+    """Return the contents of an archive's members, if none is compressed."""
     with _reading("its list of members"):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
@@ -117,7 +118,7 @@ def _contents(data: bytes) -> dict[str, memoryview]:
     for member in members:
         lengths = whole[member.header_offset :][26:30]
         if len(lengths) < 4:
-            raise Damaged("one of its members is not there")
+            raise Damaged("one of its members is missing")
         start = member.header_offset + 30 + sum(struct.unpack("<HH", lengths))
         contents[member.filename] = whole[start : start + member.file_size]
     return contents
@@ -139,7 +140,7 @@ def _check_array(name: str, content: bytes | memoryview) -> None:
     """Raise Damaged for an array whose header says more than there is."""
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)
-    if version not in _HEADERS:  # numpy reads no further than there is
+    if version not in _HEADERS:  # numpy does not read past the end
         return
     shape, _, dtype = _HEADERS[version](file)
     claimed = dtype.itemsize
@@ -155,7 +156,7 @@ def _check_sparse(name: str, content: memoryview) -> None:
         members = archive.infolist()
         size = sum(member.file_size for member in members)
         if size > max(_EXPANSION * len(content), _LEAST):
-            raise Damaged(f"its sparse array {name!r} is compressed too well")
+            raise Damaged(f"its sparse array {name!r} grows too much when read")
         for member in members:
             if member.filename.endswith(".npy"):
                 _check_array(member.filename, archive.read(member))
@@ -192,7 +193,7 @@ def _check_references(schema: Any, names: set[str]) -> None:
 def _check_growth(schema: Any) -> None:
     """Raise Damaged where nodes refer to nodes so that there are more than written.
 
-    Nodes of one number are the same one: the first that was read.
+    Nodes with the same number are one node: the first that was read.
     """
     n_written = 0
     sizes: dict[str, int] = {}

@@ -17,15 +17,15 @@ __all__ = ["BatchIterator", "HeldOutIterator", "Served"]
 
 
 class BatchIterator:
-    """Whole batches of rows, in an order drawn anew for every pass.
+    """Whole batches of rows, in an order drawn again for every pass.
 
     Parameters
     ----------
     rows : Rows
     batch_size : int
-        The last batch may be smaller; none is dropped.
+        Number of rows of a batch. The last one may be smaller; none is dropped.
     generator : torch.Generator or None
-        Draws the order; None keeps the rows as they are.
+        Generator that draws the order; None keeps the rows as they are.
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class BatchIterator:
 class HeldOutIterator(BatchIterator):
     """Batches of held-out rows as the module learns them, the same in every pass.
 
-    Where it learns from noisy rows, these are noisy too, by one draw: of clean ones a
-    denoiser does best that does nothing.
+    Where the module learns from noisy rows, these are noisy too, by one draw. On clean
+    rows the best denoiser would be one that does nothing.
 
     Parameters
     ----------
     rows, batch_size
-        Of `BatchIterator`.
+        Rows and size of a batch, as in `BatchIterator`.
     as_learned : callable
-        Returns a batch with noise from a generator.
+        Function that returns a batch with noise from a generator.
     """
 
     def __init__(
@@ -100,9 +100,9 @@ class Served(Dataset):
 
     @property
     def y(self) -> NDArray[Any] | None:
-        """Number of each row's class; what is to be restored, where there is none.
+        """Number of each row's class; without classes, the rows to be restored.
 
-        None where that is sparse, and too large to be made dense.
+        None where these are sparse, and too large to be made dense.
         """
         if self.rows.labels is not None:
             return from_tensor(self.rows.labels)

@@ -1,7 +1,7 @@
-"""What of skorch's callbacks can be had here, and what is told before training.
+"""Which of skorch's callbacks are supported, and what is refused before training.
 
-`sklearn_ae.engine.net` notifies callbacks. What none of them could do anything with is
-refused here: nothing that a user asks for is without effect, and nothing fails after an
+`sklearn_ae.engine.net` notifies callbacks. Those that could have no effect are refused
+here: nothing that a user asks for is without effect, and nothing fails after an
 epoch.
 """
 
@@ -44,13 +44,13 @@ __all__ = [
     "records",
 ]
 
-#: What computes a number of its own by epoch.
+#: Callbacks that compute a number of their own in each epoch.
 SCORING = (EpochScoring, BatchScoring)
-#: What looks at nothing that is recorded of single batches.
+#: Callbacks that read nothing that is recorded of single batches.
 _BY_EPOCH = (EarlyStopping, EpochTimer, GradientNormClipping, ParamMapper, PrintLog)
-#: What the net itself records of an epoch, beside losses and their terms.
+#: What the net itself records of an epoch, besides losses and their terms.
 _RECORDED = ("epoch", "dur", "train_loss_best", "valid_loss_best")
-#: How the names of losses and of their terms begin, and of what else is the fit's.
+#: Names that begin with these are reserved for losses and their terms.
 _OF_FIT = ("train_", "valid_")
 
 
@@ -82,8 +82,8 @@ def _has_kind(callbacks: Iterable[Any] | None, kind: type[Callback]) -> bool:
 def own_copies(callbacks: Iterable[Any] | None) -> list[Any]:
     """Return callbacks whose state is their own.
 
-    What they were made with stays what it is: a file or a writer that they write to, or
-    a function that they call, has to be the caller's.
+    Their arguments are not copied: a file or a writer that they write to, or a function
+    that they call, has to be the caller's.
     """
 
     def own(given: Any) -> Any:
@@ -95,14 +95,14 @@ def own_copies(callbacks: Iterable[Any] | None) -> list[Any]:
 
 
 def reads_batches(callback: Callback) -> bool:
-    """Tell whether it may look at what is recorded of single batches."""
+    """Tell whether a callback may read what is recorded of single batches."""
     if isinstance(callback, LRScheduler):
         return callback.step_every == "batch" or callable(callback.monitor)
     return not isinstance(callback, _BY_EPOCH)
 
 
 def records(callback: Callback) -> str | None:
-    """Return the name of the number that a callback computes by epoch, if it does."""
+    """Return the name of the number that a callback computes in each epoch, if any."""
     if not isinstance(callback, (*SCORING, PassthroughScoring)):
         return None
     return getattr(callback, "name_", callback.name)
@@ -111,16 +111,16 @@ def records(callback: Callback) -> str | None:
 def check_callbacks(
     callbacks: Sequence[Any] | None, *, held_out: bool, streaming: bool, solver: str
 ) -> None:
-    """Raise ValueError for a callback that can have no effect, or none that is right.
+    """Raise ValueError for a callback that would have no effect, or a wrong one.
 
     Parameters
     ----------
     callbacks : sequence or None
-        As the parameter has them: skorch's, their classes, or pairs with a name.
+        Value of the parameter: skorch's callbacks, their classes, or pairs with a name.
     held_out : bool
-        Whether there are rows to judge by.
+        Whether there are held-out rows.
     streaming : bool
-        Whether this is one pass over rows of a stream.
+        Whether the training is one pass over rows of a stream.
     solver : str
     """
     seen: list[Any] = []
@@ -159,7 +159,7 @@ def check_patterns(callbacks: Sequence[Any] | None, names: Iterable[str]) -> Non
             if not any(matches(name) for name in names):
                 raise ValueError(
                     f"{type(callback).__name__} in callbacks= is for parameters "
-                    f"{pattern!r}, and none is called so. Their names are "
+                    f"{pattern!r}, but no parameter has such a name. The names are "
                     f"{', '.join(names)}."
                 )
 
@@ -179,14 +179,14 @@ def _of_kind(callback: Callback) -> str | None:
         return "the network has the size of X already. Leave it out."
     if isinstance(callback, LoadInitState):
         return (
-            "a checkpoint has weights without the units of the rows that they are for. "
+            "a checkpoint has the weights, but not the units of the rows. "
             "Use warm_start=True, or sklearn_ae.load and partial_fit."
         )
     if not isinstance(callback, Checkpoint | TrainEndCheckpoint):
         return None
     if callback.f_pickle:
         return (
-            "the net of a training holds its rows, and cannot be pickled. Use "
+            "the net of a training holds its rows and cannot be pickled. Use "
             "f_params, or sklearn_ae.save on the fitted estimator."
         )
     if callback.use_safetensors and importlib.util.find_spec("safetensors") is None:
@@ -214,7 +214,7 @@ def _of_course(callback: Callback, streaming: bool, solver: str) -> str | None:
 
 
 def _of_held_out(callback: Callback, before: Sequence[Callback]) -> str | None:
-    """Return why a callback does not work without rows to judge by, or None."""
+    """Return why a callback does not work without held-out rows, or None."""
     hint = "Set early_stopping=True, with X_val in fit or without"
     if isinstance(callback, (*SCORING, PassthroughScoring)) and not callback.on_train:
         return f"it scores held-out rows, and there are none. {hint}, or on_train=True."
@@ -230,7 +230,7 @@ def _of_held_out(callback: Callback, before: Sequence[Callback]) -> str | None:
         return None
     instead = monitor.replace("valid_", "train_", 1)
     return (
-        f"monitor={monitor!r} is of held-out rows, and there are none. {hint}, or "
+        f"monitor={monitor!r} needs held-out rows, and there are none. {hint}, or "
         f"monitor={instead!r}."
     )
 
@@ -249,10 +249,10 @@ def _of_scoring(callback: Callback) -> str | None:
     try:
         name = records(copy.copy(callback).initialize())
     except AttributeError:  # an object that can be called
-        return "its function has no name, and it was given none. Give it name=."
+        return "its function has no name. Give the callback a name=."
     if isinstance(name, str) and (name in _RECORDED or name.startswith(_OF_FIT)):
         return (
-            f"its name {name!r} may be that of a number of the fit's own, as all are "
+            f"its name {name!r} is reserved for losses and their terms, as are all "
             f"that begin with {' or '.join(map(repr, _OF_FIT))}. Give it another name=."
         )
     return None
@@ -270,12 +270,12 @@ def _of_passing_on(callback: Callback, before: Sequence[Callback]) -> str | None
     return (
         f"no callback before it records {name!r} of batches. With on_train="
         f"{callback.on_train} there are '{ours}loss' and the other terms of the "
-        "objective, and what a BatchScoring before it is named."
+        "objective, and the name of any BatchScoring before it."
     )
 
 
 def _of_monitor(callback: Callback, before: Sequence[Callback]) -> str | None:
-    """Return why what a callback looks at is not there."""
+    """Return why the number that a callback monitors is not recorded."""
     monitor = _monitor(callback)
     if monitor is None or any(map(_is_foreign, before)):
         return None
@@ -285,13 +285,13 @@ def _of_monitor(callback: Callback, before: Sequence[Callback]) -> str | None:
         return None
     return (
         f"monitor={monitor!r} is recorded by no callback before it. There are "
-        f"'train_loss', 'valid_loss', {', '.join(map(repr, known[2:]))}, and what an "
-        "EpochScoring before it is named."
+        f"'train_loss', 'valid_loss', {', '.join(map(repr, known[2:]))}, and the "
+        "name of any EpochScoring before it."
     )
 
 
 def _monitor(callback: Callback) -> str | None:
-    """Return the name of what a callback looks at, if it looks at something."""
+    """Return the name of the number that a callback monitors, if it monitors one."""
     if isinstance(callback, LRScheduler):
         policy = callback._get_policy_cls()
         plateau = isinstance(policy, type) and issubclass(policy, ReduceLROnPlateau)
@@ -322,5 +322,5 @@ def _names_of(callbacks: Iterable[Callback]) -> list[str]:
 
 
 def _is_foreign(callback: Callback) -> bool:
-    """Tell whether it is not skorch's own: it may record whatever it likes."""
+    """Tell whether a callback is not skorch's own: it may then record anything."""
     return not type(callback).__module__.startswith("skorch.")

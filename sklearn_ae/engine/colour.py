@@ -26,9 +26,9 @@ class LabUnits(Units):
     Parameters
     ----------
     shift, scale
-        Of Lab.
+        Shift and scale of Lab.
     top : float
-        The value that stands for full intensity of red, green or blue.
+        Value that stands for full intensity of red, green or blue.
     """
 
     top: float = 1.0
@@ -67,12 +67,12 @@ class LabUnits(Units):
         return cls(lab.shift, lab.scale, top=raw.top)
 
     def check_rows(self, X: NDArray[Any]) -> None:
-        """Raise ValueError for rows to go on with that are of another range."""
+        """Raise ValueError for later rows whose values are in another range."""
         found = range_outside(X, 0.0, self.top)
         if found is not None:
             raise ValueError(
-                f"This fit is of RGB images with values in [0, {self.top:g}]. Got X "
-                f"with values in {found}."
+                f"This estimator was fitted to RGB images with values in [0, "
+                f"{self.top:g}]. Got X with values in {found}."
             )
 
     def view(self, rows: NDArray[Any]) -> NDArray[Any]:
@@ -88,7 +88,7 @@ class LabUnits(Units):
         lab = from_tensor(super().to_data(rows))
         dtype, lab = lab.dtype, lab.reshape(len(rows), -1, 3)
         lightness = lab[..., 0].clip(0.0, 100.0)
-        # of a blue beyond Z = 0 scikit-image warns, and clips it as we do
+        # scikit-image warns of a blue beyond Z = 0, and clips it to this one
         bluest = 200.0 * (1.0 - 1e-6) * (lightness + 16.0) / 116.0
         lab[..., 0], lab[..., 2] = lightness, np.minimum(lab[..., 2], bluest)
         rgb = _skimage().lab2rgb(lab).reshape(rows.shape) * self.top

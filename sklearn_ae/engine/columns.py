@@ -1,4 +1,4 @@
-"""What is known of each column of the rows before anything is learned from them.
+"""What is known of each column of the rows before training.
 
 Networks are conditioned by it: see `AutoencoderModule.start_from_rows`.
 """
@@ -17,9 +17,9 @@ from sklearn_ae.parts.sparse import column_sums
 
 __all__ = ["Columns", "medians"]
 
-#: Medians are those of so many rows at most.
+#: Medians are computed from at most this many rows.
 MEDIAN_ROWS = 10000
-#: Numbers of sparse rows with weights that are made dense at once, for medians.
+#: Weighted medians make sparse rows dense, about this many numbers at a time.
 MEDIAN_NUMBERS = 2**22
 
 
@@ -27,18 +27,18 @@ MEDIAN_NUMBERS = 2**22
 class Columns:
     """Location and scale of each column; all tensors of float64 of shape (n_features,).
 
-    Missing values are left out. Of sparse rows `spread` and `farthest` are about zero,
-    since they are never centred.
+    Missing values are left out. For sparse rows, which are never centred, `spread` and
+    `farthest` are about zero.
 
     Attributes
     ----------
     mean : Tensor
     centre : Tensor
-        What distances are from: the mean, or zero.
+        Point that distances are measured from: the mean, or zero.
     spread : Tensor
         Root mean square distance from the centre; 0 where it is round-off.
     farthest : Tensor
-        The largest distance from the centre.
+        Largest distance from the centre.
     lowest, highest : Tensor
     """
 
@@ -76,7 +76,7 @@ class Columns:
             n = n + n_part
             lowest, highest = torch.minimum(lowest, low), torch.maximum(highest, high)
         spread = (squares / torch.where(n > 0.0, n, 1.0)).sqrt()
-        # what is left of a constant is its round-off
+        # the spread of a constant is round-off
         noise = 8.0 * torch.finfo(rows.dtype).eps * torch.maximum(-lowest, highest)
         spread = torch.where(spread > noise, spread, 0.0)
         centre = torch.zeros_like(mean) if sparse else mean
@@ -105,7 +105,7 @@ def _of_dense(
 
 
 def _of_csr(x: Tensor, weight: Tensor | None = None) -> tuple[Tensor, ...]:
-    """Return the same of CSR rows, with sums of squares about zero."""
+    """Return the same for CSR rows, with sums of squares about zero."""
     index, values = x.col_indices().long(), x.values().double()
     zeros = torch.zeros(x.shape[1], dtype=torch.float64, device="cpu")
     sums, squares, n = column_sums(x), values.square(), float(x.shape[0])
@@ -130,7 +130,7 @@ def medians(rows: Rows) -> Tensor:
         return _weighted_medians(x, rows.weight.to("cpu")[some].double())
     if x.layout != torch.sparse_csr:
         return x.nanmedian(0).values.double()
-    # of each column's values in order, its zeros are between the negative and the rest
+    # in each column, sorted, the zeros are between the negative values and the rest
     index, values = x.col_indices().long(), x.values().double()
     order = values.argsort(stable=True)
     order = order[index[order].argsort(stable=True)]
@@ -146,7 +146,7 @@ def medians(rows: Rows) -> Tensor:
 
 
 def _weighted_medians(x: Tensor, weight: Tensor) -> Tensor:
-    """Return what half of the weight of each column's values is not above.
+    """Return the weighted median of each column.
 
     Sparse rows are made dense some columns at a time.
     """
@@ -160,7 +160,7 @@ def _weighted_medians(x: Tensor, weight: Tensor) -> Tensor:
         ordered, order = part.double().sort(dim=0)
         each = weight[order].masked_fill(ordered.isnan(), 0.0)
         below = each.cumsum(0)
-        # by a little less, so that rounding passes over none that is just the half
+        # a little less, so that rounding does not skip a value at exactly one half
         half = 0.5 * below[-1:] * (1.0 - 1e-6)
         place = (below < half).sum(0, keepdim=True).clamp_max(len(x) - 1)
         found.append(ordered.gather(0, place)[0])

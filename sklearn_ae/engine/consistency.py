@@ -1,8 +1,8 @@
-"""Whether what a file says of a fit can be: shapes before memory, then values.
+"""Whether the parts of a fit in a file fit together: first shapes, then values.
 
-A checksum tells damage, but who writes a file writes its checksum too. What is checked
-here is that what was learned fits together, so that it answers or is refused; not that
-it was learned.
+A checksum tells damage, but whoever writes a file also writes its checksum. The checks
+here are that the parts fit together, so that the estimator answers or is refused. They
+do not tell whether it was trained.
 """
 
 from __future__ import annotations
@@ -32,12 +32,20 @@ __all__ = [
     "need",
 ]
 
-#: What a number read from a tensor without any is, while shapes are looked at.
+#: Values that stand for the numbers of tensors that have a shape alone.
 _NOTHING: dict[Any, Any] = {
     torch.Tensor.__bool__: False,
     torch.Tensor.__float__: 0.0,
     torch.Tensor.__int__: 0,
+    torch.Tensor.any: False,  # torch would import its compiler for it
     torch.Tensor.item: 0.0,
+}
+#: For these torch would import its compiler; each gives a tensor of the same shape, and
+#: of this dtype where it is another.
+_ALIKE: dict[Any, Any] = {
+    torch.Tensor.normal_: None,
+    torch.Tensor.ne: torch.bool,
+    torch.Tensor.__invert__: None,
 }
 
 
@@ -48,13 +56,16 @@ def need(condition: object, what: str) -> None:
 
 
 class _WithoutMemory(TorchFunctionMode):
-    """Make tensors that have a shape and nothing in them, wherever they are to be."""
+    """Make tensors that have a shape and no numbers, whatever their device."""
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         if function in _NOTHING:
             return _NOTHING[function]
+        if function in _ALIKE:
+            like, kind = args[0], _ALIKE[function]
+            return like if kind is None else torch.empty_like(like, dtype=kind)
         kwargs = dict(kwargs or {})
         if kwargs.get("device") is not None:
             kwargs["device"] = torch.device("meta")
@@ -62,16 +73,16 @@ class _WithoutMemory(TorchFunctionMode):
 
 
 def check_module(build: Callable[[], Any], arrays: Any, n_features: Any) -> Any:
-    """Return the network that is claimed, with shapes and without numbers.
+    """Return the network that a file describes, with shapes and without numbers.
 
     That takes no memory, however large the network is.
 
     Parameters
     ----------
     build : callable
-        Builds the network.
+        Function that builds the network.
     arrays : dict of ndarray
-        Its parameters and buffers.
+        Parameters and buffers of the network.
     n_features : int
 
     Raises
@@ -99,7 +110,7 @@ def check_module(build: Callable[[], Any], arrays: Any, n_features: Any) -> Any:
             f"its {name} is {array.dtype} of shape {array.shape}, where the network "
             f"has {tensor.dtype} of shape {tuple(tensor.shape)}",
         )
-        # a bound that there is not may be infinite
+        # a bound that is absent is infinite
         finite = np.isfinite(array) | ((array == math.inf) & (array.ndim == 0))
         need(finite.all(), f"its {name} is not finite")
         need(name not in parameters or is_finite(array), f"its {name} is not finite")
@@ -117,11 +128,11 @@ def check_fit(
     Parameters
     ----------
     kept : mapping
-        The state of a fitted autoencoder.
+        State of a fitted autoencoder.
     packed : mapping
-        Its fit.
+        Fit of the autoencoder.
     module : Module
-        Built from it, with or without numbers.
+        Module built from it, with or without numbers.
     accept_nan : bool, default=False
         Whether dense rows may have missing values.
     """
@@ -139,7 +150,7 @@ def check_fit(
         density is None or hasattr(density, "sample"),
         "its density is missing, or cannot be drawn from",
     )
-    need(width == n_components, "its density is of other codes")
+    need(width == n_components, "its density is for codes of another size")
     for name in ("seed", "n_trainings"):
         need(is_count(packed[name], 0), f"its {name} is not a whole number, 0 or more")
 
@@ -169,7 +180,7 @@ def check_classes(classes: Any) -> None:
 def check_history(history: Any, may_be_empty: bool = False) -> None:
     """Raise ValueError for what is not one number per epoch for each term.
 
-    What came with a later training, as held-out rows or a penalty, has fewer numbers
+    A term that came with a later training, such as that of a penalty, has fewer numbers
     than the loss.
     """
     need(
@@ -196,13 +207,13 @@ def check_history(history: Any, may_be_empty: bool = False) -> None:
 
 
 def is_count(value: object, least: int = 1) -> bool:
-    """Tell whether a value is a whole number of at least so many."""
+    """Tell whether `value` is a whole number >= `least`."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     return whole and int(value) >= least  # type: ignore[call-overload]
 
 
 def is_finite(array: object, shape: tuple[int, ...] | None = None) -> bool:
-    """Tell whether a value is an array of finite numbers, and of a shape."""
+    """Tell whether `array` is one of finite numbers (of `shape`)."""
     return (
         isinstance(array, np.ndarray)
         and array.dtype.kind in "fiu"
@@ -212,7 +223,7 @@ def is_finite(array: object, shape: tuple[int, ...] | None = None) -> bool:
 
 
 def _is_plain(value: object, *kinds: type) -> bool:
-    """Tell whether it is a dataclass of one of some kinds, with its fields alone."""
+    """Tell whether `value` is a dataclass of one of `kinds`, with its fields alone."""
     if type(value) not in kinds:
         return False
     fields = {field.name for field in dataclasses.fields(value)}  # type: ignore[arg-type]

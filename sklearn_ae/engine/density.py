@@ -1,4 +1,4 @@
-"""Where `sample` draws codes from: a density of those of the training rows."""
+"""Where `sample` draws codes from: a density of the training rows' codes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sklearn_ae.engine.weights import copies, scaled
 
 __all__ = ["Moments", "code_moments", "draw", "fitted", "gaussian", "merged_moments"]
 
-#: The number of rows, the mean of their codes, and their covariance or its diagonal.
+#: Number of rows, mean of their codes, and covariance of these or its diagonal.
 Moments: TypeAlias = tuple[int, NDArray[Any], NDArray[Any]]
 
 
@@ -29,7 +29,7 @@ def code_moments(
 ) -> Moments:
     """Return the moments of `n_rows` rows from the codes of some of them.
 
-    Each of the latter counts as much as its `weight`, of shape (n_codes,), says.
+    `weight`, of shape (n_codes,), says how much each of the codes counts.
     """
     codes = codes.astype(np.float64)
     if weight is not None:
@@ -41,7 +41,7 @@ def code_moments(
         mean = codes.mean(axis=0)
         centred = codes - mean
         variance = np.square(centred).mean(axis=0)
-    # a little of its own for each, since one code may vary by far less than another
+    # each component has its own ridge: one may vary by far less than another
     ridge = 1e-6 * variance + 1e-12 * (float(variance.max()) or 1.0)
     if not full:
         return n_rows, mean, variance + ridge
@@ -88,15 +88,15 @@ def fitted(
 ) -> Any:
     """Return a copy of an estimator of densities, fitted to codes; None for None.
 
-    One that takes no weights is given codes as often as they count. Weights of whole
-    numbers are how often.
+    An estimator that does not support weights is given copies of the codes, as many as
+    their weights say.
     """
     if density is None:
         return None
     given, density = density, clone(density)
     if density.get_params().get("random_state", 0) is None:
         density.set_params(random_state=seed % 2**32)
-    # what it gets is numpy's, whatever X was
+    # it is given numpy arrays, whatever X was
     weights = {}
     if weight is not None and has_fit_parameter(density, "sample_weight"):
         weights["sample_weight"] = scaled(weight)
@@ -121,5 +121,5 @@ def draw(density: Any, n: int, rng: np.random.RandomState) -> NDArray[Any]:
         drawn = density.sample(n)
     if not isinstance(drawn, tuple):
         return drawn
-    codes, _ = drawn  # a mixture's come component by component, and say of which
+    codes, _ = drawn  # a mixture's draws are in the order of its components
     return codes[rng.permutation(n)]

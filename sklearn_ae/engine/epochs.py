@@ -18,14 +18,14 @@ __all__ = ["epoch_hook", "history", "rounds"]
 def epoch_hook(
     estimator: Any, context: Any, X: Any, y: Any, fitted: Any
 ) -> list[tuple[str, EpochHook]]:
-    """Return what tells scikit-learn's callbacks of each epoch, if there are any."""
+    """Return the hook that tells scikit-learn's callbacks of epochs, if any."""
     if context is None or not getattr(estimator, "_skl_callbacks", []):
         return []
     tasks: list[Any] = []
 
     def attributes() -> dict[str, Any]:
         found: dict[str, Any] = fitted()
-        if "n_features_in_" in found:  # they are set on a copy, which has the earlier
+        if "n_features_in_" in found:  # they are set on a copy, which has old ones
             found = {"feature_names_in_": None, **found}
         return found
 
@@ -45,10 +45,10 @@ def epoch_hook(
 def rounds(
     n_rounds: int, relate_anew: Callable[[], None]
 ) -> list[tuple[str, EpochHook]]:
-    """Return what relates the rows anew, so often in a training, if it is to happen.
+    """Return the hook that relates the rows again in each round but the first, if any.
 
-    The objective is another in each round: held-out rows choose among the weights of
-    the last one.
+    The objective changes with each round: held-out rows choose among the weights of the
+    last round.
     """
     if n_rounds == 1:
         return []
@@ -73,7 +73,7 @@ def history(
 ) -> dict[str, NDArray[np.float64]]:
     """Return each term of the objective by epoch, after those of earlier trainings.
 
-    With them comes what scoring callbacks recorded.
+    The numbers of scoring callbacks are included.
     """
     if not net.history:
         return {"train_loss": np.zeros(0)}

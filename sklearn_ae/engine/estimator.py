@@ -71,27 +71,27 @@ class BaseAutoencoder(
     n_components_ : int
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,)
-        Only if X has string column names.
+        Names of the columns of X; only if it has string column names.
     n_iter_ : int
-        Epochs trained.
+        Number of epochs trained.
     loss_ : float
         Objective on the training rows in the last epoch, in nats per sample of what
         the network sees.
     loss_curve_ : list of float
-        The same for each epoch.
+        Objective on the training rows in each epoch.
     validation_loss_curve_ : list of float or None
-        The same on held-out rows.
+        Objective on held-out rows in each epoch.
     history_ : dict of ndarray
-        Each term of the objective by epoch: "train_reconstruction" and so on.
+        Terms of the objective by epoch: "train_reconstruction" and so on.
     device_ : str
-        Where the network is.
+        Name of the device of the network.
     density_ : estimator
-        Of the training codes: `density`, fitted to them, or a Gaussian.
+        Density of the training codes: `density`, fitted to them, or a Gaussian.
     module_ : torch.nn.Module
     net_ : skorch.NeuralNet
     """
 
-    #: What trains the module; a method with a schedule of its own derives one.
+    #: Net that trains the module; a method with steps of its own derives one.
     _net_class: ClassVar[type[AutoencoderNet]] = AutoencoderNet
 
     _learned: ClassVar[tuple[str, ...]] = ("_fit", "n_features_in_")
@@ -105,13 +105,13 @@ class BaseAutoencoder(
         raise NotImplementedError
 
     def _objective(self, loss: str) -> str:
-        """Return the parameter and its value that made `loss` the loss."""
+        """Return the parameter, with its value, that chose `loss`."""
         return f"loss={loss!r}"
 
     def _labels(self, X: Any, y: Any, resume: bool) -> Supervision:
         """Return what a method that learns from y reads in it.
 
-        Where `resume`, it is read as the fit that is gone on with has read it.
+        With `resume` it is read as it was in the fit that training goes on from.
         """
         return Supervision()
 
@@ -128,18 +128,18 @@ class BaseAutoencoder(
         seed: int,
         weight: NDArray[np.float64] | None = None,
     ) -> Callable[[Rows, bool], Relations | None] | None:
-        """Return what relates rows to each other, for a method that does.
+        """Return a function that relates rows to each other, for a method that does.
 
         `labels` are what `_labels` read; `codes` are those of X, in all rounds but the
-        first (see `_n_rounds`); `weight` is how much each row counts. What is returned
-        is called with the `Rows` to be handed out, and whether they are held out of
+        first (see `_n_rounds`); `weight` is how much each row counts. The function is
+        called with the `Rows` to be handed out, and whether they are held out of
         training.
         """
         return None
 
     @property
     def _n_rounds(self) -> int:
-        """How often in a training rows are related: at its beginning, and then anew."""
+        """Number of times that rows are related, the first time before training."""
         return 1
 
     def _units_for(
@@ -157,15 +157,15 @@ class BaseAutoencoder(
         return Units.of(X, subset, weight) if self.standardize and centred else Units()
 
     def _check_weights(self, weight: NDArray[np.float64]) -> None:
-        """Raise ValueError where rows cannot have such weights."""
+        """Raise ValueError for weights of rows that are not supported."""
         if self._repeats_rows is not None:
             check_counts(weight, self._repeats_rows)
 
     @property
     def _repeats_rows(self) -> str | None:
-        """Why a row is taken as often as it counts; None where it is weighted.
+        """Parameter, with its value, for which rows are repeated as they count.
 
-        That is a parameter and its value, by which rows are related to each other.
+        By it rows are related to each other. None where rows are weighted instead.
         """
         return None
 
@@ -179,7 +179,7 @@ class BaseAutoencoder(
         """Whether rows are held out to judge by."""
         return bool(self.early_stopping)
 
-    #: What to set so that they are.
+    #: What to set so that rows are held out.
     _judging_hint: ClassVar[str] = "Set early_stopping=True."
 
     def _fitted_extras(
@@ -214,14 +214,14 @@ class BaseAutoencoder(
         y : array-like of shape (n_samples,), default=None
             Ignored, unless the method says what it learns from it.
         sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts: one of weight 2 is two rows, one of weight 0 none.
+            Weight of each row: one of weight 2 is two rows, one of weight 0 none.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Rows that `early_stopping` judges by, in place of some that are drawn from
-            X: all of X is then learned from.
+            X: training then uses all of X.
         y_val : array-like of shape (n_val,), default=None
-            What y is to X; only where the method judges by it.
+            Labels of X_val; only where the method judges by them.
         sample_weight_val : array-like of shape (n_val,), default=None
-            How much each row of X_val counts.
+            Weight of each row of X_val.
 
         Returns
         -------
@@ -259,7 +259,7 @@ class BaseAutoencoder(
 
         A UserWarning says that most rows of X are unlike the rows that training began
         with. Training begins again, at the present rows, once more rows of the stream
-        were unlike them than like them. It does not where it began with `fit`.
+        were unlike them than like them. It does not if it began with `fit`.
 
         Parameters
         ----------
@@ -267,7 +267,7 @@ class BaseAutoencoder(
         y : array-like of shape (n_samples,), default=None
             Ignored, unless the method says what it learns from it.
         sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts, beside the others of the call.
+            Weight of each row, relative to the others of the call.
 
         Returns
         -------
@@ -321,7 +321,7 @@ class BaseAutoencoder(
         return {name: clone(getattr(self, name), safe=False) for name in names}
 
     def _as_asked(self, asked: Mapping[str, Any]) -> Self:
-        """Return one that is not fitted, with the parameters of a fit."""
+        """Return an unfitted estimator with the parameters of a fit."""
         double = object.__new__(type(self))
         names = self._get_param_names()
         double.__dict__.update({name: getattr(self, name) for name in names})
@@ -341,7 +341,7 @@ class BaseAutoencoder(
             )
 
     def _held_out(self, val: HeldOut, known: Mapping[str, Any]) -> HeldOut:
-        """Return rows to judge by as those of X are checked and read."""
+        """Return the rows to judge by, checked and read as those of X are."""
         held_out = val.read(self, known, like=self)
         if held_out.weight is None or self._repeats_rows is None:
             return held_out
@@ -352,11 +352,11 @@ class BaseAutoencoder(
     def _check_size(self, X: Any) -> None:
         """Raise ValueError for rows whose squares, as the network sees them, overflow.
 
-        Those that it sees in their standard deviation do not in float32.
+        Rows that it sees in units of their standard deviation do not, in float32.
         """
         centred, precise = self.loss in CENTRED, self.dtype == "float64"
         as_they_are = not (self.standardize and centred)
-        codes = isinstance(X, inputs.LazyRows)  # of a layer below, which are no larger
+        codes = isinstance(X, inputs.LazyRows)  # these are no larger
         if codes or not (as_they_are or precise):
             return
         size, limit = inputs.largest_size(X), 1e150 if precise else 1e15
@@ -376,7 +376,7 @@ class BaseAutoencoder(
         )
 
     def _begin(self, X: Any, sample_weight: Any = None) -> Self:
-        """Take on the units of X and initial weights, and leave it at that."""
+        """Set the units of X and the initial weights, without a step of training."""
         self._check_params()
         self._train(
             X,

@@ -1,7 +1,7 @@
 """Writing a file, all of it or nothing.
 
-The file is written beside its place and moved there. Who is killed while he writes
-leaves a temporary file behind: the next one to write to that folder takes it away.
+The file is written next to its place and moved there. A process that is killed while it
+writes leaves a temporary file behind; the next one to write to that folder removes it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ except ImportError:  # on Windows
 
 __all__ = ["read", "write"]
 
-#: What temporary files are called, before and after some random letters.
+#: Names of temporary files begin and end with these, around some random letters.
 _BEFORE, _AFTER = ".sklearn_ae-", ".part"
-#: Seconds after which one is abandoned, where there are no locks that would tell.
+#: Seconds after which a temporary file counts as abandoned, where there are no locks.
 _ABANDONED = 86400.0
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
-    """Return what is in a file; raise OSError for what is none, as a pipe."""
+    """Return the bytes of a file; raise OSError for anything else, such as a pipe."""
     _regular(os.stat(path), path)
     return Path(path).read_bytes()
 
@@ -48,7 +48,7 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
     Raises
     ------
     OSError
-        If that is not possible. What was there stays.
+        If the file cannot be written. An earlier one stays.
     """
     place = os.path.realpath(os.fspath(path))
     if os.path.islink(place):
@@ -91,10 +91,10 @@ def _regular(found: os.stat_result, path: Any) -> None:
 
 
 def _created(temporary: str, earlier: os.stat_result | None) -> int:
-    """Return a new file, open and locked, with an earlier one's permissions.
+    """Return the handle of a new, locked file with an earlier one's permissions.
 
-    It is −1 where the file was gone before it was locked: another took it for left
-    behind.
+    It is −1 where the file was gone before it was locked: another process took it for
+    abandoned.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     mode = 0o666 if earlier is None else stat.S_IMODE(earlier.st_mode) & 0o777
@@ -135,14 +135,14 @@ def _lock(handle: int) -> bool | None:
 
 
 def _settle(folder: str) -> None:
-    """See that what was moved stays moved, and take away what others left behind."""
+    """Make the move permanent, and remove temporary files that others left behind."""
     try:
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
-    except OSError:  # not every system has it for folders
+    except OSError:  # not every system syncs folders
         pass
     try:
         with os.scandir(folder) as entries:

@@ -1,4 +1,4 @@
-"""What a training leaves: one object, which answers and is kept."""
+"""The result of a training: one object, which computes and is saved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Fit", "FittedNetwork"]
 
 @dataclass(frozen=True, eq=False)
 class FittedNetwork:
-    """A trained network, and how it meets rows.
+    """A trained network, with the units of its rows.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ class FittedNetwork:
     units : Units
         Units of the rows.
     dtype : str
-        The `dtype` parameter of the fit.
+        Value of the `dtype` parameter of the fit.
     loss : str
-        The `loss` parameter of the fit.
+        Value of the `loss` parameter of the fit.
     """
 
     module: Any  # of the method's own kind
@@ -41,12 +41,12 @@ class FittedNetwork:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """Device of the network."""
         return self._weight.device
 
     @property
     def precision(self) -> torch.dtype:
-        """Dtype that it computes in."""
+        """Dtype that the network computes in."""
         return self._weight.dtype
 
     @property
@@ -64,7 +64,7 @@ class FittedNetwork:
     ) -> NDArray[Any]:
         """Return `function` of the rows of X by chunks, see `compute_rows`.
 
-        `units` are ours by default, and `width` is that of the widest layer.
+        `units` are those of the fit by default, and `width` that of the widest layer.
         """
         where = self._where(units, width)
         return compute_rows(function, X, *where, in_float64)
@@ -89,22 +89,22 @@ class FittedNetwork:
 
 @dataclass(frozen=True, eq=False)
 class Fit(FittedNetwork):
-    """What one training leaves, or all that went on from each other.
+    """The result of one training, or of several that went on from each other.
 
     Parameters
     ----------
     asked : dict
-        The parameters that the network was built from, as they were.
+        Parameters that the network was built from, with their values then.
     history : dict of ndarray
-        Each term of the objective by epoch.
+        Terms of the objective by epoch.
     code_moments : tuple
         Number, mean and covariance (or variances) of training codes.
     density : estimator or None
-        What codes are drawn from, in place of a prior or a Gaussian.
+        Density that codes are drawn from, in place of a prior or a Gaussian.
     stream : Stream or None
-        What is known of the rows of the fit, by which those of a stream are judged.
+        State of the stream: what is known of the rows of the fit.
     seed, n_trainings : int
-        The seed, and how many trainings went on from it before.
+        Seed, and number of trainings that went on from it before.
     optimizer_moments : dict of ndarray or None
         Moments of the optimizer, where training may go on.
     """

@@ -1,4 +1,4 @@
-"""New rows from codes that are drawn, or that lie between those of others."""
+"""New rows from codes that are drawn, or that lie between the codes of two rows."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ __all__ = ["FromOneFit", "Generates"]
 
 
 class Generates(Transforms):
-    """Draws, and ways from one row to another.
+    """Draws of rows, and paths from one row to another.
 
-    Who derives from it says in ``_draw_codes`` where codes are drawn from.
+    A class that derives from it says in ``_draw_codes`` where codes are drawn from.
     """
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> NDArray[Any]:
         """Decode draws of codes, from the method's prior or else from `density_`.
 
-        With a `density` they are from what that has become, prior or not.
+        With a `density` they are from that, fitted to the training codes, even if the
+        method has a prior.
 
         Parameters
         ----------
@@ -38,14 +39,14 @@ class Generates(Transforms):
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            In the units of the training data.
+            Rows in the units of the training data.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
         ValueError
-            If `n_samples` is no positive int.
+            If `n_samples` is not a positive int.
         """
         check_is_fitted(self)
         return self._decoded(self._draw_codes, n_samples, random_state)
@@ -56,7 +57,7 @@ class Generates(Transforms):
         n_samples: int,
         random_state: Any,
     ) -> NDArray[Any]:
-        """Return what the codes decode to that ``draw(n, rng)`` returns."""
+        """Return the rows that the codes from ``draw(n, rng)`` decode to."""
         check_count("n_samples", "sample", n_samples, 1)
         rng = (
             np.random.RandomState(np.random.SeedSequence().generate_state(1))
@@ -76,35 +77,35 @@ class Generates(Transforms):
         raise NotImplementedError
 
     def interpolate(self, x_a: Any, x_b: Any, n: int = 10) -> NDArray[Any]:
-        """Decode the codes on the straight way from one row's code to another's.
+        """Decode the codes on the straight line from one row's code to another's.
 
         Parameters
         ----------
         x_a, x_b : array-like of shape (n_features,) or (n_pairs, n_features)
-            Where each way begins and ends.
+            Rows at the beginning and at the end of each path.
         n : int, default=10
-            Of codes on each way, its ends among them; at least 2.
+            Number of codes per path, both ends included; at least 2.
 
         Returns
         -------
         ndarray of shape (n, n_features) or (n_pairs, n, n_features)
-            In the units of X. The first and the last are `reconstruct` of `x_a` and
-            `x_b`, where that knows of a row no more than its code.
+            Rows in the units of X. The first and the last are `reconstruct` of `x_a`
+            and `x_b`, where that uses the code of a row alone.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
         ValueError
-            If the rows are not what `fit` takes, or not of one shape; if `n` is no int
-            of at least 2.
+            If the rows are not what `fit` takes, or not of one shape; if `n` is not an
+            int of at least 2.
         """
         check_is_fitted(self)
         check_count("n", "interpolate", n, 2)
         first, last = (getattr(x, "shape", None) or np.shape(x) for x in (x_a, x_b))
         if first != last:
             raise ValueError(
-                "x_a and x_b must be of one shape, two rows or as many pairs of them. "
+                "x_a and x_b must have the same shape, that of one row or of several. "
                 f"Got {first} and {last}."
             )
         one = np.ndim(x_a) == 1
@@ -122,7 +123,7 @@ class Generates(Transforms):
 
 
 class FromOneFit(Generates):
-    """Answers of one autoencoder, whose fit is a `Fit`."""
+    """Fitted attributes and draws of one autoencoder, whose fit is a `Fit`."""
 
     _fit: Fit
 
@@ -155,10 +156,11 @@ class FromOneFit(Generates):
 
     @property
     def density_(self) -> Any:
-        """What `density` became when it was fitted to the training codes.
+        """The `density`, fitted to the training codes.
 
-        Where there is none a Gaussian, as a `GaussianMixture`, with their mean and
-        covariance; of codes so many that it would outgrow the network, its diagonal.
+        Without one, a Gaussian, as a `GaussianMixture`, with the mean and covariance of
+        the codes, or with their variances alone where a covariance would be larger than
+        the network.
         """
         check_is_fitted(self)
         if self._fit.density is not None:

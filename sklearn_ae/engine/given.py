@@ -36,7 +36,7 @@ class Given(NamedTuple):
     def with_rows(
         self, others: Given
     ) -> tuple[NDArray[np.intp], NDArray[np.intp], Given]:
-        """Return the numbers of these rows and of others, and all of them together."""
+        """Return the numbers of these rows and of the others, and all rows together."""
         sizes = n, m = self.X.shape[0], others.X.shape[0]
         together = Given(
             stacked(self.X, others.X),
@@ -68,7 +68,7 @@ def n_counted(
     weight: NDArray[np.float64] | None,
     subset: NDArray[np.intp] | None,
 ) -> int:
-    """Return how many rows of weight 1 the rows are, or some of them."""
+    """Return how many rows of weight 1 the rows (of the subset) count as."""
     if weight is None:
         return n_rows if subset is None else len(subset)
     return effective_rows(weight if subset is None else weight[subset])
@@ -86,7 +86,7 @@ def of_some(
 def with_weights(
     parts: Iterator[NDArray[Any]], weight: NDArray[np.float64] | None
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.float64]]]:
-    """Yield each part of what there is of rows, and the weights of its rows."""
+    """Yield each part of rows, or of what belongs to them, and its rows' weights."""
     done = 0
     for part in parts:
         stop = done + len(part)
@@ -97,7 +97,7 @@ def with_weights(
 def split(
     estimator: Any, n_samples: int, seed: int, streaming: bool
 ) -> tuple[NDArray[np.intp] | None, NDArray[np.intp] | None]:
-    """Return the rows to train and to validate on; None is all, or none."""
+    """Return the rows to train and to validate on; None is all rows, or no rows."""
     if not estimator.early_stopping or streaming:
         return None, None
     n_valid = max(1, round(estimator.validation_fraction * n_samples))

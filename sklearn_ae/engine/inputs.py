@@ -35,8 +35,8 @@ __all__ = [
 #: Rows are read, encoded and decoded in chunks of about this many numbers, to stay in
 #: cache.
 CHUNK_NUMBERS = 2**20
-#: So much beyond the ends of a range is taken for rounding: a share of its width, or of
-#: one where it has no upper end.
+#: Values beyond a range by at most this share of its width (of 1, where it has no upper
+#: end) are taken for rounding.
 RANGE_ROUNDING = 1e-6
 
 
@@ -121,7 +121,7 @@ def is_sparse(X: Any) -> bool:
 
 
 def is_native(X: Any) -> bool:
-    """Tell whether the bridge can read X as it is, without a converted copy."""
+    """Tell whether `Rows` can read X as it is, without a converted copy."""
     if not isinstance(X, np.ndarray) and not is_sparse(X):
         return False
     dtype = X.dtype
@@ -131,16 +131,16 @@ def is_native(X: Any) -> bool:
 
 
 def is_narrow(X: Any) -> bool:
-    """Tell whether X is of floating-point numbers that float32 holds."""
+    """Tell whether X has floating-point numbers that float32 holds."""
     dtype = getattr(X, "dtype", None)
     return isinstance(dtype, np.dtype) and dtype.kind == "f" and dtype.itemsize <= 4
 
 
 def canonical(X: Any) -> Any:
-    """Return CSR of which there is one for the same rows; the user's stays as is.
+    """Return the canonical CSR of X; the user's array stays as it is.
 
-    That is without duplicates and explicit zeros, and nothing beyond its entries; with
-    sorted indices, all of one dtype, and each array in one piece.
+    It has no duplicates, no explicit zeros and nothing beyond its entries. Its indices
+    are sorted and all of one dtype, and each array is in one piece.
     """
     if not is_sparse(X):
         return X
@@ -177,7 +177,7 @@ def value_range(X: Any) -> tuple[float, float]:
 def range_outside(X: Any, lowest: float, highest: float | None) -> str | None:
     """Return the range of X as text, or None where it is in [lowest, highest].
 
-    What is beyond by no more than `RANGE_ROUNDING` is in the range too. The text has as
+    Values beyond by at most `RANGE_ROUNDING` count as in the range. The text has as
     many digits as it takes to see the difference.
     """
     low, high = value_range(X)
@@ -223,7 +223,7 @@ def check_every_feature_observed(
         few = ", ".join(map(str, empty[:5])) + ", ..." * (len(empty) > 5)
         raise ValueError(
             f"Input X contains only NaN in feature{'s' * (len(empty) > 1)} {few}: "
-            "there is nothing to learn from. Drop what is never observed."
+            "there is nothing to learn from. Drop features without a value."
         )
 
 
@@ -246,13 +246,13 @@ def largest_size(X: Any) -> float:
 
 
 def row_chunks(n_rows: int, width: int) -> list[tuple[int, int]]:
-    """Return where chunks of rows so wide begin and end."""
+    """Return where chunks of rows of `width` numbers begin and end."""
     size = min(max(CHUNK_NUMBERS // max(width, 1), 32), 8192)
     return [(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
 
 def some_rows(n_rows: int, seed: int, most: int) -> NDArray[np.intp]:
-    """Return the numbers of at most so many rows, drawn from `seed`."""
+    """Return the numbers of at most `most` rows, drawn from `seed`."""
     if n_rows <= most:
         return np.arange(n_rows)
     rng = np.random.default_rng(seed)
@@ -260,9 +260,10 @@ def some_rows(n_rows: int, seed: int, most: int) -> NDArray[np.intp]:
 
 
 def row_generators(X: Any, seed: int) -> list[np.random.Generator]:
-    """Return a random generator for each row, which depends on its numbers and seed.
+    """Return a random generator for each row, made from its numbers and `seed`.
 
-    Whatever rows a row is among, it gets the same draws; other rows get others.
+    A row gets the same draws whatever rows it is among; different rows get different
+    draws.
     """
     rows = X.toarray() if is_sparse(X) else X
     rows = np.ascontiguousarray(rows, dtype=np.float64) + 0.0  # -0.0 is 0.0
@@ -276,18 +277,18 @@ def row_generators(X: Any, seed: int) -> list[np.random.Generator]:
 class LazyRows:
     """Rows that are a function of the rows of X, computed whenever they are read.
 
-    They stand where an array of them would, so that training on them never holds more
-    than a batch.
+    They take the place of an array, so that training on them never holds more than a
+    batch.
 
     Parameters
     ----------
     function : callable
-        Maps rows of X to an array of as many rows.
+        Function of rows of X, which returns an array of as many rows.
     X : ndarray or CSR array of shape (n_rows, n_features)
     width : int
-        Of the rows that `function` returns.
+        Width of the rows that `function` returns.
     dtype : dtype
-        The same.
+        Dtype of these rows.
     """
 
     ndim = 2
@@ -316,7 +317,7 @@ class LazyRows:
 
 
 def rows_of(X: Any, rows: NDArray[np.intp], most_bytes: int) -> Any:
-    """Return some rows of X: a copy if it is no larger, else what reads them."""
+    """Return some rows of X: a copy of at most `most_bytes`, else `LazyRows`."""
     width = X.shape[1]
     if is_sparse(X) or len(rows) * width * X.dtype.itemsize <= most_bytes:
         return X[rows]

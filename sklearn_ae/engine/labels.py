@@ -25,14 +25,14 @@ UNLABELLED = -1
 
 
 class Supervision(NamedTuple):
-    """What a method that learns from y finds in it.
+    """The labels that a method reads in y, and the attributes that follow from them.
 
     Attributes
     ----------
     labels : ndarray of int of shape (n_samples,) or None
         Number of each row's class, −1 for none.
     attributes : dict
-        Fitted attributes.
+        Fitted attributes that follow from y.
     n_classes : int
     """
 
@@ -42,7 +42,7 @@ class Supervision(NamedTuple):
 
 
 class LabelParameters(Params):
-    """How an estimator that learns from labels reads them.
+    """Parameters of estimators that learn from labels.
 
     Parameters
     ----------
@@ -73,14 +73,14 @@ class LabelParameters(Params):
         return read(y, before, self._seen_classes)
 
     def _read_like(self, unlabeled: int | str | None) -> None:
-        """Read labels as the estimator does that hands them on, unless told how."""
+        """Read labels as the estimator that hands them on, unless set otherwise."""
         if self.unlabeled == "auto":
             self.unlabeled = unlabeled
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What `read` finds in y.
+    """The labels in y, and how they were read.
 
     Attributes
     ----------
@@ -88,10 +88,10 @@ class Reading:
     rows : ndarray of int of shape (n_labelled,)
         Number of the row that each label is of.
     unlabeled : int, str or None
-        What marks rows without a label; None if all have one, "auto" if y has no −1 to
+        Mark of rows without a label; None if all have one, "auto" if y has no −1 to
         decide on.
     doubt : str
-        What to tell a user who has not said what −1 means. Empty if there is no −1.
+        Warning where nobody has said what −1 means; empty if there is no −1.
     """
 
     labels: NDArray[Any]
@@ -100,7 +100,7 @@ class Reading:
     doubt: str = ""
 
     def warn(self) -> None:
-        """Tell the user how −1 was read, if there is a doubt."""
+        """Tell the user how −1 was read, if that is in doubt."""
         if self.doubt:
             warn_user(self.doubt)
 
@@ -178,17 +178,17 @@ class Labels:
     classes : ndarray of shape (n_classes,)
         Sorted.
     rows : ndarray of int of shape (n_labelled,)
-        The numbers of the rows with a label.
+        Numbers of the rows with a label.
     places : ndarray of int of shape (n_labelled,)
-        Each one's class, as its place in `classes`.
+        Class of each label, as its place in `classes`.
     unlabeled : int, str or None
-        What marks rows without a label, see `Reading`.
+        Mark of rows without a label, see `Reading`.
     weight : ndarray of shape (n_labelled,) or None
-        How much each counts, up to a factor.
+        Weight of each label, up to a factor.
     sample_weight : ndarray of shape (n_labelled,) or None
-        The same without what is due to its class.
+        Weight of each label without the factor of its class.
     of_class : ndarray of shape (n_classes,) or None
-        How much the rows of each class count.
+        Weight of the rows of each class.
     """
 
     classes: NDArray[Any]
@@ -216,8 +216,8 @@ class Labels:
         Raises
         ------
         ValueError
-            If y is None, not one-dimensional, continuous, or names less than two
-            classes; if weights are of other classes, or none.
+            If y is None, not one-dimensional, continuous, or has fewer than two
+            classes; if `class_weight` has other classes, or counts none of them.
         """
         name = type(estimator).__name__
         if y is None:
@@ -263,7 +263,8 @@ class Labels:
         Raises
         ------
         ValueError
-            If y is not what these were read from, or has other classes, or none.
+            If y is not like the one that these were read from, has other classes, or
+            has no label.
         """
         places = places_of(y, X, self.unlabeled, self.classes)
         rows = np.flatnonzero(places >= 0)
@@ -296,7 +297,7 @@ class Labels:
         return replace(self, rows=np.searchsorted(kept, self.rows))
 
     def of_rows(self) -> dict[str, Any]:
-        """Return what `sklearn_ae.engine.rows.Rows` is given, with a label."""
+        """Return arguments of `Rows` for the rows with a label."""
         return {"subset": self.rows, "labels": self.places, "weight": self.weight}
 
     def check_split(self, estimator: Any) -> None:
@@ -317,8 +318,8 @@ class Labels:
             rows = rng.permutation(np.flatnonzero(self.places == place))
             if len(rows) < 2:
                 raise ValueError(
-                    "early_stopping=True holds out rows of each class, which takes two "
-                    f"rows of each at least. Class {label!r} has one."
+                    "early_stopping=True holds out rows of each class, which needs at "
+                    f"least two rows of each. Class {label!r} has one."
                 )
             n_held = np.clip(round(share * len(rows)), 1, len(rows) - 1)
             held.append(rows[:n_held])
@@ -337,7 +338,7 @@ def _weights(
     if of_class is None:
         return own
     weight = of_class[places] * (1.0 if own is None else own)
-    if not weight.any():  # of classes none of which counts
+    if not weight.any():  # all classes of weight 0
         raise ValueError(f"No row of {name} is of a class that class_weight counts.")
     return scaled(weight)
 
@@ -351,7 +352,7 @@ def _labelled_rows(
         for label in y:
             if not isinstance(label, str | Number | np.generic) or label != label:
                 raise ValueError(
-                    f"y has {label!r}, which is no label. Labels are numbers or "
+                    f"y has {label!r}, which is not a label. Labels are numbers or "
                     "strings; a row without one has the number -1, or what the "
                     "'unlabeled' parameter says."
                 )
@@ -365,7 +366,9 @@ def _labelled_rows(
         assert_all_finite(y, input_name="y")
         textual = y.dtype.kind in "US"
         if isinstance(mark, str) and not textual:
-            raise ValueError(f"y has numbers, and unlabeled={mark!r} is a str.")
+            raise ValueError(
+                f"y has numbers, but unlabeled={mark!r} is a str. Give a number."
+            )
         strings = np.full(len(y), textual)
         labelled = np.ones(len(y), dtype=bool)
         if isinstance(mark, str):
@@ -376,7 +379,8 @@ def _labelled_rows(
     if mark is not None and str(mark) in y[others].astype(str):
         if isinstance(mark, str):
             raise ValueError(
-                f"y has the number {mark}, and unlabeled={mark!r} is a str."
+                f"y has the number {mark}, but unlabeled={mark!r} is a str. Use "
+                f"unlabeled={mark}."
             )
         raise ValueError(
             f"y has strings, and '{mark}' is one of them. For unlabelled rows among "

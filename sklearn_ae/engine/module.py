@@ -1,4 +1,4 @@
-"""What training asks of a network: an abstract class, with defaults."""
+"""The interface between training and a network: abstract classes, with defaults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def compute_dtype(dtype: str) -> torch.dtype:
 
 @dataclass(frozen=True)
 class Blank:
-    """What a module is built on: what the rows and the computation settle.
+    """The properties of a module that the rows and the computation decide.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Blank:
     dtype : torch.dtype
         Dtype of the weights.
     generator : torch.Generator
-        Draws the initial weights, on the CPU.
+        Generator of the initial weights, on the CPU.
     n_classes : int, default=0
         Number of classes in y, for a method that learns from labels.
     """
@@ -49,7 +49,7 @@ class Blank:
     def seeded(
         cls, n_features: int, dtype: str, seed: int = 0, n_classes: int = 0
     ) -> Blank:
-        """Return one whose weights are drawn from `seed`, for a `dtype` parameter."""
+        """Return a blank that draws weights from `seed`, for a `dtype` parameter."""
         generator = make_generator(seed, torch.device("cpu"))
         return cls(int(n_features), compute_dtype(dtype), generator, n_classes)
 
@@ -60,7 +60,7 @@ class Blank:
 
 
 class TrainableModule(nn.Module):
-    """What the training loop asks of a module.
+    """The interface between the training loop and a module.
 
     Everything is a function of weights, a batch, hyperparameter tensors and a
     generator, without which nothing is drawn. The units are those of
@@ -69,7 +69,7 @@ class TrainableModule(nn.Module):
 
     #: Whether the objective stays what it is until the end of training.
     schedule_done: bool = True
-    #: Names of parameters that have far to go, and are to learn faster.
+    #: Names of parameters that have far to go, and therefore learn faster.
     fast_parameters: tuple[str, ...] = ()
     #: Whether there is a layer between rows and code.
     has_hidden_units: bool = False
@@ -77,7 +77,7 @@ class TrainableModule(nn.Module):
     @property
     @abstractmethod
     def n_multiplications(self) -> int:
-        """About how many multiplications a row's forward pass makes."""
+        """Approximate number of multiplications in a row's forward pass."""
 
     @abstractmethod
     def loss(
@@ -87,19 +87,19 @@ class TrainableModule(nn.Module):
 
     @property
     def leaves_pca(self) -> bool:
-        """Whether layers that are linear have another optimum than PCA's."""
+        """Whether linear layers have another optimum than PCA's."""
         return False
 
     @property
     def noise_variance(self) -> Callable[[float], float] | None:
-        """What the variance of the noise on rows is, by their root mean square.
+        """Variance of the noise on rows, as a function of their root mean square.
 
         None where training puts no noise on the rows that are encoded.
         """
         return None
 
     def on_epoch(self, progress: float) -> None:
-        """Set what changes while training, which is at `progress` in [0, 1]."""
+        """Set what changes with the `progress` of training, in [0, 1]."""
 
     def as_learned(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Return held-out rows with what is drawn for each batch while training."""
@@ -140,16 +140,17 @@ class CodingModule(TrainableModule):
         ----------
         batch : Batch
         units : float
-            The network's unit in the units of the data.
+            Size of the network's unit in the units of the data.
         per_feature : bool
-            Each entry's error (batch, n_features), or each row's mean (batch,).
+            Whether to return each entry's error (batch, n_features), or each row's mean
+            (batch,).
         z : Tensor of shape (batch, n_components) or None
-            The codes to decode, those of the batch by default.
+            Codes to decode, those of the batch by default.
         """
 
     @property
     def traits(self) -> Mapping[str, object]:
-        """What the objective is: with another value training cannot go on."""
+        """Values that fix the objective: training does not go on with other ones."""
         return {}
 
     def start_at_pca(self, start: LinearStart) -> None:

@@ -1,7 +1,7 @@
 """Rows that are trained together with others of the same data.
 
-A method says how rows are related (`BaseAutoencoder._relate`); what is here hands out
-each batch with what its rows are related to. Nothing of the size n × n is made.
+A method says how rows are related (`BaseAutoencoder._relate`); the classes here hand
+out each batch with what its rows are related to. Nothing of size n × n is made.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Neighbours", "Relation", "Targets"]
 
 
 class Relation(NamedTuple):
-    """What each row of X is to be restored to: a combination of rows.
+    """The target of each row of X: a combination of rows.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Relation(NamedTuple):
         Rows, in the units of X.
     own : ndarray of shape (n_rows,)
     total : ndarray of shape (n_rows,)
-        How much what each row is restored to counts.
+        Weight of each row's target.
     """
 
     weights: sp.csr_array
@@ -47,9 +47,9 @@ class Targets:
     Parameters
     ----------
     rows : Rows
-        What is handed out. Where it holds its tensors, the targets are held too.
+        Rows to hand out. Where their tensors are kept, those of the targets are too.
     relation : Relation
-        Of these rows, or of all rows of ``rows.X``.
+        Relation of these rows, or of all rows of ``rows.X``.
     """
 
     def __init__(self, rows: Rows, relation: Relation) -> None:
@@ -68,7 +68,7 @@ class Targets:
             self.cached = cached
 
     def complete(self, batch: Batch, index: Tensor) -> Batch:
-        """Return the batch with its rows' targets; they are numbered by `index`."""
+        """Return the batch with the targets of its rows, which `index` numbers."""
         on_device = index.to(self.device)
         if self.cached is not None:
             target = self.cached.index_select(0, on_device)
@@ -78,7 +78,7 @@ class Targets:
 
     def _targets(self, index: NDArray[np.intp]) -> Tensor:
         weights = self.weights[index]
-        # of the sources only those that are needed: scipy would convert them all
+        # only the sources that are needed: scipy would convert them all
         needed, places = np.unique(weights.indices, return_inverse=True)
         few = sp.csr_array(
             (weights.data, places, weights.indptr), (len(index), len(needed))
@@ -100,13 +100,13 @@ class Neighbours:
     Parameters
     ----------
     rows : Rows
-        What is handed out.
+        Rows to hand out.
     graph : CSR array of shape (n_rows, n_rows)
         Weights of pairs of these rows: each row's entries are its neighbours.
     seed : int or None
         Seed of the draws of neighbours; None takes the first of each row.
     tells_near : bool
-        Whether to tell of all pairs of a batch's rows if they are neighbours.
+        Whether a batch says, for all pairs of its rows, if they are neighbours.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Neighbours:
         self.rng = None if seed is None else np.random.default_rng(seed)
 
     def complete(self, batch: Batch, index: Tensor) -> Batch:
-        """Return the batch with pairs of neighbours; its rows are those of `index`."""
+        """Return the batch with pairs of neighbours; `index` numbers its rows."""
         own, n, n_rows = index.numpy(), len(index), len(self.sizes)
         sizes, starts = self.sizes[own], self.starts[own]
         near = None
@@ -138,7 +138,7 @@ class Neighbours:
             place = np.full(n_rows, -1)
             place[own] = np.arange(n)
             first, listed = np.repeat(np.arange(n), sizes), _spans(starts, sizes)
-            # where each one's neighbours are in the batch, if they are
+            # the places in the batch of each row's neighbours, if they are in it
             second = place[self.indices[listed]]
         if self.tells_near:
             inside = np.flatnonzero(second >= 0)
@@ -164,6 +164,6 @@ class Neighbours:
 
 
 def _spans(starts: NDArray[np.integer], sizes: NDArray[np.integer]) -> NDArray[np.intp]:
-    """Return the numbers from each start on, so many of each, one after another."""
+    """Return ``sizes[i]`` successive numbers from each ``starts[i]``, in one array."""
     before = np.cumsum(sizes) - sizes
     return np.repeat(starts - before, sizes) + np.arange(sizes.sum())

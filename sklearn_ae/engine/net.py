@@ -1,10 +1,10 @@
 """The training loop: skorch's, with whole batches and without per-batch bookkeeping.
 
-With `sklearn_ae.engine.callbacks` the only file that imports skorch. `AutoencoderNet`
-keeps skorch's contract (fit loop,
-history, callbacks) and replaces the parts that cost more than a small network's step:
-its per-row DataLoader, its per-batch history and ``loss.item()``, its notification of
-callbacks that do not listen. It also keeps Ctrl-C a real interrupt.
+Only this file and `sklearn_ae.engine.callbacks` import skorch. `AutoencoderNet` keeps
+skorch's contract (fit loop, history, callbacks) and replaces the parts that cost more
+than a small network's step: its per-row DataLoader, its per-batch history and
+``loss.item()``, its notification of callbacks that do not listen. It also keeps Ctrl-C
+a real interrupt.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ from torch import Tensor
 
 from sklearn_ae.engine import callbacks as skorchs
 from sklearn_ae.engine.batches import BatchIterator, HeldOutIterator, Served
-from sklearn_ae.engine.predictions import Predicts
+from sklearn_ae.engine.divergence import NoticesDivergence
+from sklearn_ae.engine.interrupts import is_one_of_many
+from sklearn_ae.engine.notices import warn_user
 from sklearn_ae.engine.rows import Batch, Rows
 from sklearn_ae.engine.schedules import schedule_factor
 from sklearn_ae.engine.state import load_optimizer_state, optimizer_state
@@ -41,12 +43,14 @@ from sklearn_ae.parts.sparse import dense
 __all__ = ["AutoencoderNet"]
 
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end")
-#: What does nothing where predictions are not kept.
+#: Methods that do nothing where predictions are not kept.
 _IDLE = (EpochScoring.on_batch_end,)
 
 
-class AutoencoderNet(Predicts):
+class AutoencoderNet(NoticesDivergence):
     """A skorch net whose module computes its own loss, as named terms.
+
+    Where ``keeps_interrupted`` is set, Ctrl-C ends training and what was learned stays.
 
     Parameters
     ----------
@@ -59,14 +63,16 @@ class AutoencoderNet(Predicts):
     rows_valid : Rows or None
         Held-out rows, whose loss is recorded after each epoch.
     shuffle_generator : torch.Generator or None
-        On the CPU; draws the order of the rows.
+        Generator of the order of the rows, on the CPU.
     noise_generator : torch.Generator
-        On the device; draws noise and dropout.
+        Generator of noise and dropout, on the device.
     schedule : str
-        The course of the learning rate, see `schedule_factor`.
+        Course of the learning rate, see `schedule_factor`.
     autocast : torch.dtype or None
-        The lower precision to compute in, if any; weights stay as they are.
+        Lower precision to compute in, if any; weights stay as they are.
     """
+
+    keeps_interrupted = False
 
     def __init__(
         self,
@@ -86,8 +92,8 @@ class AutoencoderNet(Predicts):
         self.schedule = schedule
         self.autocast = autocast
         self._fixed: set[int] = set()
-        # what scoring callbacks predict they predict by the weights of their epoch,
-        # without noise: nothing of a step is kept for them
+        # scoring callbacks predict with the weights at the end of an epoch, without
+        # noise: nothing of a step is kept for them
         super().__init__(
             module, criterion, train_split=None, use_caching=False, **kwargs
         )
@@ -113,7 +119,7 @@ class AutoencoderNet(Predicts):
         return [name for name, p in module.named_parameters() if p.requires_grad]
 
     def get_all_learnable_params(self) -> Iterator[tuple[str, Any]]:
-        """Yield what is learned by name, but nothing that is fixed, as PCA's maps."""
+        """Yield what is learned, by name; nothing that is fixed, such as PCA's maps."""
         for name, parameter in super().get_all_learnable_params():
             if id(parameter) not in self._fixed:
                 yield name, parameter
@@ -132,12 +138,16 @@ class AutoencoderNet(Predicts):
     def partial_fit(
         self, X: Rows, y: object = None, classes: object = None, **fit_params: Any
     ) -> AutoencoderNet:
-        """Train for ``max_epochs``; a real KeyboardInterrupt propagates."""
+        """Train for ``max_epochs``, or until a real KeyboardInterrupt.
+
+        It propagates, unless ``keeps_interrupted`` and there is an epoch to keep.
+        """
         if not self.initialized_:
             self.initialize()
         n_steps = math.ceil(len(X) / self.batch_size) * self.max_epochs
         self._n_steps, self._step = n_steps, 0
         self._first_epoch, self._units = len(self.history), X.units
+        self._n_whole, self._usual_loss = self._first_epoch, 0.0
         self._best = {"train": math.inf, "valid": math.inf}
         own = [callback for _, callback in self.callbacks_]
         self._scheduled = any(isinstance(one, LRScheduler) for one in own)
@@ -159,6 +169,13 @@ class AutoencoderNet(Predicts):
             self.fit_loop(X, y)
         except StopTraining:
             pass
+        except KeyboardInterrupt:
+            begun = self._n_whole == self._first_epoch
+            if begun or not self.keeps_interrupted or is_one_of_many():
+                raise
+            del self.history[self._n_whole :]
+            warn_user("Training interrupted by user.")
+        self._check_end()
         self.notify("on_train_end", X=X, y=y)
         for parameter in self._parameters:
             parameter.requires_grad_(True)  # frozen for this training
@@ -195,6 +212,8 @@ class AutoencoderNet(Predicts):
                 told = self._told(batch)
                 self.notify("on_batch_begin", batch=told, training=training)
             step = step_fn(batch)
+            if training and not self._usual_loss:
+                self._usual_loss = self._loss_of_little(batch, float(step["loss"]))
             sizes.append(batch.target.shape[0])
             losses.append(keep(step["loss"]))
             terms.append({name: keep(term) for name, term in step["terms"].items()})
@@ -227,24 +246,6 @@ class AutoencoderNet(Predicts):
         for name in terms[0]:
             self.history.record(f"{prefix}_{name}", mean([t[name] for t in terms]))
 
-    def _not_finite(self, loss: float, training: bool) -> ValueError:
-        """Return the error for a loss that is not a number."""
-        rule = self.stopping
-        if not training and rule is not None and not math.isfinite(rule.loss_before_):
-            like = next(self.module_.parameters())
-            wider = "" if like.dtype == torch.float64 else ", or use dtype='float64'"
-            return ValueError(
-                f"The validation loss is non-finite ({loss}), and was so before the "
-                "first step, while the training loss is not: the held-out rows (X_val, "
-                "where it is given) are so far from those of X to learn from that it "
-                f"overflows. Check their units{wider}."
-            )
-        return ValueError(
-            f"The {'training' if training else 'validation'} loss became non-finite "
-            f"({loss}) in epoch {len(self.history)}: training diverged. Lower the "
-            f"learning rate (learning_rate_init={self.lr:g})."
-        )
-
     def _told(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Return what callbacks are told of a batch: x and y, as skorch has it."""
         x, target = batch.x, batch.target
@@ -260,7 +261,7 @@ class AutoencoderNet(Predicts):
             for optimizer in self.optimizers().values():
                 for group in optimizer.param_groups:
                     group["lr"] = group["initial_lr"] * factor
-        elif self._scheduled and self._further:  # a policy has one optimizer alone
+        elif self._scheduled and self._further:  # a policy sets one optimizer alone
             factor = self.optimizer_.param_groups[0]["lr"] / self.lr
             for optimizer in self._further.values():
                 for group in optimizer.param_groups:
@@ -290,7 +291,7 @@ class AutoencoderNet(Predicts):
             parameter.grad = None
         loss, terms = self._loss(batch, self.noise_generator)
         loss.backward()
-        if isinstance(self.optimizer_, torch.optim.LBFGS):  # it takes no other layout
+        if isinstance(self.optimizer_, torch.optim.LBFGS):  # it supports no other
             for parameter in self._parameters:
                 if parameter.grad is not None:
                     parameter.grad = parameter.grad.contiguous()
@@ -378,21 +379,17 @@ class AutoencoderNet(Predicts):
                 if not isinstance(callback, EarlyStopping):
                     raise
                 stop = True
+        if method_name == "on_epoch_end":
+            self._n_whole = len(self.history)
         if stop:
             raise StopTraining
-
-    @property
-    def stopping(self) -> BestWeights | None:
-        """Our own rule of when to stop, if there is one."""
-        rules = [one for _, one in self.callbacks_ if isinstance(one, BestWeights)]
-        return rules[0] if rules else None
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Return what makes the steps, by name."""
         return {"": self.optimizer_, **self._further}
 
     def further_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """Return those of a method that makes more than one step with a batch."""
+        """Return the others, of a method that makes more than one step with a batch."""
         return {}
 
     def optimizer_moments(self) -> dict[str, NDArray[Any]]:
@@ -428,10 +425,10 @@ class AutoencoderNet(Predicts):
 
 
 def _join_groups(optimizer: torch.optim.Optimizer) -> None:
-    """Make one group of parameters of several that differ in nothing.
+    """Join groups of parameters that have the same settings.
 
-    Each costs as much as a small network's loss. Their order stays, by which an
-    optimizer's moments are kept.
+    Each group costs as much as a small network's loss. The order of parameters, by
+    which an optimizer's moments are kept, stays.
     """
     first, *others = optimizer.param_groups
     settings = [

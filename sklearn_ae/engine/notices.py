@@ -1,4 +1,4 @@
-"""Warnings that point at the code of the user, who called us by way of libraries."""
+"""Warnings that point at the user's code, past the libraries that called this one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _level_of_user() -> int:
 
 
 def diverged(rate: float | str | None = None) -> ValueError:
-    """Return the error for weights whose codes or reconstructions are of no use."""
+    """Return the error for weights whose codes or reconstructions are not finite."""
     number = f"{rate:g}" if isinstance(rate, float) else rate
     return ValueError(
         "The last step made codes or reconstructions non-finite: training diverged. "

@@ -45,27 +45,28 @@ def to_onnx(
     """Return what a method of a fitted estimator computes as an ONNX graph.
 
     The graph takes and gives what the method does, in the units of X, and needs
-    neither scaling nor Python: a runtime as onnxruntime computes it. It is the method
-    up to round-off.
+    neither scaling nor Python: a runtime such as onnxruntime computes it. It equals the
+    method up to round-off.
 
     Parameters
     ----------
     estimator : autoencoder, stack or classifier
-        Fitted.
+        Fitted estimator.
     path : str or path-like, default=None
-        Where to write the graph to, if anywhere; all or nothing, as `save` does.
+        File to write the graph to, if any; all or nothing, as `save` does.
     method : {"transform", "inverse_transform", "reconstruct", "predict_proba"} or \
             None, default=None
-        "transform" is the encoder, "inverse_transform" the decoder, and "reconstruct"
-        both of them. None is "transform", and "predict_proba" of a classifier, which
-        has no other.
+        Method to write: "transform" is the encoder, "inverse_transform" the decoder,
+        and "reconstruct" both of them. None is "transform", and "predict_proba" of a
+        classifier, which has no other.
 
     Returns
     -------
     onnx.ModelProto
-        With one input, "X" or "codes", of shape (n_samples, n_features) or (n_samples,
-        n_components), and one output, "codes", "rows" or "probabilities". n_samples is
-        free. All of them are float32, or float64 after a fit with ``dtype="float64"``.
+        Graph with one input, "X" or "codes", of shape (n_samples, n_features) or
+        (n_samples, n_components), and one output, "codes", "rows" or "probabilities".
+        n_samples is free. All of them are float32, or float64 after a fit with
+        ``dtype="float64"``.
         "X" and "rows" are float64 too where a column of the fit was in float64 and far
         from zero: a standard deviation there has less than 10000 numbers of float32.
         The operators are those of opset 20; `metadata_props` name the estimator, the
@@ -78,7 +79,7 @@ def to_onnx(
     NotFittedError
         If the estimator is not fitted.
     TypeError
-        If it is not one of ours.
+        If it is not an estimator of this package.
     ValueError
         If it has no such method, or one that cannot be written as a graph:
         ``split="channels"`` of `SplitBrainAutoencoder` turns colours by scikit-image,
@@ -91,8 +92,8 @@ def to_onnx(
     Notes
     -----
     Rows are dense, and `KSparseAutoencoder` gives dense codes, also with
-    ``sparse_output``. X is not checked: NaN gives NaN, but where it is a missing value
-    (`DenoisingAutoencoder`).
+    ``sparse_output``. X is not checked: NaN gives NaN, except where it is a missing
+    value (`DenoisingAutoencoder`).
 
     In float64 gelu and softplus are written in operations that onnxruntime has in
     float64: gelu's integral by 24 nodes of Gauss and Legendre, to 1e-15.
@@ -118,7 +119,7 @@ def to_onnx(
         )
     check_is_fitted(estimator)
     with plain_torch(), torch.inference_mode(False), torch.no_grad():
-        # a copy: tracing puts other tensors in the place of the weights for a while
+        # a copy: tracing replaces the weights by other tensors for a while
         network = copy.deepcopy(estimator._answering_module).cpu().eval()
         answers = estimator._answers(network)
         name = next(iter(answers)) if method is None else method
@@ -131,8 +132,8 @@ def to_onnx(
             )
         if not all(answer.units.is_affine for answer in answers.values()):
             raise ValueError(
-                "split='channels' cannot be written as an ONNX graph: it takes "
-                "scikit-image to turn colours into what the network sees."
+                "split='channels' is not supported by to_onnx: the colours that the "
+                "network sees are computed by scikit-image."
             )
         graph = _written(Function(network, answers[name]))
     _describe(graph, type(estimator).__name__, name)
@@ -152,12 +153,12 @@ def _check_installed() -> None:
 
 
 class Function(nn.Module):
-    """What a method computes, of rows in the units that it takes.
+    """A method as a function of rows, in the units that it takes.
 
     Parameters
     ----------
     network : Module
-        What it computes with.
+        Network that it computes with.
     answer : RowFunction
     """
 
@@ -180,7 +181,7 @@ class Function(nn.Module):
             return self.answer.rows.to_data(given)
 
     def example(self) -> Tensor:
-        """Return rows to trace with: two, since a single one is taken for all."""
+        """Return two rows to trace with: one would be taken for a fixed number."""
         dtype = torch.float64 if self.answer.units.needs_float64 else self.dtype
         return torch.zeros(2, self.answer.n_in, dtype=dtype, device="cpu")
 
@@ -188,7 +189,7 @@ class Function(nn.Module):
 def _written(function: Function) -> Any:
     """Return the ONNX graph of a function, of any number of rows."""
     rows = function.example()
-    function(rows)  # what cannot be written says so here, and as itself
+    function(rows)  # errors come from here, and as themselves
     given, got = function.answer.names
     with one_at_a_time(), _quiet():
         exported = torch.onnx.export(
@@ -206,7 +207,7 @@ def _written(function: Function) -> Any:
 
 
 def _describe(graph: Any, estimator: str, method: str) -> None:
-    """Say in a graph what it is, and nothing of how it came about."""
+    """Write into a graph what it is, and nothing of how it was made."""
     import onnx
 
     version = importlib.metadata.version("sklearn_ae")
@@ -221,7 +222,7 @@ def _describe(graph: Any, estimator: str, method: str) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to ourselves what torch and onnx have to say of their own code."""
+    """Silence what torch and onnx print or warn of their own code."""
     logs = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
     levels = [log.level for log in logs]
     for log in logs:
@@ -243,7 +244,7 @@ def _written_in(dtype: torch.dtype) -> AbstractContextManager[Any]:
 
 
 class _InFloat64(TorchFunctionMode):
-    """Compute what onnxruntime has in float32 alone in other ways.
+    """Compute in other ways what onnxruntime has in float32 alone.
 
     The exporter rounds a number that is no tensor to float32.
     """

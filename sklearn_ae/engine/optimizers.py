@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from sklearn_ae.engine import eager
 from sklearn_ae.engine.callbacks import has_policy, has_printer, own_copies
 from sklearn_ae.engine.module import TrainableModule
 from sklearn_ae.engine.net import AutoencoderNet
@@ -21,15 +22,15 @@ __all__ = ["make_net"]
 FAST = 10.0
 #: skorch's names of each solver's class and settings.
 SOLVERS: dict[str, dict[str, Any]] = {
-    "adam": {"optimizer": torch.optim.AdamW, "optimizer__fused": True},
+    "adam": {"optimizer": eager.AdamW, "optimizer__fused": True},
     "sgd": {
-        "optimizer": torch.optim.SGD,
+        "optimizer": eager.SGD,
         "optimizer__fused": True,
         "optimizer__momentum": 0.9,
         "optimizer__nesterov": True,
     },
     "lbfgs": {
-        "optimizer": torch.optim.LBFGS,
+        "optimizer": eager.LBFGS,
         "optimizer__max_iter": 1,  # an epoch is one of its iterations,
         "optimizer__max_eval": 26,  # with up to 25 steps of its line search
         "optimizer__tolerance_grad": 1e-10,
@@ -63,7 +64,7 @@ def make_net(
     module : TrainableModule
     device : torch.device
     start : FromRandom or FromPCA
-        Where training starts.
+        Start of the training.
     kind : type
         Class of the net.
     n_rows, n_seen : int
@@ -76,7 +77,7 @@ def make_net(
     mixed : bool
         Whether to compute in bfloat16.
     score : callable or None
-        Returns a score of held-out rows, by which weights are chosen.
+        Function that returns a score of held-out rows, by which weights are chosen.
     """
     full_batch = estimator.solver == "lbfgs"
     batch_size = n_rows if full_batch else _resolve_batch_size(estimator, n_rows)
@@ -104,7 +105,7 @@ def make_net(
     order, noise = streams
     shuffles = estimator.shuffle and not full_batch
     stopping = [] if streaming else _stopping_rule(estimator, score)
-    return kind(
+    net = kind(
         module,
         **optimizer,
         lr=rate,
@@ -120,10 +121,13 @@ def make_net(
         verbose=max(int(estimator.verbose), has_printer(estimator.callbacks)),
         device=str(device),
     )
+    # of an interrupted first fit there is no earlier one to go back to
+    net.keeps_interrupted = not streaming and not hasattr(estimator, "n_features_in_")
+    return net
 
 
 def _resolve_batch_size(estimator: Any, n_rows: int) -> int:
-    """About 256 rows, in batches of equal size."""
+    """Return the batch size; "auto" is about 256 rows, in batches of equal size."""
     if estimator.batch_size != "auto":
         return min(int(estimator.batch_size), n_rows)
     n_batches = max(1, round(n_rows / 256))
@@ -173,7 +177,7 @@ def _resolve_weight_decay(
 def _stopping_rule(
     estimator: Any, score: Callable[[], float] | None = None
 ) -> list[tuple[str, BestWeights]]:
-    """Return what ends training before `max_iter`, where anything does.
+    """Return the rule that ends training before `max_iter`, if there is one.
 
     A one-cycle schedule is made for its number of epochs: only held-out rows may cut
     it short.

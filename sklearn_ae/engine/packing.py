@@ -32,7 +32,7 @@ def pack(estimator: Any, kept: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-#: What is kept of a `Fit` as it is.
+#: Parts of a `Fit` that are kept as they are.
 _PARTS = (
     "units",
     "dtype",
@@ -82,7 +82,7 @@ def unpack(estimator: Any, kept: dict[str, Any]) -> dict[str, Any]:
 def check_autoencoder(estimator: Any, kept: Mapping[str, Any]) -> None:
     """Raise ValueError where what an autoencoder learned does not fit together.
 
-    Shapes come first: what is claimed takes no memory before it is known to be there.
+    Shapes come first: arrays take no memory before they are known to be there.
     """
     packed, need = kept["_fit"], consistency.need
     need(isinstance(packed, dict), "its fit is missing")

@@ -27,7 +27,7 @@ __all__ = ["LinearStart", "linear_start", "principal"]
 
 #: PCA of data that exceeds `CACHE_BYTES` is that of a random sample of this size.
 SAMPLE_BYTES = 2**25
-#: Data of up to so many numbers is decomposed in float64.
+#: Data of at most this many numbers is decomposed in float64.
 PRECISE_NUMBERS = 2**22
 
 
@@ -41,12 +41,12 @@ class LinearStart:
     spread : float
         Root mean square of the (centred) data in these units.
     encoder : ndarray of shape (n_features, n_components)
-        From centred rows to codes: whitened, times `code_scale`.
+        Map from centred rows to codes, which are whitened, times `code_scale`.
     code_scale : ndarray of shape (n_components,)
-        1 for dense rows; for sparse ones what TruncatedSVD's codes vary by, beside each
-        other, since the cosine between codes is that of words only with these.
+        Scale of each code: 1 for dense rows; for sparse ones the relative scale of
+        TruncatedSVD's codes, with which alone their cosines are those of the rows.
     decoder : ndarray of shape (n_features, n_components)
-        From whitened codes back.
+        Map from whitened codes back to rows.
     feature_scale : ndarray of shape (n_features,) or None
         Standard deviations; None where the data is sparse.
     shown : float
@@ -54,9 +54,10 @@ class LinearStart:
     residual : ndarray of shape (n_features,)
         Root mean square of what PCA leaves of each feature.
     code_trust : ndarray of shape (n_components,)
-        How far a correction of size one should move each code.
+        Distance that a correction of size one should move each code.
     trust : ndarray of shape (n_features,)
-        How far it should move each feature; zero where PCA leaves nothing to learn.
+        Distance that it should move each feature; zero where PCA leaves nothing to
+        learn.
     """
 
     units: Units
@@ -86,25 +87,27 @@ def linear_start(
     Parameters
     ----------
     X : ndarray or CSR array of shape (n_samples, n_features)
-        Of dense data that exceeds `CACHE_BYTES` a random sample of `SAMPLE_BYTES` is
-        used: this is only where training starts.
+        Rows; if they are dense and exceed `CACHE_BYTES`, a random sample of
+        `SAMPLE_BYTES` is used: this is only where training starts.
     n_components : int
-        May exceed what the data has; the components beyond start at zero.
+        Number of components. It may exceed what the data has: those beyond start at
+        zero.
     seed : int
     subset : ndarray of int, default=None
-        The rows to use, all of them by default.
+        Rows to use, all of them by default.
     clean : bool, default=True
         Whether rows are to be restored from themselves: then there is nothing to learn
         where PCA leaves nothing.
     own : bool, default=True
-        Whether rows are to be restored at all, or others in their place: then what PCA
-        leaves is no measure of what there is to learn.
+        Whether rows are to be restored, and not others in their place, for which what
+        PCA leaves is no measure of what there is to learn.
     noise : callable, default=None
-        Returns the variance of the noise on each feature that is shown, given the root
-        mean square of the features. Training then starts at the best linear denoiser:
-        of a component of variance s² the share s² / (s² + noise) is restored.
+        Function that returns the variance of the noise on each feature that is shown,
+        given the root mean square of the features. Training then starts at the best
+        linear denoiser: it restores the share s² / (s² + noise) of a component of
+        variance s².
     weight : ndarray of shape (n_samples,), default=None
-        How much each row counts.
+        Weight of each row.
     """
     mean, second_moment = moments(X, subset, weight)
     components, code_variance, share_left = principal(
@@ -113,7 +116,7 @@ def linear_start(
     total = float(second_moment.sum()) or 1.0
     n_features = X.shape[1]
     shown = 0.0 if noise is None else noise(np.sqrt(total / n_features))
-    restored = code_variance  # of each component, how much
+    restored = code_variance  # the variance that is restored
     if shown > 0.0:
         restored = np.square(code_variance) / (code_variance + shown)
     left = share_left * total + float((code_variance - restored).sum())
@@ -122,7 +125,7 @@ def linear_start(
     s = np.sqrt(code_variance)
     there = s > 1e-6 * np.sqrt(total)
     code_scale = np.ones(n_components)
-    if mean is None and there.any():  # what is not there counts least
+    if mean is None and there.any():  # absent components count least
         code_scale = np.where(there, s, s[there].min())
         code_scale /= np.sqrt(np.square(s[there]).mean())
     largest = np.sqrt(total)
@@ -130,10 +133,10 @@ def linear_start(
     per_variance = seen / np.where(there, code_variance, 1.0)
     said = np.where(there, restored * per_variance, largest)
     explained = restored @ np.square(components)
-    # of what is explained to the last digit, a little
+    # a little is left of features that are explained to the last digit
     least = np.maximum(1e-6 * second_moment, 1e-12 * total / n_features)
     residual = np.sqrt(np.maximum(second_moment - explained, least)) / unit
-    # what hardly varies is not to be moved by more than that
+    # a feature that hardly varies is not moved by more than it varies
     correction = np.minimum(1.0, np.sqrt(second_moment) / unit)
     feature_scale = None
     if mean is not None:
@@ -168,7 +171,7 @@ def principal(
     """Return components, the variances of their codes, and the share not explained.
 
     Components (n_components, n_features) are those of PCA, or of TruncatedSVD where
-    `mean` is None; what the data has none of is zero.
+    `mean` is None; those that the data does not have are zero.
     """
     n_features = X.shape[1]
     if not is_sparse(X):
@@ -217,7 +220,7 @@ def principal(
             unit = _held_unit(np.sqrt(total / n_features))
             if unit != 1.0:
                 rows /= unit
-            if weight is not None:  # whose mean is another: with their opposites, zero
+            if weight is not None:  # with their opposites, their mean is zero
                 rows = np.concatenate([rows, -rows]) / np.sqrt(2.0).astype(rows.dtype)
             fitted = PCA(rank, random_state=seed).fit(rows)
     components[:rank] = fitted.components_
@@ -228,9 +231,9 @@ def principal(
 
 
 def _held_unit(size: float) -> float:
-    """Return what to divide numbers of that size by, so that float32 holds squares.
+    """Return a divisor for numbers of this size, so that float32 holds their squares.
 
-    It is a power of two, by which nothing is rounded.
+    It is a power of two, so that nothing is rounded.
     """
     if 1e-15 < size < 1e15 or size == 0.0:
         return 1.0

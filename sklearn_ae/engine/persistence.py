@@ -25,6 +25,7 @@ from sklearn.base import BaseEstimator
 
 from sklearn_ae.engine import archive, consistency, files, state, streams
 from sklearn_ae.engine.fit import Fit
+from sklearn_ae.engine.foreign import described
 from sklearn_ae.engine.trees import Rebuilt, is_tree
 from sklearn_ae.engine.units import Units
 from sklearn_ae.params.fields import Params
@@ -36,23 +37,23 @@ __all__ = [
     "save",
 ]
 
-#: Number of what a state is made of. 1 is what came before there were numbers.
+#: Number of the layout of a state. 1 is the layout before there were numbers.
 LAYOUT = 3
-#: What scikit-learn sets while a fit calls callbacks, and takes away after it.
+#: Attributes that scikit-learn sets while a fit calls callbacks, and removes after it.
 _OF_A_FIT = ("_callback_fit_ctx", "_parent_callback_ctx", "_skl_callbacks_to_teardown")
 
 
 class Persistent:
-    """Is kept as plain values with a checksum, and checks those that it is given.
+    """An estimator that is kept as plain values with a checksum, and checks its state.
 
-    Who derives from it names in ``_learned`` what its state has after a fit.
+    A class that derives from it names in ``_learned`` what its state has after a fit.
     """
 
     _learned: ClassVar[tuple[str, ...]] = ()
 
     @property
     def _keeps_checksum(self) -> bool:
-        """Whether there was a fit: what was learned then has a checksum of its own."""
+        """Whether there was a fit, whose results have a checksum of their own."""
         return self._learned[0] in vars(self)
 
     def _packed(self, kept: dict[str, Any]) -> dict[str, Any]:
@@ -129,10 +130,10 @@ def _checksum(kept: Mapping[str, Any]) -> str:
 
 # -- a safe file -------------------------------------------------------------------
 
-#: What takes the place of the tree that scikit-learn's KernelDensity, which may be a
-#: `density`, is made of.
+#: Class that takes the place of the tree in scikit-learn's KernelDensity, which may be
+#: a `density`.
 _OF_KERNELS = {f"{Rebuilt.__module__}.{Rebuilt.__qualname__}"}
-#: Modules of scikit-learn whose classes a file may hold, beside its estimators.
+#: Modules of scikit-learn whose classes a file may hold, besides its estimators.
 _OF_SKLEARN = {
     "sklearn.calibration",
     "sklearn.cluster._bisect_k_means",
@@ -156,7 +157,7 @@ _OF_SKORCH = {
 }
 #: Functions of scikit-learn that scorers and selectors refer to.
 _FUNCTIONS = ("sklearn.feature_selection", "sklearn.metrics")
-#: How instances of classes are made: not by a call that a file says.
+#: Nodes that make instances of classes without a call that the file chooses.
 _BY_STATE = {"DictNode", "ListNode", "ObjectNode", "TypeNode"}
 
 
@@ -166,7 +167,7 @@ def save(
     """Write an estimator (or a Pipeline or a search with one in it), all or nothing.
 
     The format is skops': unlike a pickle it can be inspected, and loading it runs no
-    code that it brings. The file is written beside its place and then moved there, so
+    code that it brings. The file is written next to its place and then moved there, so
     that a crash while writing leaves an earlier file as it was; and it is written only
     if `load` takes it.
 
@@ -176,7 +177,7 @@ def save(
     ----------
     estimator : estimator
     path : str or path-like
-        A link is followed.
+        File to write; a link is followed.
     trusted : iterable of str, default=()
         Full names of further types and functions that are in the estimator, and that
         `load` will be told to trust.
@@ -212,7 +213,7 @@ def save(
         ours, unknown = _names(data, trusted)
         if unknown:
             raise ValueError(_not_trusted(unknown))
-        _skops().loads(data, trusted=[*ours, *trusted])  # which checks what is in it
+        _skops().loads(data, trusted=[*ours, *trusted])  # this checks what is in it
     except Exception as error:
         raise ValueError(
             f"Cannot save {type(estimator).__name__} to {os.fspath(path)!r}: "
@@ -238,7 +239,7 @@ def load(path: str | os.PathLike[str], trusted: Iterable[str] = ()) -> Any:
     ------
     ValueError
         If the file is damaged, of another layout, does not fit together, or holds a
-        type that is neither scikit-learn's, nor ours, nor in `trusted`.
+        type that is neither scikit-learn's, nor this package's, nor in `trusted`.
     OSError
         If it cannot be read.
     ImportError
@@ -259,12 +260,15 @@ def load(path: str | os.PathLike[str], trusted: Iterable[str] = ()) -> Any:
     """
     skops, trusted = _skops(), list(trusted)
     data = files.read(path)
+    other = described(data)
+    if other is not None:
+        raise ValueError(f"Cannot load {os.fspath(path)!r}: {other}.")
     try:
         ours, unknown = _names(data, trusted)
         if unknown:
             raise ValueError(
                 f"it holds {', '.join(unknown)}. If you know what these are and trust "
-                f"who wrote the file, give trusted={unknown!r}"
+                f"the author of the file, give trusted={unknown!r}"
             )
         return skops.loads(data, trusted=[*ours, *trusted])
     except MemoryError:
@@ -276,31 +280,31 @@ def load(path: str | os.PathLike[str], trusted: Iterable[str] = ()) -> Any:
 
 
 def _not_trusted(unknown: list[str]) -> str:
-    """Return what to tell who saves what `load` would not trust."""
+    """Return the message for an estimator that `load` would not trust."""
     local = [name for name in unknown if _is_local(name)]
     named = [n for n in unknown if n not in local]
     told = f"it holds {', '.join(unknown)}, which load would not trust."
     if named:
-        told += f" To keep that, give trusted={named!r} to save and to load."
+        told += f" To save it, give trusted={named!r} to save and to load."
     if local:
         told += (
-            f" {', '.join(local)} cannot be kept: a lambda, or what is defined in a "
-            "function, is to be defined in a module."
+            f" {', '.join(local)} cannot be saved: a lambda, or what is defined in a "
+            "function, has to be defined in a module."
         )
     return told
 
 
 def _is_local(name: str) -> bool:
-    """Tell whether a name is of what its module does not have, as a lambda."""
+    """Tell whether a name is one that its module does not have, such as a lambda's."""
     module, _, last = name.rpartition(".")
     return module in sys.modules and not hasattr(sys.modules[module], last)
 
 
 def _why(error: Exception) -> str:
-    """Return what to tell who cannot load a file.
+    """Return why a file cannot be loaded.
 
-    What we raise says it, and so does what is missing here. Any other error is of
-    bytes that nobody looked at before.
+    Errors of this package say it, and so do those of a missing import. Any other error
+    comes from bytes that were not checked before.
     """
     told = not isinstance(error, archive.Damaged) and _is_ours(error)
     if told or isinstance(error, ImportError | Warning):
@@ -323,9 +327,9 @@ def _is_ours(error: Exception) -> bool:
 
 
 def _names(data: bytes, trusted: list[str]) -> tuple[list[str], list[str]]:
-    """Return which names in a file we trust, and which nobody does.
+    """Return the names in a file that are trusted here, and those that are unknown.
 
-    Beside them are those that skops trusts, and those in `trusted`.
+    There may also be names that skops trusts, and those in `trusted`.
     """
     schema, own = archive.check(data), _own_types()
     made_by = archive.loaders(schema)
@@ -347,7 +351,7 @@ def _is_known(name: str, made_by: set[str], ours: set[str]) -> bool:
         return made_by == {"ConstructorFromReduceNode"}
     if name in ours or name in _OF_SKORCH:
         return made_by <= _BY_STATE
-    if name == "builtins.print":  # by which skorch's callbacks speak
+    if name == "builtins.print":  # skorch's callbacks print with it
         return made_by == {"TypeNode"}
     if name == "numpy.dtype":
         return made_by == {"DTypeNode"}
@@ -379,7 +383,7 @@ def _functions() -> set[str]:
 
 
 def _own_types() -> set[str]:
-    """Return the full names of the classes that a file of ours may hold."""
+    """Return the full names of this package's classes that a file may hold."""
     kinds: list[type] = [Units, streams.Reach, streams.Stream, Params]
     for kind in kinds:
         kinds.extend(kind.__subclasses__())
@@ -388,10 +392,10 @@ def _own_types() -> set[str]:
 
 
 def _portable(value: Any, known: dict[int, Any]) -> Any:
-    """Return a value as a file may hold it; itself, if it is such a one already.
+    """Return a value as a file may hold it; the value itself, if a file may hold that.
 
-    Without callbacks and what belongs to a fit that is going on, in all estimators in
-    it, and with trees as the rows that they are built from.
+    All estimators in it are without callbacks and without what belongs to a fit that is
+    going on; trees are replaced by the rows that they are built from.
     """
     if id(value) in known:
         return known[id(value)][1]
@@ -418,7 +422,7 @@ def _portable(value: Any, known: dict[int, Any]) -> Any:
         if left_out or any(parts[name] is not held[name] for name in parts):
             kept = object.__new__(type(value))
             vars(kept).update(parts)
-    known[id(value)] = value, kept  # held, so that no other object has its number
+    known[id(value)] = value, kept  # held, so that no other object gets its id
     return kept
 
 

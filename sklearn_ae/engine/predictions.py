@@ -47,7 +47,7 @@ class Predicts(NeuralNet):
     ) -> Iterator[Tensor]:
         """Yield `infer` of rows by chunks.
 
-        Of tensors both are in the network's units, of anything else in the user's.
+        For tensors both are in the network's units, for anything else in the user's.
         """
         if isinstance(X, Tensor):
             with torch.inference_mode():
@@ -77,6 +77,6 @@ class Predicts(NeuralNet):
         """Write parameters, as checkpoints do; warn where that fails."""
         try:
             super().save_params(*args, **kwargs)
-        except Exception as error:  # which checkpoints keep to themselves
+        except Exception as error:  # checkpoints would hide it
             warn_user(f"A checkpoint could not be written: {error}")
             raise

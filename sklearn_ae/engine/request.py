@@ -1,4 +1,4 @@
-"""What a training is asked for."""
+"""The request for a training."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ __all__ = ["Request"]
 
 @dataclass(frozen=True)
 class Request:
-    """What a training is asked for.
+    """The rows of a training, and how it is to use them.
 
     Parameters
     ----------
     X : ndarray or CSR array of shape (n_samples, n_features)
         Validated rows.
     y : object
-        For methods that learn from it, and for scikit-learn's callbacks.
+        Labels for methods that learn from them, and for scikit-learn's callbacks.
     resume : bool
         Whether to go on from the estimator's fit.
     context : sklearn.callback.CallbackContext or None
-        None is one pass over the rows, in a stream.
+        Context of scikit-learn's callbacks; None is one pass over rows of a stream.
     steps : bool, default=True
         Whether to train at all, or to leave the weights as they are to begin with.
     known : mapping, default={}
-        What validation found of the features of X, as fitted attributes.
+        Fitted attributes that validation found for the features of X.
     weight : ndarray of shape (n_samples,) or None, default=None
-        How much each row counts, more than nothing.
+        Weight of each row, above 0.
     held_out : HeldOut or None, default=None
         Rows to judge by, in place of some of X.
     """

@@ -29,7 +29,7 @@ def next_seed(random_state: Any, earlier: Fit | None = None) -> tuple[int, int]:
 
 
 def seeds_of(seed: int, n_trainings: int) -> list[int]:
-    """Return what draws the weights, the order of rows, and the noise."""
+    """Return the seeds of the weights, of the order of rows, and of the noise."""
     seeds = np.random.SeedSequence((seed, n_trainings)).generate_state(3)
     return list(map(int, seeds))
 
@@ -40,9 +40,9 @@ def take_over(module: CodingModule, asked: Mapping[str, Any], earlier: Fit) -> N
     Parameters
     ----------
     module : CodingModule
-        As the parameters have it now.
+        Module that the present parameters describe.
     asked : dict
-        What it was built from, as in `Fit`.
+        Parameters that it was built from, as in `Fit`.
     earlier : Fit
 
     Raises
@@ -65,7 +65,7 @@ def take_over(module: CodingModule, asked: Mapping[str, Any], earlier: Fit) -> N
 
 
 def _difference(asked: Mapping[str, Any], earlier: Fit) -> str:
-    """Return the names of what an earlier fit had otherwise."""
+    """Return the names of parameters that an earlier fit had otherwise."""
     others = []
     for name, value in asked.items():
         before = earlier.asked.get(name)

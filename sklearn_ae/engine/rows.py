@@ -33,11 +33,11 @@ __all__ = [
 
 #: Data up to this size is held once more, as tensors; larger data only by the batch.
 CACHE_BYTES = 2**28
-#: Of a smaller unit float32 does not hold one over it, nor of a larger one.
+#: float32 does not hold the inverse of a scale below this, or above one over this.
 LEAST_SCALE = 1e-37
 
-# torch announces once per process that its CSR tensors are in beta. We test what we
-# use of them; the announcement must not reach users (or turn into their error).
+# torch announces once per process that its CSR tensors are in beta. What is used of
+# them is tested; the announcement must not reach users (or turn into their error).
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     torch.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1), device="cpu")
@@ -49,11 +49,11 @@ class Pairs(NamedTuple):
     Attributes
     ----------
     first, second : Tensor of int of shape (n_pairs,)
-        Places in the batch.
+        Places of the two rows in the batch.
     weight : Tensor of shape (n_pairs,)
-        How much each pair counts; 1 on average over all pairs of the data.
+        Weight of each pair; 1 on average over all pairs of the data.
     near : Tensor of bool of shape (batch, batch) or None
-        Among the rows that are to be reconstructed: which are the same, or neighbours.
+        Whether two of the rows to be reconstructed are the same, or neighbours.
     """
 
     first: Tensor
@@ -63,26 +63,26 @@ class Pairs(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a module's ``loss`` is given.
+    """The batch that a module's ``loss`` is given.
 
     Attributes
     ----------
     x : Tensor of shape (batch, n_features)
         Rows in the network's units; sparse CSR where the data is sparse.
     target : Tensor of shape (batch, n_features)
-        What is to be reconstructed, `x` itself unless a method says otherwise.
+        Rows to be reconstructed, `x` itself unless a method says otherwise.
     observed : Tensor of shape (batch, n_features) or None
-        Where values are missing: 1 for what was observed and 0 for what was not, which
-        is 0 in `x` and `target` too.
+        Mask, where values are missing: 1 for what was observed and 0 for what was not,
+        which is 0 in `x` and `target` too.
     weight : Tensor of shape (batch,) or None
-        How much each row counts; the mean over all rows, not over the batch, is 1.
+        Weight of each row; the mean over all rows, not over the batch, is 1.
     label : Tensor of int of shape (batch,) or None
-        The number of each row's class.
+        Number of each row's class.
     pairs : Pairs or None
-        Where neighbours are trained together: who is one of whom. There may be more
-        rows in `x` then than in `target`, at its end.
+        Pairs of neighbours, where these are trained together. `x` may then have more
+        rows than `target`, at its end.
     total : Tensor of shape (batch,) or None
-        Where rows are restored to others: how much each one's target counts.
+        Weight of each row's target, where rows are restored to others.
     """
 
     x: Tensor
@@ -95,10 +95,10 @@ class Batch(NamedTuple):
 
 
 class Relations(Protocol):
-    """What completes a batch with what its rows are related to."""
+    """An object that completes a batch with what its rows are related to."""
 
     def complete(self, batch: Batch, index: Tensor) -> Batch:
-        """Return the batch, whose rows are numbered by `index`, with more in it."""
+        """Return the batch, whose rows `index` numbers, with their relations."""
 
 
 # -- rows as tensors --------------------------------------------------------------
@@ -110,18 +110,18 @@ class Rows:
     Parameters
     ----------
     X : ndarray or CSR array of shape (n_rows, n_features)
-        Any real dtype; a memory map may be larger than memory.
+        Rows of any real dtype; a memory map may be larger than memory.
     units : Units
     dtype : torch.dtype
     device : torch.device
     subset : ndarray of int, default=None
-        The rows to serve, all of them by default.
+        Rows to serve, all of them by default.
     has_missing : bool, default=False
         Whether there is NaN among them, which then stands for a missing value.
     labels : ndarray of int of shape (n_rows,), default=None
-        The class of each row that is served.
+        Class of each row that is served.
     weight : ndarray of shape (n_rows,), default=None
-        How much each row that is served counts, up to a factor.
+        Weight of each row that is served, up to a factor.
     """
 
     def __init__(
@@ -209,14 +209,14 @@ class _Reader:
     Parameters
     ----------
     units, dtype, device
-        Of what is returned.
+        Units that rows are put into, and dtype and device of the tensors.
     reuse : bool
         Whether each result may be overwritten by the next, to save allocations.
 
     Attributes
     ----------
     in_float64 : bool
-        Whether the units are taken off in float64, whatever dtype rows come in.
+        Whether rows are shifted and scaled in float64, whatever dtype they come in.
     """
 
     def __init__(
@@ -293,7 +293,7 @@ def stream_rows(
     read.in_float64 |= in_float64 or not LEAST_SCALE < units.scale < 1 / LEAST_SCALE
     width = max(width, 0 if is_sparse(X) else X.shape[1])
     for start, stop in row_chunks(X.shape[0], width):
-        # and not while others work on what is yielded
+        # the modes are not on while the caller works on what is yielded
         with plain_torch(), torch.inference_mode():
             part = function(read(X[start:stop])).cpu().numpy()
         yield part
@@ -313,17 +313,18 @@ def compute_rows(
     Parameters
     ----------
     function : callable
-        Maps a tensor of rows in the network's units to a tensor with as many rows.
+        Function of a tensor of rows in the network's units, which returns a tensor with
+        as many rows.
     X : ndarray or CSR array of shape (n_rows, n_features)
     units : Units
-        Of the rows; ``Units()`` for codes.
+        Units of the rows; ``Units()`` for codes.
     dtype, device
-        What the network computes in and on.
+        Dtype and device that the network computes in and on.
     width : int
-        Of the widest intermediate result, by which the chunk is sized.
+        Width of the widest intermediate result, by which the chunk is sized.
     in_float64 : bool
-        Whether units are taken off in float64, so that numbers are the same in whatever
-        dtype they come; it takes longer.
+        Whether rows are shifted and scaled in float64, so that the result is the same
+        whatever dtype they come in; it takes longer.
 
     Returns
     -------

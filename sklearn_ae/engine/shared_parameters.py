@@ -44,7 +44,7 @@ ACTIVATION_NAMES = (
 )
 
 
-#: Of the layers of a network.
+#: Domain of the widths of a network's layers.
 WIDTHS = SequenceOf(
     Interval(int, 1, None), "a tuple or list of ints in the range [1, inf)"
 )
@@ -78,7 +78,7 @@ class _Callback(Constraint):
 
 
 class TrainingParameters(Params):
-    r"""How a network is trained: the same in every method, and for stacks of them.
+    r"""Parameters of training: the same in every method, and for stacks of them.
 
     Parameters
     ----------
@@ -93,19 +93,19 @@ class TrainingParameters(Params):
         the network's correction is shrunk the more, the fewer rows there are to learn
         it from.
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
-        "sgd" has Nesterov momentum 0.9; "lbfgs" takes all rows at once, draws no
-        order, and counts its iterations as epochs.
+        Optimizer: "sgd" has Nesterov momentum 0.9; "lbfgs" takes all rows at once,
+        draws no order, and counts its iterations as epochs.
     learning_rate_init : float or "auto", default="auto"
         Peak learning rate; not used by "lbfgs". "auto" is min(1e-2, 10 / n_features)
         along the linear path, elsewhere what suits the method (3e-3 to 1e-2), and 1e-3
         where it is constant or the solver "sgd".
     learning_rate : {"one_cycle", "constant"}, default="one_cycle"
-        Its course over the training.
+        Course of the learning rate over the training.
     batch_size : int or "auto", default="auto"
-        Rows per step; "auto" is about 256, in batches of equal size.
+        Number of rows per step; "auto" is about 256, in batches of equal size.
     max_iter : int or "auto", default="auto"
-        Epochs. "auto" is 64 along the linear path (40 where a batch holds all rows),
-        or as many as make max(400, 7 n_features) steps, or (for very wide X)
+        Number of epochs. "auto" is 64 along the linear path (40 where a batch holds all
+        rows), or as many as make max(400, 7 n_features) steps, or (for very wide X)
         2·10⁶ / n_features, but at least 100 steps. Where noise is put on the rows it is
         twice as many, or as many as make min(2000, 4·10⁵ / n_features) steps, at most
         400. Elsewhere it is 100, or as many as make 2000 to 10000 steps, at most 400;
@@ -114,8 +114,8 @@ class TrainingParameters(Params):
     tol : float, default=1e-4
         Least relative improvement of the loss that counts as one.
     n_iter_no_change : int, default=10
-        Epochs without improvement after which training stops, where the learning rate
-        is constant or `early_stopping` is set.
+        Number of epochs without improvement after which training stops, where the
+        learning rate is constant or `early_stopping` is set.
     early_stopping : bool, default=False
         Whether to hold out rows, stop when their loss no longer falls, and keep the
         weights with the lowest (those before the first step among them). `X_val` in
@@ -126,15 +126,15 @@ class TrainingParameters(Params):
     shuffle : bool, default=True
         Whether to draw a new order of rows in each epoch.
     random_state : int, RandomState or None, default=None
-        Drives initial weights, order, noise and dropout. Global random states are
+        Seed of initial weights, order, noise and dropout. Global random states are
         neither read nor changed.
     callbacks : list of skorch callbacks or None, default=None
-        Copied before use; what they were made with, as a file or a function, is not.
-        With an `LRScheduler` the learning rate follows its policy, from
-        `learning_rate_init` on, in place of `learning_rate`. scikit-learn's own
+        Callbacks, which are copied before use; their arguments, such as a file or a
+        function, are not. With an `LRScheduler` the learning rate follows its policy,
+        from `learning_rate_init` on, in place of `learning_rate`. scikit-learn's own
         callbacks go to `set_callbacks`.
     verbose : int, default=0
-        1 prints a line per epoch.
+        Level of output: 1 prints a line per epoch.
     """
 
     alpha: float = 0.0
@@ -180,7 +180,7 @@ class TrainingParameters(Params):
 
 
 class NetworkParameters(TrainingParameters):
-    r"""What every network has.
+    r"""Parameters that every network has.
 
     Parameters
     ----------
@@ -203,18 +203,19 @@ class NetworkParameters(TrainingParameters):
         vary little are damped instead. Weights of penalties are in nats of features
         whose root mean variance is ¼, as that of pixels in [0, 1] is about: they mean
         the same whatever the scale of X. Sparse X is not centred, and has one scale.
-        Never done for log loss, Poisson and multinomial. There, and with False, nats
-        are those of X itself.
+        X is never standardized for log loss, Poisson and multinomial. There, and with
+        False, nats are those of X itself.
     density : estimator or None, default=None
-        What `sample` draws codes from: an estimator with `fit` and `sample`, such as
-        ``GaussianMixture(10)`` or ``KernelDensity()``, a copy of which is fitted to
+        Estimator that `sample` draws codes from, with `fit` and `sample`, such as
+        ``GaussianMixture(10)`` or ``KernelDensity()``. A copy of it is fitted to the
         codes of up to 20000 training rows. None is the method's prior where it has one,
         elsewhere a Gaussian with the mean and covariance of the codes. `partial_fit`
         leaves a density as `fit`, or the first rows of a stream, have made it.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit.
     device : str, default="auto"
-        "cpu", "cuda", "cuda:0", "mps"; "auto" takes CUDA where there is one.
+        Device to compute on: "cpu", "cuda", "cuda:0", "mps"; "auto" takes CUDA where
+        there is one.
     dtype : {"float32", "float64", "bfloat16"}, default="float32"
         Dtype of the computation, and of codes. "bfloat16" trains in mixed precision,
         with weights and codes in float32. Rows are given back in float64 where those of
@@ -245,12 +246,12 @@ class NetworkParameters(TrainingParameters):
 
 
 class CodeParameters(Params):
-    r"""A code whose activation may be chosen.
+    r"""Parameters of methods whose code may have any activation.
 
     Parameters
     ----------
     code_activation : str, default="identity"
-        Activation of the code, one of the same.
+        Activation of the code, one of those of `activation`.
     """
 
     code_activation: str = "identity"
@@ -261,7 +262,7 @@ class CodeParameters(Params):
 
 
 class OutputParameters(Params):
-    """An output whose activation may be chosen.
+    """Parameters of methods whose output may have any activation.
 
     Parameters
     ----------
@@ -281,16 +282,16 @@ class OutputParameters(Params):
 
 
 class LossParameters(OutputParameters):
-    r"""A likelihood that may be chosen.
+    r"""Parameters of methods whose likelihood may be chosen.
 
     Parameters
     ----------
     loss : str, default="squared_error"
-        −log p: "squared_error" ½‖x − x̂‖², "absolute_error" Σ|x − x̂|, "log_loss" binary
-        cross-entropy for data in [0, 1], "poisson" for counts, "multinomial" −Σ x log x̂
-        for the counts of words, which are draws from the shares x̂: a row counts as much
-        as its sum, `inverse_transform` returns shares that sum to 1, and `reconstruct`
-        those times the sum of the row.
+        Loss −log p: "squared_error" ½‖x − x̂‖², "absolute_error" Σ|x − x̂|, "log_loss"
+        binary cross-entropy for data in [0, 1], "poisson" for counts, "multinomial"
+        −Σ x log x̂ for the counts of words, which are draws from the shares x̂: a row
+        counts as much as its sum, `inverse_transform` returns shares that sum to 1, and
+        `reconstruct` those times the sum of the row.
     """
 
     loss: str = "squared_error"
@@ -305,7 +306,7 @@ class LossParameters(OutputParameters):
 
 
 class TyingParameters(Params):
-    r"""A decoder that may share the weights of the encoder.
+    r"""Parameters of methods whose decoder may share the weights of the encoder.
 
     Parameters
     ----------
@@ -321,7 +322,7 @@ class TyingParameters(Params):
 
 
 class LinearPathParameters(Params):
-    r"""A network that may start at PCA.
+    r"""Parameters of methods whose network may start at PCA.
 
     Parameters
     ----------
@@ -346,4 +347,4 @@ class LinearPathParameters(Params):
 class FreeParameters(
     CodeParameters, LossParameters, TyingParameters, LinearPathParameters
 ):
-    """All that methods may leave to the user."""
+    """All parameters that methods may leave to the user."""

@@ -17,9 +17,9 @@ from sklearn_ae.engine.units import Units
 
 __all__ = ["FromPCA", "FromRandom", "StartsSomewhere"]
 
-#: Gradients at an optimum are round-off, of which "adam" would make whole steps. What
-#: is below this counts for less. Layers that are linear are at the optimum with all
-#: that they have.
+#: Gradients at an optimum are round-off, of which "adam" would make whole steps.
+#: Gradients below this count for less. Linear layers are at the optimum with all their
+#: weights.
 ROUND_OFF, ROUND_OFF_AT_PCA = 3e-5, 1e-3
 
 
@@ -46,7 +46,7 @@ class FromRandom:
         subset : ndarray of int or None
             Numbers of the rows to learn from, all by default.
         weight : ndarray of shape (n_samples,) or None
-            How much each row counts.
+            Weight of each row.
         """
         units: Units = estimator._units_for(X, subset, weight)
         return units
@@ -83,7 +83,7 @@ class FromPCA(FromRandom):
         subset: NDArray[np.intp] | None,
         weight: NDArray[np.float64] | None,
     ) -> Units:
-        # layers that are linear may have to leave PCA: what it leaves says nothing
+        # linear layers may have to leave PCA: what it leaves says nothing
         own = estimator._restores_rows and module.has_hidden_units
         noise = module.noise_variance
         clean = own and noise is None
@@ -119,7 +119,7 @@ class FromPCA(FromRandom):
         return min(10.0, 20.0 * (n_features + 20) / n_rows)
 
     def adam_eps(self, module: TrainableModule) -> float | None:
-        # layers that are linear are PCA's own maps, which have to be nudged at most
+        # linear layers are PCA's own maps, which need a nudge at most
         at_pca = not module.leaves_pca and not module.has_hidden_units
         return ROUND_OFF_AT_PCA if at_pca else ROUND_OFF
 
@@ -130,7 +130,7 @@ class StartsSomewhere:
     hidden_layer_sizes: tuple[int, ...]
     standardize: bool
 
-    # What a method has that leaves it to no parameter: see the groups of
+    # Values of a method that has no such parameter: see the groups of
     # `sklearn_ae.engine.shared_parameters`.
 
     @property

@@ -43,7 +43,7 @@ def load_weights(
     module : torch.nn.Module
     arrays : mapping of str to ndarray
     keep : str, default=None
-        Entries whose names begin so keep the value they have in `module`.
+        Prefix of the names of entries that keep the value they have in `module`.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def load_optimizer_state(
 
 # -- a checksum -------------------------------------------------------------------
 
-#: Attributes of objects on which nothing depends that was learned.
+#: Attributes of objects that are not part of what was learned.
 UNCHECKED = ("_checksum", "_sklearn_version", "_skl_callbacks", "callbacks", "device_")
 _PLAIN = (bool, bytes, complex, float, int, str, type(None))
 _NAMED = (BuiltinFunctionType, FunctionType, type)
@@ -92,13 +92,13 @@ _NAMED = (BuiltinFunctionType, FunctionType, type)
 def checksum(value: Any) -> str:
     """Return a digest of nested containers, arrays, plain values and objects.
 
-    Values that differ have other digests. What has a checksum of its own, as a fitted
-    autoencoder in a stack, is left to that.
+    Different values have different digests. An object with a checksum of its own, such
+    as a fitted autoencoder in a stack, is left to that.
 
     Raises
     ------
     TypeError
-        For an object that tells nobody what it is made of.
+        For an object that does not say what it is made of.
     """
     digest = hashlib.sha256()
     _feed(digest, value, set())
@@ -106,7 +106,7 @@ def checksum(value: Any) -> str:
 
 
 def _feed(digest: Any, value: Any, above: set[int]) -> None:
-    if is_tree(value):  # as it is built anew, and not how often it was asked
+    if is_tree(value):  # as it is rebuilt, without its count of queries
         value = Rebuilt.of(value)
     if isinstance(value, _PLAIN):
         _put(digest, type(value).__name__, repr(value).encode())

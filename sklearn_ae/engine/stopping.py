@@ -1,4 +1,4 @@
-"""What ends training, and what is called around its epochs: callbacks of our own."""
+"""What ends training, and what is called around its epochs, as callbacks."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ class BestWeights(Callback):
     ----------
     monitor : {"train", "valid"}
     tol : float
-        The least relative improvement that counts as one.
+        Least relative improvement that counts as one.
     n_iter_no_change : int
-        The epochs without such an improvement after which training stops.
+        Number of epochs without such an improvement after which training stops.
     restore : bool
         Whether to go back to the weights with the lowest loss.
     score : callable or None, default=None
-        Returns a score of held-out rows, in place of their loss: the more the better.
+        Function that returns a score of held-out rows, used in place of their loss:
+        higher is better.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-r"""Rows that come in a stream: when training begins anew, and when it goes on.
+r"""Rows that come in a stream: when training begins again, and when it goes on.
 
 Units, preconditioner and the start at PCA are those of the rows that training begins
-with. While these are few, they are kept, and training begins anew with each chunk; and
-it does once most rows have come from another place than those it began with.
+with. While these are few, they are kept, and training begins again with each chunk. It
+also begins again once most rows have come from another place than those it began with.
 """
 
 from __future__ import annotations
@@ -22,31 +22,32 @@ from sklearn_ae.parts.reconstruction import RECONSTRUCTIONS
 
 __all__ = ["Chunk", "Reach", "Stream", "joined", "stacked"]
 
-#: Rows that a stream begins with, at least; or as many as there are components.
+#: A stream begins with at least this many rows, and at least one for each component.
 LEAST_ROWS = 100
 #: Standard deviations from the mean (root mean square over the features) beyond which
 #: a row is out of reach.
 REACH = 5.0
-#: No feature counts as farther away than this: one that hardly varied is one of many.
+#: No feature counts as farther away than this, so that one that hardly varied does not
+#: decide for all.
 FARTHEST = 3 * REACH
-#: A row of counts is out of reach whose total is so many times the usual, or as much
-#: less.
+#: A row of counts is out of reach if its total is this many times the usual one, or the
+#: usual one this many times its total.
 COUNTS_REACH = 4.0
-#: Rows that a reach is learned from, and rows of a chunk that are judged, at most; of
-#: wide rows about so many numbers.
+#: A reach is learned from at most this many rows, and at most this many rows of a chunk
+#: are judged; of wide rows only about this many numbers.
 SOME_ROWS, SOME_NUMBERS = 500, 2**22
 
 
 @dataclass(frozen=True)
 class Reach:
-    r"""How far from the rows that training began with others may be.
+    r"""How far other rows may be from the rows that training began with.
 
     .. math:: r^2 = \max\Big(\frac{\sum_j (x_j - m_j)^2}{\sum_j s_j^2},\
               \frac{1}{d} \sum_{j} \min\Big(\frac{(x_j - m_j)^2}{s_j^2}, c^2\Big)\Big)
 
     with mean m and standard deviation s: the first is about what errors are made of,
     the second about what networks see. The latter leaves constant features out, and
-    cuts off at c, so that a few that hardly varied do not decide. Of counts, r is how
+    cuts off at c, so that a few that hardly varied do not decide. For counts, r is how
     many times more or less a row's total is than the median total, with one count added
     to both. Where values have two bounds, or shares are learned, nothing is out of
     reach.
@@ -59,8 +60,8 @@ class Reach:
         s², or the counts of a usual row.
     of_counts : bool
     usual : float
-        Median r of the rows that training began with: what is so many times nearer than
-        may be farther is as strange. Of counts 0.
+        Median r of the rows that training began with; rows that are nearer than this by
+        a factor of `limit` are out of reach too. 0 for counts.
     """
 
     centre: NDArray[np.float64] | None
@@ -70,7 +71,7 @@ class Reach:
 
     @classmethod
     def of(cls, X: Any, loss: str, seed: int) -> Reach | None:
-        """Learn it from rows, or some of them; None where nothing is out of reach."""
+        """Return the reach of some rows of X; None where nothing is out of reach."""
         kind, X = RECONSTRUCTIONS[loss], _some(X, seed)
         if kind.has_scale:
             reach = cls(*moments(X))
@@ -105,7 +106,8 @@ class Reach:
     def beyond(self, X: Any, too_near: bool = True) -> tuple[NDArray[np.bool_], float]:
         """Return which rows are out of reach, and the median r.
 
-        `too_near` says whether rows are too that are many times nearer than usual.
+        `too_near` says whether rows that are many times nearer than usual are out of it
+        too.
         """
         r = self.distances(X)
         beyond = r > self.limit
@@ -114,7 +116,7 @@ class Reach:
         return beyond, float(np.median(r)) if len(r) else 0.0
 
     def _varies(self) -> NDArray[np.bool_]:
-        """Return which features have more than round-off."""
+        """Return which features vary by more than round-off."""
         offset = 0.0 if self.centre is None else np.abs(self.centre)
         spread = np.sqrt(self.size)
         return spread > 10 * np.finfo(np.float64).eps * (offset + spread)
@@ -138,7 +140,7 @@ class Reach:
         return np.sqrt(np.maximum(together, own / max(varies.sum(), 1)))
 
     def _totals(self, X: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return each row's total, and what is usual for what is observed of it."""
+        """Return each row's total, and the usual total of what is observed of it."""
         if is_sparse(X):
             return _row_sums(X, X.data), np.full(X.shape[0], self.size.sum())
         total = np.asarray(np.nansum(X, axis=1, dtype=np.float64))
@@ -164,7 +166,7 @@ def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
 
 
 class Chunk(NamedTuple):
-    """What one call of `partial_fit` makes its pass over.
+    """The rows that one call of `partial_fit` makes its pass over.
 
     Attributes
     ----------
@@ -173,7 +175,7 @@ class Chunk(NamedTuple):
     begins : bool
         Whether training begins with these rows, or goes on.
     stream : Stream
-        What is known after them.
+        State of the stream after these rows.
     """
 
     X: Any
@@ -185,25 +187,25 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Stream:
-    """What is known of the rows that a network was trained on.
+    """The state of a stream: what is known of the rows that a network was trained on.
 
     Attributes
     ----------
     loss : str
     least : int
-        Rows that it takes to begin with, unless all are equal.
+        Number of rows that it takes to begin with, unless all are equal.
     reach : Reach or None
-        Of the rows that training began with; None if no row is out of it.
+        Reach of the rows that training began with; None if no row is out of it.
     by_fit : bool
-        Whether it began with `fit`: then it does not begin anew.
+        Whether training began with `fit`: then it does not begin again.
     n_within, n_beyond : int
-        Rows that were within reach, and rows that were not.
+        Number of rows that were within reach, and of rows that were not.
     rows : ndarray or CSR array of shape (n_kept, n_features) or None
-        While the stream is young, all rows so far; if all are equal, one of them.
+        Rows so far, while the stream is young: all of them, or one if all are equal.
     labels : ndarray of shape (n_kept,) or None
-        The class of each, −1 for none.
+        Class of each of these rows, −1 for none.
     weight : ndarray of shape (n_kept,) or None
-        How much each counts.
+        Weight of each of these rows.
     """
 
     loss: str
@@ -242,7 +244,7 @@ class Stream:
 
     @property
     def is_young(self) -> bool:
-        """Whether training begins anew with the next rows, and those that are kept."""
+        """Whether training begins again with the next rows and those that are kept."""
         return self.rows is not None
 
     def as_fitted(self) -> Stream:
@@ -298,12 +300,12 @@ class Stream:
     ) -> tuple[Any, NDArray[np.intp] | None, NDArray[np.float64] | None]:
         """Return the rows that are kept, and those of X after them.
 
-        Once there are enough, those are left out that the later half cannot reach.
+        Once there are enough, kept rows out of reach of the later half are left out.
         """
         kept, of_kept, n_rows = self.rows, self.labels, X.shape[0]
         counts = self.weight
         size = (X.nnz if is_sparse(X) else X.size) * X.dtype.itemsize
-        if size > CACHE_BYTES:  # so many that the others are not worth a copy
+        if size > CACHE_BYTES:  # so large that the others are not worth a copy
             return X, labels, weight
         n_later = (kept.shape[0] + n_rows) // 2
         if kept.shape[0] + n_rows >= self.least:
@@ -323,7 +325,7 @@ class Stream:
         )
 
     def _warning(self, n_beyond: int, n_rows: int, distance: float, anew: bool) -> str:
-        """Return what to say of a chunk most of which is out of reach."""
+        """Return the warning for a chunk most of which is out of reach."""
         far = f"they are about {distance:.3g} standard deviations from their mean"
         if self.reach is not None and not self.reach.of_counts:
             far += f", where {self.reach.usual:.3g} was usual"
@@ -336,7 +338,7 @@ class Stream:
         seen = f"{self.n_beyond} rows of the stream were unlike them, {self.n_within} "
         if anew:
             return text + (
-                f"So far {seen}were not: training begins anew with the rows of this "
+                f"So far {seen}were not: training begins again with the rows of this "
                 "call, and forgets the earlier ones."
             )
         text += "Little can be learned from such rows. "
@@ -344,7 +346,7 @@ class Stream:
             return text + "Call fit with rows of both kinds."
         return text + (
             "Shuffle the stream, so that the first rows are like the others. So far "
-            f"{seen}were not; once they are more, training begins anew."
+            f"{seen}were not; once they are more, training begins again."
         )
 
 
@@ -354,9 +356,9 @@ def joined(
     sizes: tuple[int, int],
     none: float,
 ) -> NDArray[Any] | None:
-    """Return what is known of each row of two arrays of such sizes, if anything is.
+    """Return the values of each row of two arrays of `sizes`, if there are any.
 
-    Of rows of which it is not known it is `none`.
+    Rows without a value have `none`.
     """
     if first is None and second is None:
         return None

@@ -1,7 +1,7 @@
 """What callers have switched on in torch, kept out of what is computed here.
 
-What is computed in and on is said by our parameters, `dtype` and `device`. Whatever
-enters torch does so in `plain_torch`.
+The parameters `dtype` and `device` say what is computed in and on. Whatever enters
+torch does so in `plain_torch`.
 """
 
 from __future__ import annotations

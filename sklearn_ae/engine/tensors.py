@@ -33,7 +33,7 @@ def resolve_device(name: str) -> torch.device:
     Raises
     ------
     ValueError
-        If there is no such device here; the message lists those that there are.
+        If there is no such device here; the message lists those that are available.
     """
     names = available_devices()
     if name not in names:

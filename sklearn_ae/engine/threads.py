@@ -1,4 +1,4 @@
-"""Threads: safe after a fork, few where little is to do, one where sums must repeat."""
+"""Threads: safe after a fork, few for little work, one where sums must repeat."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["one_at_a_time", "one_blas_thread", "suited_threads"]
 
 #: Multiplications per step below which a second thread gains nothing: sharing out the
 #: work takes longer, and on a busy machine the threads wait for each other.
-SMALL_STEP = 2**24
+SMALL_STEP = 2**25
 
 _alone, _busy = threading.RLock(), False
 
@@ -33,7 +33,7 @@ if hasattr(os, "register_at_fork"):
 
 @functools.cache
 def _libraries() -> tuple[list[LibController], ...]:
-    """Return OpenMP's; BLAS limited for each thread; and for the whole process."""
+    """Return OpenMP's libraries; BLAS limited per thread; BLAS limited per process."""
     every = ThreadpoolController().lib_controllers
     openmp = [one for one in every if one.user_api == "openmp"]
     blas = [one for one in every if one.user_api == "blas"]
@@ -49,9 +49,9 @@ def _layer(library: LibController) -> str | None:
 def _set_threads(library: LibController, number: int) -> None:
     """Set a library's number of threads.
 
-    threadpoolctl does so, from its version 3.8 on, under a lock, for which a signal's
-    handler that interrupts this would wait for ever, and only in the thread that was
-    the first. We have a lock of our own.
+    From its version 3.8 on, threadpoolctl does so only in the thread that was the
+    first, and under a lock, for which a signal handler that interrupts this would wait
+    for ever. This module has a lock of its own.
     """
     set_it = getattr(library, "_real_set_num_threads", library.set_num_threads)
     set_it(number)
@@ -59,7 +59,7 @@ def _set_threads(library: LibController, number: int) -> None:
 
 @contextmanager
 def _one_thread(libraries: list[LibController]) -> Iterator[None]:
-    """Limit those whose number is a thread's own."""
+    """Limit libraries whose number of threads is the calling thread's own."""
     before = [(one, one.get_num_threads()) for one in libraries]
     try:
         for one in libraries:
@@ -79,7 +79,7 @@ def suited_threads(multiplications: int) -> Iterator[None]:
     Parameters
     ----------
     multiplications : int
-        About how many a step makes in its forward pass.
+        Approximate number of multiplications in the forward pass of a step.
     """
     if multiplications >= SMALL_STEP:
         yield
@@ -90,12 +90,12 @@ def suited_threads(multiplications: int) -> Iterator[None]:
 
 
 class _OneBlasThread:
-    """The limit of those whose number is the process's, while anybody is within it.
+    """The limit of libraries whose number is the process's, while any caller needs it.
 
-    The first to come sets it and the last to leave takes it away. The lock is held
-    while that is done and not between: what is computed within the limit may be
-    anybody's code, may take long, and may come here again. So may a signal's handler,
-    at any point; one that comes while the limit is changed leaves that alone.
+    The first caller sets it and the last one removes it. The lock is held for that
+    alone: code within the limit may be anybody's, may take long, and may come here
+    again. So may a signal handler, at any point; one that comes while the limit is
+    being changed leaves it alone.
     """
 
     def __init__(self) -> None:
@@ -160,21 +160,21 @@ def one_blas_thread() -> Iterator[None]:
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Keep other threads out of what is done here, where it is not made for threads.
+    """Keep other threads out of code that is not safe with threads.
 
-    Nobody else's code runs in it, but that of a signal's handler.
+    No other code runs meanwhile, but that of a signal handler.
 
     Raises
     ------
     RuntimeError
-        For a handler that comes here while this is done.
+        For a signal handler that comes here meanwhile.
     """
     global _busy
     with _alone:
         if _busy:
             raise RuntimeError(
-                "This was called by a signal's handler that interrupts the same. Call "
-                "it once that is done."
+                "A signal handler called this while the same call was running. Call it "
+                "once the handler has returned."
             )
         _busy = True
         try:

@@ -36,11 +36,11 @@ from sklearn_ae.engine.weights import HeldOut, scaled
 
 __all__ = ["StreamOf", "run", "train"]
 
-#: Yields what a function of tensors of rows gives, by chunks of the rows of X, and how
-#: much each of these counts.
+#: Function that yields what a function of tensors of rows gives, by chunks of the rows
+#: of X, and how much each of these counts.
 StreamOf = Callable[[Callable[[torch.Tensor], torch.Tensor]], Iterator[Any]]
 
-#: A density of the user's is fitted to the codes of at most this many rows.
+#: The user's density is fitted to the codes of at most this many rows.
 DENSITY_ROWS = 20000
 
 
@@ -50,13 +50,13 @@ def train(estimator: Any, request: Request) -> dict[str, Any]:
     Parameters
     ----------
     estimator : BaseAutoencoder
-        Its parameters are read; where training goes on, its fit too.
+        Estimator whose parameters are read; where training goes on, its fit too.
     request : Request
 
     Returns
     -------
     dict
-        The fitted attributes.
+        Fitted attributes.
 
     Raises
     ------
@@ -86,7 +86,7 @@ class _Training:
     # -- 1
 
     def plan(self) -> None:
-        """Settle device, seeds and held-out rows, and raise for what cannot be."""
+        """Decide device, seeds and held-out rows; raise for what is not supported."""
         estimator, request, X = self.estimator, self.request, self.X
         self.device = resolve_device(estimator.device)
         self.dtype = compute_dtype(estimator.dtype)
@@ -199,7 +199,7 @@ class _Training:
         if request.held_out is not None:
             self.units.check_rows(request.held_out.X)
             judged = self._judged(request.held_out)
-        if judged is not None and self.related:  # then they are among each other
+        if judged is not None and self.related:  # they are related to these
             train_rows, valid_rows, given = given.with_rows(judged)
             judged = None
         where = self.units, self.dtype, self.device
@@ -215,7 +215,7 @@ class _Training:
             self._relate(None)
 
     def _judged(self, held_out: HeldOut) -> Given:
-        """Return the rows to judge by, with their labels where others have some."""
+        """Return the rows to judge by, with labels where the rows of X have some."""
         X, places = held_out.X, None
         if self.labels is not None and held_out.y is not None:
             found = self.supervision.attributes
@@ -305,7 +305,7 @@ class _Training:
     def _so_far(self) -> dict[str, Any]:
         """Return what a fit would leave after this epoch, for callbacks.
 
-        It is without a density of the user's, and without the optimizer's moments.
+        It has neither the user's density nor the optimizer's moments.
         """
         moments, _ = self._code_moments(may_be_full=False)
         return {**self._known(), "_fit": self._fit(moments, None, None)}
@@ -346,7 +346,7 @@ class _Training:
         return density.code_moments(self.n_counted, codes, full, weight), codes
 
     def _density(self, codes: NDArray[Any]) -> Any:
-        """Return the density of the user's, fitted to the codes; None without one."""
+        """Return the user's density, fitted to the codes; None without one."""
         n_rows, draw, most = self.X.shape[0], self.draw, GAUSSIAN_ROWS
         if self.estimator.density is not None and n_rows > GAUSSIAN_ROWS:
             most = DENSITY_ROWS
@@ -366,17 +366,17 @@ def run(
     hook: list[tuple[str, EpochHook]],
     moments: Mapping[str, NDArray[Any]] | None = None,
 ) -> None:
-    """Train a net's module on rows, and let go of them.
+    """Train a net's module on rows, and release them.
 
     Parameters
     ----------
     net : AutoencoderNet
     rows, rows_valid : Rows
-        To learn from, and to judge by where there are any.
+        Rows to learn from, and rows to judge by, where there are any.
     hook : list
-        What `epoch_hook` returned.
+        Callbacks that `epoch_hook` returned.
     moments : mapping
-        Moments of the optimizer, from a training that is gone on with.
+        Moments of the optimizer, from the training that this one goes on from.
     """
     net.rows_valid = rows_valid
     net.callbacks = [*net.callbacks, *hook]

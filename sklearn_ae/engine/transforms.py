@@ -1,4 +1,4 @@
-"""What every fitted autoencoder answers, be it one network or a stack of them."""
+"""The methods of every fitted autoencoder, be it one network or a stack of them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sklearn_ae.engine import inputs
 from sklearn_ae.engine.fit import FittedNetwork
+from sklearn_ae.engine.frames import FramesRows
 from sklearn_ae.engine.rows import Batch
 from sklearn_ae.engine.sklearn_types import (
     ClassNamePrefixFeaturesOutMixin,
@@ -29,27 +30,27 @@ from sklearn_ae.parts.sparse import dense, row_means
 
 __all__ = ["RowFunction", "Transforms"]
 
-#: Of squares of smaller units than this, float32 holds few digits or none.
+#: float32 holds few digits, or none, of the squares of scales below this.
 LEAST_SCALE = 1e-15
 #: Errors are clipped here where exp overflows in float64, so that their mean is finite.
 MOST = 1e300
 
 
 class RowFunction(NamedTuple):
-    """What a method of a fitted estimator computes of each row by itself.
+    """A method of a fitted estimator as a function of each row by itself.
 
     Attributes
     ----------
     function : callable
-        From a tensor of rows (batch, n_in), in the network's units, to one with as many
-        rows.
+        Function from a tensor of rows (batch, n_in), in the network's units, to one
+        with as many rows.
     units : Units
-        Of what the method takes; ``Units()`` for codes.
+        Units of what the method takes; ``Units()`` for codes.
     n_in : int
     names : (str, str)
-        Of what is taken, and of what is given.
+        Names of the input and of the output.
     rows : Units or None
-        Of what is given, if it is rows: then `function` gives them in the network's
+        Units of the output, if it is rows: then `function` gives them in the network's
         units.
     """
 
@@ -65,10 +66,12 @@ class RowFunction(NamedTuple):
         return given if self.rows is None else self.rows.to_data(given)
 
 
-class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    """Validated rows to codes and back, errors, scores and draws.
+class Transforms(
+    FramesRows, ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+):
+    """Codes of validated rows, and back; errors and scores.
 
-    Who derives from it is fitted once it has ``_fit``, a `FittedNetwork`.
+    A class that derives from it is fitted once it has ``_fit``, a `FittedNetwork`.
     """
 
     n_features_in_: int
@@ -91,7 +94,7 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
 
     @property
     def device_(self) -> str:
-        """Where the network is."""
+        """Name of the device of the network."""
         check_is_fitted(self)
         return str(self._fit.device)
 
@@ -100,10 +103,10 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         return self._fit.dtype
 
     def _check_values(self, X: Any, loss: str) -> None:
-        """Raise ValueError for rows to learn from that the objective does not take."""
+        """Raise ValueError for training rows that the objective does not support."""
 
     def _check_missing(self, X: Any, loss: str) -> None:
-        """Raise ValueError for missing values that the objective does not take."""
+        """Raise ValueError for missing values that the objective does not support."""
 
     def _gives_sparse_codes(self) -> bool:
         """Tell whether `transform` returns CSR."""
@@ -120,7 +123,7 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     ) -> NDArray[Any]:
         """Return `function` of X by chunks, all of it finite.
 
-        `width` is of what it holds for a row.
+        `width` is the number of values that it holds for a row.
         """
         found = self._fit.apply(function, X, units, width)
         _check_finite(found, X, self._fit.precision)
@@ -134,7 +137,8 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     ) -> NDArray[Any]:
         """Return ``compute(fit, X)``, in float64 where float32 cannot hold it.
 
-        `tiny` says that it cannot anywhere. NaN of a row without a value is no fault.
+        `tiny` says that float32 cannot hold any of it. NaN for a row without a value is
+        no fault.
         """
         found = compute(self._fit, X)
         lost = ~np.isfinite(found)
@@ -168,7 +172,7 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Returns
         -------
         ndarray of shape (n_samples, n_components)
-            The codes, in the dtype of the computation.
+            Codes, in the dtype of the computation.
 
         Raises
         ------
@@ -198,8 +202,8 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            In float64 where the rows of the fit were, or integers of 32 or more bits;
-            else in the dtype of the computation.
+            Rows, in float64 where those of the fit were, or integers of 32 or more
+            bits; else in the dtype of the computation.
 
         Raises
         ------
@@ -214,7 +218,7 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         return self._apply(answer.compute, codes, answer.units)
 
     def _validate_codes(self, X: Any) -> Any:
-        """Return codes as an array or CSR that the bridge can read, or raise."""
+        """Return codes as an array or CSR that `Rows` can read, or raise."""
         codes = check_array(
             inputs.as_array(X), accept_sparse="csr", dtype=[np.float64, np.float32]
         )
@@ -228,7 +232,7 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         return inputs.canonical(codes)
 
     def reconstruct(self, X: Any) -> NDArray[Any]:
-        """Encode and decode: X̂ in the units of X.
+        """Encode and decode the rows of X: return X̂, in the units of X.
 
         Parameters
         ----------
@@ -237,7 +241,7 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            Dense, also for sparse X. In float64 where the rows of the fit were, as from
+            Reconstructions X̂, dense also for sparse X. Their dtype is that of
             `inverse_transform`.
 
         Raises
@@ -261,9 +265,9 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         return self._fit.module
 
     def _answers(self, module: Any) -> dict[str, RowFunction]:
-        """Return what our methods compute by `module`, which is ours or a copy of it.
+        """Return the methods as functions of `module`, that of the fit or a copy of it.
 
-        The first is the one to be asked where none is named.
+        The first is the default.
         """
         units, encode, reconstruct = self._fit.units, module.encode, module.reconstruct
 
@@ -290,12 +294,12 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_features)
-            (x − x̂)² for squared error, ``abs(x − x̂)`` for absolute error, in the units
-            of X; nats for log loss, Poisson and multinomial. For Poisson an entry's is
-            half its deviance, x log(x / x̂) − x + x̂: 0 where x̂ is x. Rows
+            Errors: (x − x̂)² for squared error, ``abs(x − x̂)`` for absolute error, in
+            the units of X; nats for log loss, Poisson and multinomial. For Poisson an
+            entry's is half its deviance, x log(x / x̂) − x + x̂: 0 where x̂ is x. Rows
             beyond their domain, [0, 1] or [0, inf), are clipped to it, and an entry's
-            error is then larger by 100 nats for each unit that was cut off. In the
-            dtype of the computation, or in float64 where that cannot hold them.
+            error is then larger by 100 nats for each unit that was cut off. They are in
+            the dtype of the computation, or in float64 where that cannot hold them.
 
         Raises
         ------
@@ -326,7 +330,7 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
 
     def _error_shares(self, X: Any) -> NDArray[Any]:
         """Return what each feature adds to a row's error; NaN where it is missing."""
-        errors = self.reconstruction_error(X, per_feature=True)
+        errors = np.asarray(self.reconstruction_error(X, per_feature=True))
         n_observed = np.count_nonzero(~np.isnan(errors), axis=1)
         return errors / np.maximum(n_observed, 1)[:, None]
 
@@ -351,8 +355,8 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Returns
         -------
         ndarray of shape (n_samples,)
-            The mean over features, of the clean rows and without penalties, so that
-            it compares across penalties and noise levels, and with PCA.
+            Mean over features, for the clean rows and without penalties, so that it
+            compares across penalties and noise levels, and with PCA.
 
         Raises
         ------
@@ -375,8 +379,8 @@ class Transforms(ValidatesRows, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         Returns
         -------
         float
-            Where NaN is a missing value, of rows with any observed entry; NaN where
-            nothing was observed.
+            Mean score. Where NaN is a missing value, rows without an observed entry
+            are left out; NaN where nothing was observed.
 
         Raises
         ------

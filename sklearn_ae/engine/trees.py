@@ -1,7 +1,7 @@
 """Search trees of scikit-learn's, kept as the rows that they are built from.
 
-A tree's own state holds places of rows, which are read without a look at whether there
-are such rows: who writes them can end the process. Rows alone cannot.
+A tree's own state holds places of rows, which are read without a check that there are
+such rows: wrong ones can end the process. Rows alone cannot.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from sklearn.neighbors import BallTree, KDTree
 __all__ = ["Rebuilt", "is_tree"]
 
 _KINDS: dict[str, Any] = {"BallTree": BallTree, "KDTree": KDTree}
-#: Metrics that have options, and those that a few numbers tell.
+#: Options of metrics, by which the metric can be built again.
 _OPTIONS = {"minkowski": ("p", "w"), "seuclidean": ("V",), "mahalanobis": ("VI",)}
 
 
 def is_tree(value: object) -> bool:
-    """Tell whether a value is a tree that can be built anew."""
+    """Tell whether a value is a tree that can be built again."""
     return type(value) in _KINDS.values()
 
 
 class Rebuilt:
-    """Stands for a tree in a file. To call the class builds the tree.
+    """A stand-in for a tree in a file. Calling the class builds the tree.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Rebuilt:
     leaf_size : int
     metric : str
     options : dict
-        Of the metric.
+        Options of the metric.
     weights : ndarray of shape (n_samples,) or None
 
     Raises
@@ -65,14 +65,14 @@ class Rebuilt:
 
     @classmethod
     def of(cls, tree: Any) -> Rebuilt:
-        """Return what stands for a tree."""
+        """Return the stand-in for a tree."""
         state = tree.__getstate__()
         rows, leaf_size, distance, weights = state[0], state[4], state[11], state[12]
         exponent, vector, matrix, *function = distance.__getstate__()
         metric = type(distance).__name__.lower().removesuffix("distance64")
         values = {"p": exponent, "w": vector, "V": vector, "VI": matrix}
         options = {name: values[name] for name in _OPTIONS.get(metric, ())}
-        if function:  # of the user's
+        if function:  # one of the user
             options = {"func": function[0], **function[1]}
         if not len(options.get("w", (1,))):
             del options["w"]

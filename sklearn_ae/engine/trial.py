@@ -1,4 +1,4 @@
-"""Whether what was learned makes sense: codes and reconstructions of some rows."""
+"""A trial of a fit: codes and reconstructions of some rows have to be finite."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["GAUSSIAN_ROWS", "are_sound", "try_out"]
 
 #: The Gaussian that `sample` draws from is that of the codes of at most this many rows.
 GAUSSIAN_ROWS = 2000
-#: At most this many rows are restored before a fit is called one.
+#: At most this many rows are restored in the trial of a fit.
 PROBE_ROWS = 256
 
 
 def try_out(
     network: FittedNetwork, X: Any, seed: int, rate: float, decodes: bool = True
 ) -> NDArray[Any]:
-    """Return the codes of up to `GAUSSIAN_ROWS` rows, if the module makes sense.
+    """Return the codes of up to `GAUSSIAN_ROWS` rows, if the fit passes the trial.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def try_out(
     lost = codes[:0]
     if decodes:
         lost = network.apply(errors, probe)
-        if inputs.has_missing(probe):  # of a row without any value nothing is lost
+        if inputs.has_missing(probe):  # rows without any value do not count
             lost = lost[~np.isnan(probe).all(axis=1)]
     if are_sound(codes) and np.isfinite(lost).all():
         return codes

@@ -33,10 +33,10 @@ class Units:
     Parameters
     ----------
     shift : ndarray of shape (n_features,), float64, or None
-        None leaves the data where it is.
+        Value taken away from each feature; None leaves the data where it is.
     scale : float
     rows_dtype : {"float32", "float64"}
-        What rows are given back in, or in float64 if that is what was computed in.
+        Dtype of rows that are given back; float64 if that is what was computed in.
     is_far : bool
         Whether a column is so far from zero that rows need float64.
     """
@@ -76,7 +76,7 @@ class Units:
         return self.is_far and self.rows_dtype == "float64"
 
     def giving(self, dtype: Any) -> Self:
-        """Return the same units, with rows that hold what numbers of `dtype` are.
+        """Return the same units, with a `rows_dtype` that holds numbers of `dtype`.
 
         That is float32 for numbers of 16 bits and for float32, and float64 for others.
         """
@@ -86,7 +86,7 @@ class Units:
         """Raise ValueError for rows that training in these units cannot go on with."""
 
     def view(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """Return dense rows of X as what is shifted and scaled: as they are."""
+        """Return what is shifted and scaled of dense rows of X: all that they are."""
         return rows
 
     def to_network(self, rows: Tensor) -> Tensor:
@@ -99,8 +99,8 @@ class Units:
     def to_data(self, rows: Tensor) -> Tensor:
         """Map dense rows (batch, n_features) back to the units of X.
 
-        In float64 where the rows of the fit were, so that a large offset costs no
-        digits; on a device without it they then come to the CPU.
+        They are in float64 where the rows of the fit were, so that a large offset costs
+        no digits; on a device without float64 they then come to the CPU.
         """
         if self.rows_dtype == "float64":
             rows = (rows.cpu() if rows.device.type == "mps" else rows).double()
@@ -175,7 +175,7 @@ def _observed_moments(
 def _weighted_moments(
     chunks: Callable[[], Iterator[NDArray[Any]]], weight: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the same of rows that have weights, missing values left out."""
+    """Return the same for rows that have weights, missing values left out."""
 
     def mean(power: int, centre: NDArray[np.float64] | float) -> NDArray[np.float64]:
         count: Any = 0.0

@@ -22,12 +22,12 @@ _INPUT = ("n_features_in_", "feature_names_in_")
 class ValidatesRows:
     """Validation of X, the same for whatever is fitted to rows.
 
-    Who derives from it says in ``_fitted_dtype`` what its fit computes in.
+    A class that derives from it says in ``_fitted_dtype`` what its fit computes in.
     """
 
     @property
     def _accept_sparse(self) -> bool:
-        """Whether it takes sparse rows, besides dense ones."""
+        """Whether sparse rows are supported, besides dense ones."""
         return True
 
     @property
@@ -44,49 +44,58 @@ class ValidatesRows:
         raise NotImplementedError
 
     def _validate(self, X: Any, *, reset: bool, like: Any = None) -> Any:
-        """Return X as an array or CSR that the bridge can read, or raise.
+        """Return X as an array or CSR that `Rows` can read, or raise.
 
-        What X may be, and what is computed in, is as `like`, an autoencoder to be
-        fitted, has it; as the fit has it by default.
+        `like`, an autoencoder to be fitted, says what X may be and what is computed in;
+        by default the fit says so.
         """
         dtype = self._fitted_dtype if like is None else like.dtype
         sparse_too = (
             self._fitted_accepts_sparse() if like is None else like._accept_sparse
         )
         like = self if like is None else like
-        if isinstance(X, inputs.LazyRows):  # our own, and made of validated rows
+        if isinstance(X, inputs.LazyRows):  # made of validated rows
             return validate_data(self, X, reset=reset, skip_check_array=True)
         X = inputs.as_array(X)
         allow_nan = like._accept_nan and not inputs.is_sparse(X)
         if like._accept_nan and not allow_nan and inputs.has_missing(X.tocsr().data):
             raise ValueError(
-                f"Input X contains NaN. {type(self).__name__} takes missing values in "
-                "dense X alone."
+                f"Input X contains NaN. {type(self).__name__} supports missing values "
+                "in dense X only. Use X.toarray()."
             )
         kinds: Any = [np.float64, np.float32]
         if inputs.is_narrow(X):
             kinds.reverse()
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            accept_sparse="csr" if sparse_too else False,
-            dtype=None if inputs.is_native(X) else kinds,
-            ensure_all_finite="allow-nan" if allow_nan else True,
-        )
+        try:
+            X = validate_data(
+                self,
+                X,
+                reset=reset,
+                accept_sparse="csr" if sparse_too else False,
+                dtype=None if inputs.is_native(X) else kinds,
+                ensure_all_finite="allow-nan" if allow_nan else True,
+            )
+        except ValueError as error:
+            if not str(error).startswith("Input X contains NaN"):
+                raise
+            raise ValueError(
+                f"Input X contains NaN.\n{type(self).__name__} does not accept missing "
+                "values. DenoisingAutoencoder does: it learns from rows with gaps, and "
+                "its impute fills them in."
+            ) from None
         if dtype != "float64":
             inputs.check_float32_range(X)
         return inputs.canonical(X)
 
     def _fitted_accepts_sparse(self) -> bool:
-        """Tell whether the fit takes sparse rows, whatever was set since."""
+        """Tell whether the fit supports sparse rows, whatever was set since."""
         return self._accept_sparse
 
     def _taken_in(self, X: Any, like: Any) -> tuple[Any, dict[str, Any]]:
         """Return X as rows to learn from, and what is known of its features.
 
-        We stay as we are while we are fitted, and the earlier fit answers: what is
-        validated is a double of us.
+        The estimator stays as it is while it is being fitted, and the earlier fit
+        answers: a copy of it is validated.
         """
         double = self._double({})
         X = double._validate(X, reset=True, like=like)
@@ -97,7 +106,7 @@ class ValidatesRows:
         return self._double(known)._validate(X, reset=False, like=like)
 
     def _double(self, known: Mapping[str, Any]) -> Self:
-        """Return one that has all that we have, but for what is known anew."""
+        """Return a copy of the estimator, with `known` attributes for its own."""
         left_out = _INPUT if known else ()
         kept = {name: it for name, it in vars(self).items() if name not in left_out}
         double = object.__new__(type(self))
@@ -105,9 +114,9 @@ class ValidatesRows:
         return double
 
     def _become(self, fitted: Mapping[str, Any], without: Iterable[str] = ()) -> None:
-        """Take on all that a fit has found, at once.
+        """Take on all attributes of a fit at once.
 
-        So that whoever asks meanwhile, in another thread, gets no mixture of two fits.
+        Another thread that asks meanwhile gets no mixture of two fits.
         """
         if "n_features_in_" in fitted:
             without = (*without, *_INPUT)
@@ -122,7 +131,7 @@ class ValidatesRows:
 
 
 def check_count(name: str, method: str, value: Any, least: int) -> None:
-    """Raise ValueError for what is no whole number of at least so many."""
+    """Raise unless `value` is an int >= `least`."""
     allowed = Interval(int, least, None)
     if not allowed.allows(value):
         raise InvalidParameterError(

@@ -1,4 +1,4 @@
-"""Rows that count for more than others, and rows to judge by: what `fit` is given.
+"""Weights of rows, and rows to judge by, as they are given to `fit`.
 
 A row of weight 2 is two rows, and one of weight 0 none.
 """
@@ -32,9 +32,9 @@ __all__ = [
     "without_weightless",
 ]
 
-#: Rows that there may be where each is repeated as often as it counts.
+#: There may be at most this many rows where each is repeated as often as it counts.
 MOST_REPEATED = 10**6
-#: Copies of rows that `copies` makes, at most.
+#: `copies` makes at most this many copies of rows.
 MOST_COPIES = 20000
 
 
@@ -45,11 +45,11 @@ class HeldOut:
     Attributes
     ----------
     X : ndarray or CSR array of shape (n_rows, n_features)
-        Validated.
+        Validated rows.
     y : object
-        What the user gave with them, or None.
+        Labels that the user gave with them, or None.
     weight : ndarray of shape (n_rows,) or None
-        How much each counts.
+        Weight of each row.
     """
 
     X: Any
@@ -62,11 +62,11 @@ class HeldOut:
 
     @property
     def scaled_weight(self) -> NDArray[np.float64] | None:
-        """How much each counts, up to a factor, that sums of it are finite."""
+        """Weight of each row, up to a factor, so that sums of it are finite."""
         return None if self.weight is None else scaled(self.weight)
 
     def read(self, estimator: Any, known: Mapping[str, Any], like: Any) -> HeldOut:
-        """Return them as the rows of X are checked and read, and none of weight zero.
+        """Return them checked and read as the rows of X are, without those of weight 0.
 
         Their features are `known` to the estimator that is fitted; `like` is the
         autoencoder that they are for.
@@ -78,7 +78,7 @@ class HeldOut:
         return self.checked(X)
 
     def checked(self, X: Any) -> HeldOut:
-        """Return them with validated rows X, with checked weights, and none of zero."""
+        """Return them with validated rows X and checked weights, without those of 0."""
         if self.y is not None:
             with named_rows("y_val"):
                 check_consistent_length(X, self.y)
@@ -91,13 +91,13 @@ class HeldOut:
 def check_val(
     estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any
 ) -> HeldOut | None:
-    """Return what `fit` was given to judge by, None if nothing; raise if it has no use.
+    """Return the rows that `fit` was given to judge by; None if there are none.
 
     Raises
     ------
     ValueError
-        If there is something without `X_val`, nothing is judged by it, or it is judged
-        by labels and there are none.
+        If there are labels or weights without `X_val`, if nothing is judged by it, or
+        if it is judged by labels and there are none.
     """
     if X_val is None:
         for name, value in (("y_val", y_val), ("sample_weight_val", sample_weight_val)):
@@ -106,7 +106,7 @@ def check_val(
         return None
     if not estimator._stops_early:
         raise ValueError(
-            f"X_val is passed to fit, and nothing in this {type(estimator).__name__} "
+            f"X_val is passed to fit, but nothing in this {type(estimator).__name__} "
             f"judges by it. {estimator._judging_hint}"
         )
     if y_val is None and estimator._judges_by_labels:
@@ -117,7 +117,7 @@ def check_val(
 def handed_on(
     estimator: Any, weight: NDArray[np.float64] | None, val: HeldOut | None
 ) -> dict[str, Any]:
-    """Return what an estimator that another one fits is given of both, by name."""
+    """Return both as keyword arguments for an estimator that another one fits."""
     given: dict[str, Any] = {}
     if weight is not None:
         given["sample_weight"] = weight
@@ -149,11 +149,11 @@ def check_weight(
     ValueError
         If they are not finite, negative, all zero, or not one for each row.
     TypeError
-        If they are no numbers that can be read.
+        If they cannot be read as numbers.
     """
     if sample_weight is None:
         return None
-    rows = np.empty((X.shape[0], 0))  # all that is asked of X is their number
+    rows = np.empty((X.shape[0], 0))  # only their number is asked of X
     with named_rows(name):
         weight: NDArray[np.float64] = _check_sample_weight(
             as_array(sample_weight), rows, dtype=np.float64, ensure_non_negative=True
@@ -169,12 +169,12 @@ def scaled(weight: NDArray[np.float64]) -> NDArray[np.float64]:
 def without_weightless(
     X: Any, y: Any, weight: NDArray[np.float64]
 ) -> tuple[Any, Any, NDArray[np.float64]]:
-    """Return the rows that count at all, and what there is of them.
+    """Return the rows of a weight above 0, with their labels and weights.
 
     Raises
     ------
     ValueError
-        If y has another length than X, which would be those of other rows then.
+        If y has another length than X: it would be that of other rows then.
     """
     if y is not None:
         check_consistent_length(X, y)
@@ -187,11 +187,11 @@ def without_weightless(
 
 
 def check_counts(weight: NDArray[np.float64], why: str) -> None:
-    """Raise ValueError for weights that are not how often rows can be repeated."""
+    """Raise ValueError for weights that rows cannot be repeated by."""
     if (weight != np.floor(weight)).any() or weight.sum() > MOST_REPEATED:
         raise ValueError(
-            f"sample_weight has to be whole numbers, of at most {MOST_REPEATED} rows "
-            f"in all, with {why}: rows are related to each other, and each is taken as "
+            f"sample_weight must be whole numbers that sum to at most {MOST_REPEATED} "
+            f"with {why}: rows are related to each other, and each is repeated as "
             "often as its weight says. Round the weights."
         )
 
@@ -225,8 +225,8 @@ def effective_rows(weight: NDArray[np.float64]) -> int:
 def copies(weight: NDArray[np.float64], most: int = MOST_COPIES) -> NDArray[np.intp]:
     """Return the numbers of rows, each as often as it counts.
 
-    Of weights that are whole numbers they are copies of just as many; of others, or
-    where these would be too many, as many in proportion, to the nearest whole number.
+    Weights that are whole numbers are numbers of copies. Other weights, or those that
+    make more than `most` copies, are scaled and rounded to the nearest whole number.
     """
     n_rows = min(max(effective_rows(weight), len(weight)), most)
     below = np.cumsum(scaled(weight))

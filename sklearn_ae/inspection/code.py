@@ -1,36 +1,36 @@
-"""Where rows are on a plane of the code, and on PCA's."""
+"""Codes of rows on a plane, next to PCA's."""
 
 from __future__ import annotations
 
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.decomposition import PCA, TruncatedSVD
 
 from sklearn_ae.engine.inputs import has_missing, is_sparse, some_rows
 from sklearn_ae.engine.validation import check_count
 from sklearn_ae.inspection import _drawing
-from sklearn_ae.inspection._drawing import GREY, Classes, Fitted
+from sklearn_ae.inspection._drawing import GREY, Classes, Fitted, Where
 from sklearn_ae.params.domains import Bool, InvalidParameterError
 
 __all__ = ["CodeDisplay"]
 
 
 class CodeDisplay:
-    """Two components of the codes of rows, coloured by y; PCA's beside.
+    """Two components of the codes of rows, coloured by y, next to PCA's.
 
     Make it by `from_estimator`; `plot` draws it again.
 
     Parameters
     ----------
     codes : dict of ndarray of shape (n, 2)
-        The same n rows on one plane or more, by the name of what put them there.
+        Positions of the same n rows on one or more planes, by the name of the method.
     y : array-like of shape (n,) or None, default=None
-        Classes, or numbers on a scale: those that are not whole, or have more than 20
-        values.
+        Classes, or numbers on a scale. Numbers are a scale if some are not whole, or
+        if they have more than 20 different values.
     components : (int, int), default=(0, 1)
-        Which components of the first codes these are.
+        Numbers of the components that the first plane shows.
 
     Attributes
     ----------
@@ -40,13 +40,13 @@ class CodeDisplay:
     scatter_ : list of matplotlib.collections.PathCollection
         One for each plane, in the order of the rows.
     legend_ : matplotlib.legend.Legend
-        Of classes alone.
+        Only if y has classes.
     colorbar_ : matplotlib.colorbar.Colorbar
-        Of a scale alone.
+        Only if y is a scale.
 
     See Also
     --------
-    ManifoldDisplay : What the places on such a plane decode to.
+    ManifoldDisplay : Rows that the codes on such a plane decode to.
 
     Examples
     --------
@@ -63,7 +63,7 @@ class CodeDisplay:
         self,
         *,
         codes: dict[str, NDArray[Any]],
-        y: Any = None,
+        y: ArrayLike | None = None,
         components: tuple[int, int] = (0, 1),
     ) -> None:
         self.codes, self.y, self.components = codes, y, components
@@ -71,38 +71,39 @@ class CodeDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: object,
         X: Any,
-        y: Any = None,
+        y: ArrayLike | None = None,
         *,
         components: tuple[int, int] = (0, 1),
         pca: bool = False,
         subsample: int | None = 5000,
-        ax: Any = None,
+        ax: Where = None,
         **kwargs: Any,
     ) -> Self:
-        """Encode rows, and draw them on a plane.
+        """Encode rows and draw their codes on a plane.
 
         Parameters
         ----------
         estimator : fitted autoencoder, or Pipeline that ends in one
-            With two components or more.
+            Estimator whose codes have two components or more.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to encode.
         y : array-like of shape (n_samples,) or None, default=None
-            To colour rows by: classes, or numbers on a scale.
+            Classes, or numbers on a scale, to colour rows by.
         components : (int, int), default=(0, 1)
-            Those along the horizontal and along the vertical axis.
+            Components along the horizontal and the vertical axis.
         pca : bool, default=False
-            Whether to draw beside it the plane of PCA's first two components,
-            TruncatedSVD's for sparse X. It is fitted to the rows that are drawn: what
-            the autoencoder was not fitted to, PCA then was.
+            Whether to draw a second plane: PCA's first two components, or
+            TruncatedSVD's for sparse X. PCA is fitted to the rows that are drawn, even
+            if the autoencoder was fitted to others.
         subsample : int or None, default=5000
-            How many rows to draw at most, chosen at random but always the same; None is
-            all of them.
+            Largest number of rows to draw. The rows are chosen at random, the same in
+            each call; None draws all.
         ax : matplotlib Axes, array of them or None, default=None
-            One, or two with PCA's; None is a new figure.
+            Axes to draw on, two with `pca`; None makes a new figure.
         **kwargs
-            Handed on to ``Axes.scatter``.
+            Arguments of ``Axes.scatter``.
 
         Returns
         -------
@@ -113,7 +114,7 @@ class CodeDisplay:
         TypeError
             If the estimator is no autoencoder.
         ValueError
-            If there are no such components, or X or y is not what is taken.
+            If the code has no such components, or X or y is not valid.
         """
         _drawing.pyplot()
         fitted = Fitted.codec(estimator, cls)
@@ -133,8 +134,8 @@ class CodeDisplay:
         rows, y = rows[chosen], None if y is None else y[chosen]
         if pca and (min(rows.shape) < 2 or has_missing(rows)):
             raise ValueError(
-                "pca=True needs two rows or more to draw, of two features or more, "
-                "without missing values."
+                "pca=True needs two rows or more and two features or more, without "
+                "missing values. Use pca=False for other rows."
             )
         planes = {type(codec).__name__: codec._encoded(rows)[:, list(pair)]}
         if pca:
@@ -144,14 +145,15 @@ class CodeDisplay:
         display = cls(codes=planes, y=y, components=pair)
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
+    def plot(self, ax: Where = None, **kwargs: Any) -> Self:
         """Draw a point for each row, on each plane.
 
         Parameters
         ----------
         ax : matplotlib Axes, array of them or None, default=None
+            Axes to draw on, one for each plane; None makes a new figure.
         **kwargs
-            Handed on to ``Axes.scatter``.
+            Arguments of ``Axes.scatter``.
 
         Returns
         -------
@@ -159,7 +161,7 @@ class CodeDisplay:
         """
         n = len(self.codes)
         classes = None
-        # colours that were given are not those of classes
+        # colours that the user gave take the place of those of classes
         if self.y is not None and not {"c", "color"} & kwargs.keys():
             rows = next(iter(self.codes.values()))
             classes = Classes.of(self.y, rows, may_be_scale=True)
@@ -183,7 +185,7 @@ class CodeDisplay:
             first, second = self.components if i == 0 else (0, 1)
             panel.set(xlabel=f"component {first}", ylabel=f"component {second}")
             panel.set_title(name)
-            # a distance is as long in all directions
+            # equal distances look equal in all directions
             panel.set_aspect("equal", adjustable="datalim")
             panel.spines[["top", "right"]].set_visible(False)
         self.axes_, self.figure_ = axes, axes[0].figure
@@ -191,7 +193,7 @@ class CodeDisplay:
         return self
 
     def _explain(self, classes: Classes | None) -> None:
-        """Say beside the last panel what colours mean."""
+        """Explain the colours to the right of the last panel."""
         last = self.axes_[-1]
         if classes is None:
             return
@@ -204,4 +206,4 @@ class CodeDisplay:
             Line2D([], [], linestyle="", marker="o", color=color, label=name)
             for name, color in zip(classes.names, classes.colors(), strict=True)
         ]
-        self.legend_ = _drawing.beside(last, handles)
+        self.legend_ = _drawing.outside_legend(last, handles)

@@ -1,4 +1,4 @@
-"""How large the errors of rows are, and which features they come from."""
+"""Errors of rows: their sizes, and the features that they come from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
@@ -15,40 +15,45 @@ from sklearn_ae.engine.inputs import is_sparse, row_chunks
 from sklearn_ae.engine.transforms import Transforms
 from sklearn_ae.engine.validation import check_count
 from sklearn_ae.inspection import _drawing
-from sklearn_ae.inspection._drawing import COLORS, Classes, Fitted
+from sklearn_ae.inspection._drawing import COLORS, Classes, Fitted, Where
 
 __all__ = ["ErrorDisplay"]
 
-#: How many interquartile ranges from the quartiles a linear scale may reach.
+#: A linear scale reaches at most so many interquartile ranges beyond the quartiles.
 FAR = 10.0
 
 
+Map = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
 class ErrorDisplay:
-    """Histogram of the errors of rows, or the features that they come from.
+    """Histogram of the errors of rows, or bars of the features they come from.
 
     Make it by `from_estimator`; `plot` draws it again, of either kind.
 
     Parameters
     ----------
     errors : ndarray of shape (n_samples,)
-        Minus the score of each row.
+        Error of each row: minus its score.
     y : array-like of shape (n_samples,) or None, default=None
-        A class for each row; −1 and 1 are outliers and normal rows.
+        Class of each row; −1 and 1 are outliers and normal rows.
     threshold : float or None, default=None
-        The error above which a row is an outlier.
+        Error above which a row is an outlier.
     shares : ndarray of shape (n_classes, n_features) or None, default=None
-        What each feature adds to the reconstruction error of a row, in the mean over
-        the rows of each class (of all, without `y`): they add up to its mean error.
+        Share of each feature in the reconstruction error, the mean over the rows of
+        each class, or over all rows without `y`. The shares of a class add up to its
+        mean error.
     feature_names : sequence of str or None, default=None
+        Names of the features.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
     figure_ : matplotlib.figure.Figure
     bars_ : list of matplotlib.container.BarContainer
-        For each class, of either kind.
+        Bars of each class.
     threshold_ : matplotlib.lines.Line2D or None
-        Of a histogram alone.
+        Only in a histogram.
 
     Examples
     --------
@@ -65,7 +70,7 @@ class ErrorDisplay:
         self,
         *,
         errors: NDArray[Any],
-        y: Any = None,
+        y: ArrayLike | None = None,
         threshold: float | None = None,
         shares: NDArray[Any] | None = None,
         feature_names: Sequence[str] | None = None,
@@ -76,41 +81,42 @@ class ErrorDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: object,
         X: Any,
-        y: Any = None,
+        y: ArrayLike | None = None,
         *,
         kind: str = "histogram",
         scale: str = "auto",
         n_features: int = 20,
-        ax: Any = None,
+        ax: Where = None,
         **kwargs: Any,
     ) -> Self:
-        """Score the rows of X, and draw their errors.
+        """Score the rows of X and draw their errors.
 
         Parameters
         ----------
         estimator : fitted autoencoder or detector, or Pipeline that ends in one
-            The error of a row is minus its `score_samples`, and the threshold minus
-            `offset_`, where the estimator has one.
+            Estimator that scores rows. The error of a row is minus its
+            `score_samples`, and the threshold is minus `offset_`, if there is one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to score.
         y : array-like of shape (n_samples,) or None, default=None
-            A class for each row, to tell them apart; −1 and 1 are outliers and normal
-            rows.
+            Class of each row, to draw each class in its colour; −1 and 1 are outliers
+            and normal rows.
         kind : {"histogram", "features"}, default="histogram"
-            "features" draws what each feature adds to the reconstruction error of a
-            row, in the mean: by `explain`, where the estimator has it.
+            Kind of picture. "features" draws the mean share of each feature in the
+            reconstruction error of a row, by `explain` if the estimator has it.
         scale : {"auto", "linear", "log", "asinh"}, default="auto"
-            Of the errors in a histogram, on which its bins are as wide. "asinh" is a
-            logarithm to either side of zero. "auto" is linear, unless there are errors
-            farther than 10 interquartile ranges beyond the quartiles: then "log", or
-            "asinh" where they are not all above 0.
+            Scale of the errors in a histogram, on which all bins have the same width.
+            "asinh" is a logarithm on both sides of zero. "auto" is "linear" unless some
+            errors are farther than 10 interquartile ranges beyond the quartiles. Then
+            it is "log", or "asinh" if not all errors are above 0.
         n_features : int, default=20
-            How many features are drawn: those with the largest shares.
+            Number of features to draw, those with the largest shares.
         ax : matplotlib Axes or None, default=None
-            Where to draw; None is a new figure.
+            Axes to draw on; None makes a new figure.
         **kwargs
-            Handed on to ``Axes.bar`` or ``Axes.barh``.
+            Arguments of ``Axes.bar`` or ``Axes.barh``.
 
         Returns
         -------
@@ -121,8 +127,8 @@ class ErrorDisplay:
         TypeError
             If the estimator does not score rows.
         ValueError
-            If X or y is not what is taken, or features are asked for of an estimator
-            that does not explain.
+            If X or y is not valid, or kind="features" is not supported with the
+            estimator.
         """
         _drawing.pyplot()
         fitted = Fitted.of(estimator)
@@ -153,23 +159,29 @@ class ErrorDisplay:
 
     def plot(
         self,
-        ax: Any = None,
+        ax: Where = None,
         *,
         kind: str = "histogram",
         scale: str = "auto",
         n_features: int = 20,
         **kwargs: Any,
     ) -> Self:
-        """Draw a histogram, of which each class's bars sum to 1, or bars of features.
+        """Draw a histogram or bars of features.
+
+        The bars of each class in a histogram sum to 1.
 
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
+            Axes to draw on; None makes a new figure.
         kind : {"histogram", "features"}, default="histogram"
+            Kind of picture, as in `from_estimator`.
         scale : {"auto", "linear", "log", "asinh"}, default="auto"
+            Scale of the errors in a histogram, as in `from_estimator`.
         n_features : int, default=20
+            Number of features to draw, those with the largest shares.
         **kwargs
-            Handed on to ``Axes.bar`` or ``Axes.barh``.
+            Arguments of ``Axes.bar`` or ``Axes.barh``.
 
         Returns
         -------
@@ -197,21 +209,21 @@ class ErrorDisplay:
 
     def _draw_histogram(
         self,
-        ax: Any,
+        ax: Where,
         scale: str,
         names: list[str],
         values: NDArray[np.intp],
         colors: Sequence[Any],
         kwargs: dict[str, Any],
     ) -> None:
-        known = ~np.isnan(self.errors)  # of rows without a value there is no error
+        known = ~np.isnan(self.errors)  # a row of nothing but NaN has no error
         if not known.any():
-            raise ValueError("There is nothing to draw: no row has an error.")
+            raise ValueError("A histogram needs errors, but all rows have only NaN.")
         errors, values = self.errors[known], values[known]
         if scale == "log" and not (errors > 0.0).all():
             raise ValueError(
                 "scale='log' needs errors above 0. The lowest is "
-                f"{errors.min(initial=np.inf):g}."
+                f"{errors.min(initial=np.inf):g}. Use scale='asinh'."
             )
         there = errors if self.threshold is None else np.append(errors, self.threshold)
         low, median, high = np.quantile(there, [0.25, 0.5, 0.75])
@@ -220,19 +232,20 @@ class ErrorDisplay:
             scale = "linear"
         if scale == "auto":
             scale = "log" if (there > 0.0).all() else "asinh"
-        # where asinh turns from straight to logarithmic: what is far out is above
+        # asinh turns from straight to logarithmic here; far errors are above
         width = float(max(median - low, abs(median))) or 1.0
-        to_axis, back = {
+        scales: dict[str, tuple[Map, Map]] = {
             "linear": (np.asarray, np.asarray),
             "log": (np.log, np.exp),
             "asinh": (lambda e: np.arcsinh(e / width), lambda a: width * np.sinh(a)),
-        }[scale]
+        }
+        to_axis, back = scales[scale]
         there = to_axis(there[there > 0.0] if scale == "log" else there)
-        # twice as many as by Rice's rule, which depends on their number alone
+        # twice as many bins as by Rice's rule, which knows the number of rows alone
         edges = back(
             np.histogram_bin_edges(there, math.ceil(4 * len(there) ** (1 / 3)))
         )
-        # there and back may have rounded the rows at either end away
+        # rounding on the way there and back may have put the outermost rows outside
         edges[0] = min(edges[0], errors.min())
         edges[-1] = max(edges[-1], errors.max())
         (self.ax_,) = _drawing.axes_for(ax, figsize=(6.0, 3.6))
@@ -267,7 +280,7 @@ class ErrorDisplay:
 
     def _draw_features(
         self,
-        ax: Any,
+        ax: Where,
         n_features: int,
         names: list[str],
         colors: Sequence[Any],
@@ -275,8 +288,8 @@ class ErrorDisplay:
     ) -> None:
         if self.shares is None:
             raise ValueError(
-                "There are no shares of features to draw: autoencoders have them, and "
-                "detectors with 'explain'."
+                "kind='features' is not supported with this estimator. It needs an "
+                "autoencoder, or a detector with an 'explain' method."
             )
         n = min(int(n_features), self.shares.shape[1])
         first = np.argsort(-self.shares.max(axis=0), kind="stable")[:n]
@@ -297,7 +310,7 @@ class ErrorDisplay:
 
 
 def _shares(last: Any, rows: Any, classes: Classes | None) -> NDArray[Any] | None:
-    """Return what each feature adds to a row's error, (n_classes, n_features)."""
+    """Return the mean share of each feature, of shape (n_classes, n_features)."""
     if hasattr(last, "explain"):
         explain: Callable[[Any], Any] = last.explain
     elif isinstance(last, Transforms):
@@ -308,7 +321,7 @@ def _shares(last: Any, rows: Any, classes: Classes | None) -> NDArray[Any] | Non
     values = np.zeros(n_rows, dtype=int) if classes is None else classes.values
     n_classes = 1 if classes is None else len(classes.names)
     total = np.zeros((n_classes, last.n_features_in_))
-    # a chunk at a time: of sparse rows the errors are dense
+    # a chunk at a time, because sparse rows have dense errors
     for start, stop in row_chunks(n_rows, last.n_features_in_):
         shares = explain(_safe_indexing(rows, np.arange(start, stop)))
         shares = np.nan_to_num(np.asarray(shares, dtype=np.float64))

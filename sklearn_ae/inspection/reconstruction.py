@@ -1,4 +1,4 @@
-"""What is restored of rows, below the rows themselves or beside them."""
+"""Rows next to their reconstructions."""
 
 from __future__ import annotations
 
@@ -6,45 +6,47 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sklearn_ae.engine.inputs import is_sparse
 from sklearn_ae.engine.units import moments
 from sklearn_ae.engine.validation import check_count
 from sklearn_ae.inspection import _drawing
-from sklearn_ae.inspection._drawing import COLORS, GREY, Fitted
+from sklearn_ae.inspection._drawing import COLORS, GREY, Fitted, Where
 
 __all__ = ["ReconstructionDisplay"]
 
 
 class ReconstructionDisplay:
-    """Rows and what is restored of them, as images or as bars of features.
+    """Rows and their reconstructions, as images or as bars of features.
 
-    Make it by `from_estimator`, or from rows of one's own; `plot` draws it again.
-    Images are one picture, with a line for each version of the rows. Other rows have a
-    panel each, with a bar for each version of each feature.
+    Make it by `from_estimator`, or from your own rows; `plot` draws it again. Images
+    form one picture, with a line for each version of the rows. Other rows have a panel
+    each, with a bar for each feature in each version.
 
     Parameters
     ----------
     versions : dict of ndarray of shape (n, n_features)
-        The same n rows in several versions, by their names: "original" first.
+        Versions of the same n rows by their names, "original" first.
     image_shape : (int, int) or (int, int, int) or None, default=None
-        Height, width (and channels) of a row; None is no image.
+        Height, width (and channels) of a row; None if rows are no images.
     feature_names : sequence of str or None, default=None
+        Names of the features.
     center, scale : ndarray of shape (n_features,) or None, default=None
-        Bars are of (x − center) / scale; without either, of x.
+        Centre and unit of each feature: bars show (x − center) / scale, or x without
+        both.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib.axes.Axes
-        One for images, and for bars one for each row.
+        One for images, or one for each row as bars.
     figure_ : matplotlib.figure.Figure
     image_ : matplotlib.image.AxesImage
-        Of images alone.
+        Only if rows are images.
     bars_ : list of dict of matplotlib.container.BarContainer
-        Of bars alone: for each row those of each version.
+        Bars of each row by version; only if rows are no images.
     legend_ : matplotlib.legend.Legend
-        Of bars alone.
+        Only if rows are no images.
 
     Examples
     --------
@@ -72,37 +74,41 @@ class ReconstructionDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: object,
         X: Any,
         *,
-        X_noisy: Any = None,
+        X_noisy: ArrayLike | None = None,
         n: int | None = None,
         image_shape: tuple[int, ...] | None = None,
         n_features: int = 20,
-        ax: Any = None,
+        ax: Where = None,
         **kwargs: Any,
     ) -> Self:
-        """Restore the first rows of X, and draw both.
+        """Restore the first rows of X and draw both.
 
         Parameters
         ----------
         estimator : fitted autoencoder, or Pipeline that ends in one
-            Of a Pipeline, what its last step sees and restores is drawn.
+            Estimator that restores rows. For a Pipeline, the rows are those that its
+            last step sees and restores.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Bars are in standard deviations of its features, from their means.
+            Rows to restore. Bars show the distance from the mean of each feature of X,
+            in its standard deviations.
         X_noisy : {array-like, sparse matrix} of shape (n_samples, n_features) or None
-            To be restored in the place of X, and drawn too.
+            Noisy rows to restore in place of X. They are drawn, too.
         n : int or None, default=None
-            How many rows to draw; None is 10 images, or 3 rows as bars.
+            Number of rows to draw; None is 10 images, or 3 rows as bars.
         image_shape : tuple of int or None, default=None
-            (height, width) or (height, width, channels) of a row; colours are numbers
-            in [0, 1]. None is that of the estimator, and bars where it has none.
+            Height and width of a row, or height, width and channels; colours are
+            numbers in [0, 1]. None takes that of the estimator, and bars if it has
+            none.
         n_features : int, default=20
-            How many features are drawn as bars: those restored worst.
+            Number of features to draw as bars, those restored worst.
         ax : matplotlib Axes, array of them or None, default=None
-            One for images, one for each row as bars; None is a new figure.
+            Axes to draw on, one for images or one for each row as bars; None makes a
+            new figure.
         **kwargs
-            Handed on to ``Axes.imshow`` or ``Axes.barh``.
+            Arguments of ``Axes.imshow`` or ``Axes.barh``.
 
         Returns
         -------
@@ -113,7 +119,7 @@ class ReconstructionDisplay:
         TypeError
             If the estimator is no autoencoder.
         ValueError
-            If rows are no images of that shape, or X is not what it takes.
+            If rows are no images of that shape, or X is not valid.
         """
         _drawing.pyplot()
         fitted = Fitted.codec(estimator, cls)
@@ -126,8 +132,8 @@ class ReconstructionDisplay:
         given = rows if X_noisy is None else fitted.rows(X_noisy)
         if given.shape[0] != rows.shape[0]:
             raise ValueError(
-                "X_noisy must have the rows of X. Got "
-                f"{given.shape[0]} and {rows.shape[0]}."
+                "X_noisy needs a row for each row of X. Got "
+                f"{given.shape[0]} and {rows.shape[0]} rows."
             )
         center, second_moment = moments(rows)
         n = min(n or (3 if shape is None else 10), rows.shape[0])
@@ -146,17 +152,19 @@ class ReconstructionDisplay:
         named = {} if shape is not None else {"n_features": n_features}
         return display.plot(ax=ax, **named, **kwargs)
 
-    def plot(self, ax: Any = None, *, n_features: int = 20, **kwargs: Any) -> Self:
-        """Draw images below each other, or bars beside each other.
+    def plot(self, ax: Where = None, *, n_features: int = 20, **kwargs: Any) -> Self:
+        """Draw the versions of images below each other, or of bars side by side.
 
         Parameters
         ----------
         ax : matplotlib Axes, array of them or None, default=None
+            Axes to draw on, one for images or one for each row as bars; None makes a
+            new figure.
         n_features : int, default=20
-            How many features are drawn as bars: those in which the last version is
+            Number of features to draw as bars, those in which the last version is
             farthest from the first.
         **kwargs
-            Handed on to ``Axes.imshow`` or ``Axes.barh``.
+            Arguments of ``Axes.imshow`` or ``Axes.barh``.
 
         Returns
         -------
@@ -164,32 +172,34 @@ class ReconstructionDisplay:
         """
         check_count("n_features", "plot", n_features, 1)
         if self.image_shape is not None:
-            self._draw_images(ax, kwargs)
+            self._draw_images(ax, self.image_shape, kwargs)
         else:
             self._draw_bars(ax, n_features, kwargs)
         self.figure_ = self.axes_[0].figure
         return self
 
-    def _draw_images(self, ax: Any, kwargs: dict[str, Any]) -> None:
+    def _draw_images(
+        self, ax: Where, image_shape: tuple[int, ...], kwargs: dict[str, Any]
+    ) -> None:
         rows = np.stack(list(self.versions.values()))
         n_down, n_across = rows.shape[:2]
-        height, width, *_ = self.image_shape
+        height, width, *_ = image_shape
         wide = min(12.0, 1.0 + 0.8 * n_across)
         tall = (wide - 1.0) * (height * n_down) / (width * n_across) + 0.2
         self.axes_ = _drawing.axes_for(ax, figsize=(wide, max(tall, 0.8)))
-        (ax,) = self.axes_
+        (panel,) = self.axes_
         first = rows[0]
         style = {"cmap": "gray", "vmin": np.nanmin(first), "vmax": np.nanmax(first)}
-        self.image_ = ax.imshow(
-            _drawing.tiled(rows, self.image_shape),
+        self.image_ = panel.imshow(
+            _drawing.tiled(rows, image_shape),
             **_drawing.styled(style, kwargs),
         )
-        ax.set_xticks([])
-        ax.set_yticks(_drawing.middles(n_down, height), list(self.versions))
-        ax.tick_params(length=0)
-        ax.spines[:].set_visible(False)
+        panel.set_xticks([])
+        panel.set_yticks(_drawing.middles(n_down, height), list(self.versions))
+        panel.tick_params(length=0)
+        panel.spines[:].set_visible(False)
 
-    def _draw_bars(self, ax: Any, n_features: int, kwargs: dict[str, Any]) -> None:
+    def _draw_bars(self, ax: Where, n_features: int, kwargs: dict[str, Any]) -> None:
         scaled = self.center is not None or self.scale is not None
         center = 0.0 if self.center is None else self.center
         scale = 1.0 if self.scale is None else self.scale
@@ -228,7 +238,9 @@ class ReconstructionDisplay:
             panel.set_xlabel("standard deviations" if scaled else "value")
             panel.spines[["top", "right"]].set_visible(False)
             panel.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
-        self.legend_ = _drawing.beside(self.axes_[-1], list(self.bars_[-1].values()))
+        self.legend_ = _drawing.outside_legend(
+            self.axes_[-1], list(self.bars_[-1].values())
+        )
 
 
 def _dense(rows: Any) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""How training went: each term of the objective by epoch."""
+"""The course of a training: each term of the objective by epoch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_ae.inspection import _drawing
-from sklearn_ae.inspection._drawing import COLORS, Fitted
+from sklearn_ae.inspection._drawing import COLORS, Fitted, Where
 from sklearn_ae.params.domains import did_you_mean
 
 __all__ = ["TrainingDisplay"]
@@ -20,21 +20,21 @@ Histories = Mapping[str, Mapping[str, NDArray[Any]]]
 class TrainingDisplay:
     """Terms of the objective by epoch, on training and on held-out rows.
 
-    Make it by `from_estimator`; `plot` draws it again. There is a panel for each
-    training: one of an autoencoder; of a stack one for each layer and one for
-    fine-tuning, where there was any; of a detector one for each of its networks.
+    Make it by `from_estimator`; `plot` draws it again. Each training has a panel. An
+    autoencoder has one; a stack has one for each layer, and one for fine-tuning if
+    there was any; a detector has one for each of its networks.
 
     Parameters
     ----------
     histories : dict of dict of ndarray of shape (n_epochs,)
-        For each training, by its name, what `history_` has: "train_loss" and so on.
+        Entries of `history_`, such as "train_loss", for each training by its name.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib.axes.Axes of shape (n_trainings,)
     figure_ : matplotlib.figure.Figure
     lines_ : dict of dict of matplotlib.lines.Line2D
-        With the keys of `histories`.
+        Lines by the keys of `histories`.
     legend_ : matplotlib.legend.Legend
 
     Examples
@@ -54,24 +54,25 @@ class TrainingDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: object,
         *,
         terms: Sequence[str] | None = None,
-        ax: Any = None,
+        ax: Where = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw what an estimator's `history_` has, and that of its layers.
+        """Draw the `history_` of an estimator and of its layers.
 
         Parameters
         ----------
         estimator : fitted autoencoder, stack or detector, or Pipeline that ends in one
+            Estimator that keeps its history.
         terms : sequence of str or None, default=None
-            Those to draw, as "loss" and "reconstruction". None is all of them, but
-            `loss` alone where it is the only term's.
+            Terms to draw, such as "loss" and "reconstruction". None draws all; if the
+            loss has a single term, it draws the loss alone.
         ax : matplotlib Axes, array of them or None, default=None
-            As many as there are panels; None is a new figure.
+            Axes to draw on, one for each panel; None makes a new figure.
         **kwargs
-            Handed on to ``Axes.plot``.
+            Arguments of ``Axes.plot``.
 
         Returns
         -------
@@ -80,9 +81,9 @@ class TrainingDisplay:
         Raises
         ------
         TypeError
-            If the estimator keeps no such history.
+            If the estimator keeps no history.
         ValueError
-            If it was not trained, or there is no such term.
+            If no epoch was trained, or a term does not exist.
         """
         _drawing.pyplot()
         last = Fitted.of(estimator).last
@@ -97,16 +98,18 @@ class TrainingDisplay:
         return cls(histories=trained).plot(ax=ax, terms=terms, **kwargs)
 
     def plot(
-        self, ax: Any = None, *, terms: Sequence[str] | None = None, **kwargs: Any
+        self, ax: Where = None, *, terms: Sequence[str] | None = None, **kwargs: Any
     ) -> Self:
-        """Draw a line for each term, dashed where it is of held-out rows.
+        """Draw a line for each term; the lines of held-out rows are dashed.
 
         Parameters
         ----------
         ax : matplotlib Axes, array of them or None, default=None
+            Axes to draw on, one for each panel; None makes a new figure.
         terms : sequence of str or None, default=None
+            Terms to draw, as in `from_estimator`.
         **kwargs
-            Handed on to ``Axes.plot``.
+            Arguments of ``Axes.plot``.
 
         Returns
         -------
@@ -121,7 +124,7 @@ class TrainingDisplay:
         for term in terms or ():
             if term not in known:
                 raise ValueError(
-                    f"There is no term {term!r}. There are {known}."
+                    f"There is no term {term!r}. The terms are {known}."
                     + did_you_mean(term, known)
                 )
         n = len(self.histories)
@@ -144,7 +147,7 @@ class TrainingDisplay:
                     "color": colors[term],
                     "linestyle": "--" if part == "valid" else "-",
                     "label": term.replace("_", " ") + ", held out" * (part == "valid"),
-                    # of few epochs a line alone shows nothing
+                    # a line through few epochs shows little without points
                     "marker": "." if len(curve) < 10 else None,
                 }
                 epochs = np.arange(1, len(curve) + 1)
@@ -162,13 +165,13 @@ class TrainingDisplay:
             for lines in self.lines_.values()
             for line in lines.values()
         }
-        self.legend_ = _drawing.beside(axes[-1], list(shown.values()))
+        self.legend_ = _drawing.outside_legend(axes[-1], list(shown.values()))
         self.axes_, self.figure_ = axes, axes[0].figure
         return self
 
 
 def _histories(estimator: Any) -> dict[str, Any]:
-    """Return the history of each training that an estimator has had, by its name."""
+    """Return the history of each training of an estimator, by its name."""
     if hasattr(estimator, "history_"):
         stack = getattr(estimator, "pretrainer_", estimator)
         layers = getattr(stack, "named_estimators_", {})
@@ -187,10 +190,10 @@ def _terms(history: Mapping[str, Any]) -> list[str]:
 
 
 def _chosen(history: Mapping[str, Any], terms: Sequence[str] | None) -> list[str]:
-    """Return the terms of a history to draw, without what is in it twice."""
+    """Return the terms of a history to draw."""
     there = _terms(history)
     if terms is not None:
         return [term for term in there if term in terms]
-    # the share of rows classified wrongly is on another scale
+    # the score is on another scale, and the loss of a single term is that term
     parts = [term for term in there if term not in ("loss", "score")]
     return ["loss", *(parts if len(parts) > 1 else [])]

@@ -13,34 +13,19 @@ from dataclasses import field
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.metrics import accuracy_score, get_scorer_names
-from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor
 
-from sklearn_ae.engine.consistency import (
-    check_classes,
-    check_feature_names,
-    check_history,
-    is_finite,
-    need,
-)
-from sklearn_ae.engine.labels import LabelParameters, Labels, read
-from sklearn_ae.engine.module import compute_dtype
-from sklearn_ae.engine.persistence import Persistent
+from sklearn_ae.engine.estimator import BaseAutoencoder
+from sklearn_ae.engine.labels import LabelParameters, Labels
 from sklearn_ae.engine.resuming import next_seed
 from sklearn_ae.engine.sklearn_types import (
     BaseEstimator,
     CallbackSupportMixin,
-    ClassifierMixin,
     with_callbacks,
 )
-from sklearn_ae.engine.tensors import to_tensor
-from sklearn_ae.engine.transforms import RowFunction
 from sklearn_ae.engine.weights import (
     HeldOut,
     check_val,
@@ -48,13 +33,12 @@ from sklearn_ae.engine.weights import (
     handed_on,
     without_weightless,
 )
-from sklearn_ae.meta.fine_tuning import FineTuningParameters, divided, fine_tune
-from sklearn_ae.meta.scoring import check_scoring
-from sklearn_ae.meta.stacked import (
-    StackedAutoencoderPretrainer,
-    ValidatesRowsOfFirstLayer,
-    pass_names,
-)
+from sklearn_ae.meta.fine_tuning import FineTuning, FineTuningParameters, divided
+from sklearn_ae.meta.fitted_classifier import FittedClassifier
+from sklearn_ae.meta.layers import pass_names
+from sklearn_ae.meta.scoring import Scoring, check_scoring
+from sklearn_ae.meta.stack_module import SoftmaxModule
+from sklearn_ae.meta.stacked import StackedAutoencoderPretrainer
 from sklearn_ae.params.domains import Bool, Constraint, Instance, Nothing, OneOf
 
 __all__ = ["StackedAutoencoderClassifier"]
@@ -72,22 +56,8 @@ class _Pretrainer(Constraint):
         return "a StackedAutoencoderPretrainer (or a fitted one in a FrozenEstimator)"
 
 
-class _Scoring(Constraint):
-    """What held-out rows are judged by."""
-
-    def allows(self, value: Any) -> bool:
-        if isinstance(value, str):
-            return value == "loss" or value in get_scorer_names()
-        return callable(value)
-
-    def __str__(self) -> str:
-        return "'loss', the name of one of scikit-learn's scorers or a callable"
-
-
 class StackedAutoencoderClassifier(
-    Persistent,
-    ValidatesRowsOfFirstLayer,
-    ClassifierMixin,
+    FittedClassifier,
     CallbackSupportMixin,
     LabelParameters,
     FineTuningParameters,
@@ -104,35 +74,35 @@ class StackedAutoencoderClassifier(
     in nats per sample. `unlabeled` says which rows have no label; the stack reads y in
     the same way, unless it has an `unlabeled` of its own.
 
-    `dropout` and all parameters after it are those of this training; the layers' own
+    `corruption` and all parameters after it are those of this training; the layers' own
     are reached as ``pretrainer__estimator__max_iter``.
 
     Parameters
     ----------
     pretrainer : StackedAutoencoderPretrainer, FrozenEstimator or None, default=None
-        The stack, None for one with its defaults. A fitted one in a FrozenEstimator is
-        not fitted again: a copy of it is fine-tuned.
+        Stack to begin with, None for one with its defaults. A fitted one in a
+        FrozenEstimator is not fitted again: a copy of it is fine-tuned.
     pretrain : bool, default=True
         Whether to fit the stack, or to begin with the same network at its initial
         weights: random ones, but PCA's along a linear path.
     class_weight : dict, "balanced" or None, default=None
-        How much the rows of each class count, beside their sample weights.
+        Weight of the rows of each class, besides their sample weights.
     scoring : str or callable, default="loss"
-        What `early_stopping` judges held-out rows by: "loss", the objective; the name
-        of a scorer, such as "accuracy", "balanced_accuracy" or "roc_auc"; or a function
-        that is called as ``scoring(classifier, X, y)``: with a fitted classifier, the
-        held-out rows that have a label as an array or CSR, as `fit` has read them, and
-        their labels. `sample_weight` is given to a function or metric that takes one;
-        any other counts all rows alike. It is tried once before anything is trained, on
-        predictions for which all classes are as likely. Where one class is rare, a
-        network that never predicts it may have the best accuracy.
+        Measure by which `early_stopping` judges held-out rows: "loss", the objective;
+        the name of a scorer, such as "accuracy", "balanced_accuracy" or "roc_auc"; or a
+        function that is called as ``scoring(classifier, X, y)``: with a fitted
+        classifier, the held-out rows that have a label as an array or CSR, as `fit` has
+        read them, and their labels. `sample_weight` is given to a function or metric
+        that takes one; any other counts all rows alike. It is tried once before
+        anything is trained, on predictions for which all classes are as likely. Where
+        one class is rare, a network that never predicts it may have the best accuracy.
     early_stopping : bool, default=False
         Whether to hold out rows with a label (some of each class), or to take `X_val`
         for that; stop when they are no longer served better, by `scoring`; and keep the
         weights that served them best.
     random_state : int, RandomState or None, default=None
-        Where it is not None it also sets the `random_state` of the stack. Global random
-        states are neither read nor changed.
+        Seed of the training. Where it is not None it also sets the `random_state` of
+        the stack. Global random states are neither read nor changed.
 
     Attributes
     ----------
@@ -140,18 +110,18 @@ class StackedAutoencoderClassifier(
     pretrainer_ : StackedAutoencoderPretrainer
         The stack, fine-tuned: its `transform` gives the features.
     coef_ : ndarray of shape (n_classes, n_components)
-        W.
+        Weights W of the softmax.
     intercept_ : ndarray of shape (n_classes,)
-        b.
+        Biases b of the softmax.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,)
-        Only if X has string column names.
+        Names of the features, only if X has string column names.
     n_iter_ : int
-        Epochs of fine-tuning.
+        Number of epochs of fine-tuning.
     loss_curve_ : list of float
-        The objective of fine-tuning by epoch, in nats per sample.
+        Objective of fine-tuning by epoch, in nats per sample.
     validation_scores_ : list of float or None
-        What `scoring` gives for held-out rows, by epoch: the higher the better, and
+        Scores of held-out rows by `scoring`, by epoch: the higher the better, and
         minus the loss for "loss". None without `early_stopping`.
     history_ : dict of ndarray
         Each term of the objective by epoch: "train_cross_entropy" and so on.
@@ -186,21 +156,18 @@ class StackedAutoencoderClassifier(
     True
     """
 
-    pretrainer: Any = field(default=None, kw_only=False)
+    pretrainer: StackedAutoencoderPretrainer | FrozenEstimator | None = field(
+        default=None, kw_only=False
+    )
     pretrain: bool = True
-    class_weight: Any = None
-    scoring: Any = "loss"
-    classes_: NDArray[Any] = field(init=False)
-    coef_: NDArray[Any] = field(init=False)
-    intercept_: NDArray[Any] = field(init=False)
-    pretrainer_: StackedAutoencoderPretrainer = field(init=False)
-    history_: dict[str, NDArray[np.float64]] = field(init=False)
+    class_weight: Mapping[Any, float] | str | None = None
+    scoring: str | Callable[..., float] = "loss"
 
     _valid: ClassVar = {
         "pretrainer": [_Pretrainer(), Nothing()],
         "pretrain": [Bool()],
         "class_weight": [Instance(dict, "a dict"), OneOf("balanced"), Nothing()],
-        "scoring": [_Scoring()],
+        "scoring": [Scoring()],
     }
 
     __repr__ = BaseEstimator.__repr__
@@ -218,38 +185,35 @@ class StackedAutoencoderClassifier(
             check_is_fitted(self.pretrainer.estimator)
             if not self.pretrain:
                 raise ValueError(
-                    "pretrain=False begins at random weights, and the 'pretrainer' in "
-                    "a FrozenEstimator has others. Give it without FrozenEstimator."
+                    "pretrain=False is not supported with a 'pretrainer' in a "
+                    "FrozenEstimator: it begins at random weights, and a fitted stack "
+                    "has others. Give it without FrozenEstimator."
                 )
         elif self.pretrainer is not None and self.pretrainer.fine_tune == "class":
             raise ValueError(
-                "The 'pretrainer' parameter must have fine_tune=None or "
-                "'reconstruction': the classifier fine-tunes by class itself."
+                "The 'pretrainer' parameter needs fine_tune=None or 'reconstruction': "
+                "the classifier fine-tunes by class itself."
             )
 
     def _stack(self) -> StackedAutoencoderPretrainer:
         """Return a stack of our own: to be fitted, or the copy of a fitted one."""
         if isinstance(self.pretrainer, FrozenEstimator):
             stack = copy.deepcopy(self.pretrainer.estimator)
-            vars(stack).pop("classes_", None)  # of labels that are not ours
+            vars(stack).pop("classes_", None)  # They are of labels not ours.
             return stack
         if self.pretrainer is None:
             return StackedAutoencoderPretrainer()
         return clone(self.pretrainer)
 
-    def _first_layer(self) -> Any:
+    def _first_layer(self) -> BaseAutoencoder:
         if "pretrainer_" in vars(self):
             return self.pretrainer_._first_layer()
         stack = self.pretrainer
-        if not _Pretrainer().allows(stack):  # fit will say so, where it is not None
-            stack = StackedAutoencoderPretrainer()
         if isinstance(stack, FrozenEstimator):
             stack = stack.estimator
+        if not isinstance(stack, StackedAutoencoderPretrainer):
+            stack = StackedAutoencoderPretrainer()  # What is no stack, fit refuses.
         return stack._first_layer()
-
-    @property
-    def _fitted_dtype(self) -> str:
-        return self.pretrainer_._fitted_dtype
 
     # -- fitting ------------------------------------------------------------------
 
@@ -273,8 +237,8 @@ class StackedAutoencoderClassifier(
             Labels; `unlabeled` says which rows have none. Strings among which some are
             missing come as dtype object, with the number −1.
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            How much each row counts, in pretraining too: one of weight 2 is two rows,
-            one of weight 0 none.
+            Weight of each row, in pretraining too: one of weight 2 is two rows, one of
+            weight 0 none.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Rows that `early_stopping` judges by, of this training and of the layers
             that have it set, in place of some that are drawn from X.
@@ -282,7 +246,7 @@ class StackedAutoencoderClassifier(
             Their labels, for `early_stopping` and for layers that judge by labels. This
             training judges by the rows that have one.
         sample_weight_val : array-like of shape (n_val,), default=None
-            How much each row of X_val counts.
+            Weight of each row of X_val.
 
         Returns
         -------
@@ -337,7 +301,7 @@ class StackedAutoencoderClassifier(
         frozen = isinstance(self.pretrainer, FrozenEstimator)
         return self.pretrainer if self.pretrain and not frozen else None
 
-    #: What to set so that they are.
+    #: What to set so that rows are held out.
     _judging_hint: ClassVar[str] = (
         "Set early_stopping=True, or on the layers of its stack, as "
         "pretrainer__estimator__early_stopping."
@@ -372,215 +336,20 @@ class StackedAutoencoderClassifier(
         elif not frozen:
             stack._begin(X, weight)
         pass_names(known, stack, stack.estimators_[0])
-        module, history = fine_tune(
-            self,
-            stack.estimators_,
-            X,
-            y,
-            seed=seed,
-            context=context,
-            fitted=lambda module: {**known, **_attributes(stack, module, labels)},
-            labels=labels,
-            weight=weight,
-            held_out=held_out,
-            scoring=self.scoring,
+        tuning = FineTuning(
+            self, stack.estimators_, X, y, seed, context, weight, held_out
         )
-        fitted = {
-            **known,
-            **_attributes(stack, module, labels),
-            "history_": history,
-        }
+
+        def fitted(module: SoftmaxModule) -> dict[str, Any]:
+            return {**known, **_attributes(stack, module, labels)}
+
+        module, history = tuning.by_class(labels, self.scoring, fitted)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
-        return fitted
-
-    # -- using the fit ------------------------------------------------------------
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Return the most likely class of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If X is not what `fit` takes, or has other features.
-        """
-        check_is_fitted(self, "pretrainer_")
-        X = self._validate(X, reset=False)
-        logits = self._logits(self._answering_module)
-        return self.classes_[self.pretrainer_._apply(logits, X).argmax(axis=1)]
-
-    def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Return the probability of each class for each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            The classes are in the order of `classes_`.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If X is not what `fit` takes, or has other features.
-        """
-        check_is_fitted(self, "pretrainer_")
-        X = self._validate(X, reset=False)
-        answer = self._answers(self._answering_module)["predict_proba"]
-        return self.pretrainer_._apply(answer.function, X)
-
-    def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Return the logarithm of the probability of each class for each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            −inf where `predict_proba` is 0.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If X is not what `fit` takes, or has other features.
-        """
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the share of rows with a label whose class is predicted.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-            True labels. Rows without one are left out: those with the label that marked
-            them in `fit`.
-        sample_weight : array-like of shape (n_samples,) or None, default=None
-            How much each row counts.
-
-        Returns
-        -------
-        float
-
-        Raises
-        ------
-        ValueError
-            If no row has a label.
-        """
-        predicted = self.predict(X)
-        check_consistent_length(predicted, y, sample_weight)
-        reading = read(y, self._unlabeled, self.classes_)
-        if not len(reading.rows):
-            raise ValueError(f"No row of y has a label: all are {reading.unlabeled}.")
-        reading.warn()
-        if sample_weight is not None:
-            sample_weight = _safe_indexing(sample_weight, reading.rows)
-        true, predicted = reading.labels, predicted[reading.rows]
-        return float(accuracy_score(true, predicted, sample_weight=sample_weight))
-
-    @property
-    def _answering_module(self) -> Any:
-        """The module that answers, but for the softmax on top."""
-        return self.pretrainer_._fit.module
-
-    def _logits(self, module: Any) -> Callable[[Tensor], Tensor]:
-        """Return W f(x) + b as a function of x, with the stack's module for f."""
-        device = next(module.parameters()).device
-        weight = to_tensor(self.coef_).to(device)
-        bias = to_tensor(self.intercept_).to(device)
-        return lambda x: F.linear(module.encode(x), weight, bias)
-
-    def _answers(self, module: Any) -> dict[str, RowFunction]:
-        """Return what our methods compute by the stack's module or a copy of it."""
-        logits = self._logits(module)
-
-        def probabilities(x: Tensor) -> Tensor:
-            return F.softmax(logits(x), dim=1)
-
-        units, n_in = self.pretrainer_._fit.units, self.n_features_in_
-        names = ("X", "probabilities")
-        return {"predict_proba": RowFunction(probabilities, units, n_in, names)}
-
-    # -- fitted attributes --------------------------------------------------------
-
-    @property
-    def n_iter_(self) -> int:
-        """Epochs of fine-tuning."""
-        return len(self.loss_curve_)
-
-    @property
-    def loss_curve_(self) -> list[float]:
-        """Objective of fine-tuning by epoch, in nats per sample."""
-        check_is_fitted(self, "pretrainer_")
-        return self.history_["train_loss"].tolist()
-
-    @property
-    def validation_scores_(self) -> list[float] | None:
-        """What `scoring` gives for held-out rows, by epoch."""
-        check_is_fitted(self, "pretrainer_")
-        scores, losses = map(self.history_.get, ("valid_score", "valid_loss"))
-        if losses is None:
-            return None
-        return (-losses if scores is None else scores).tolist()
-
-    # -- persistence --------------------------------------------------------------
-
-    _learned: ClassVar[tuple[str, ...]] = (
-        "pretrainer_",
-        "_unlabeled",
-        "classes_",
-        "coef_",
-        "history_",
-        "intercept_",
-        "n_features_in_",
-    )
-
-    def _check_learned(self, kept: Mapping[str, Any]) -> None:
-        stack, classes = kept["pretrainer_"], kept["classes_"]
-        check_feature_names(kept)
-        check_history(kept["history_"])
-        need(
-            isinstance(stack, StackedAutoencoderPretrainer),
-            "its stack is missing, or not a StackedAutoencoderPretrainer",
-        )
-        check_is_fitted(stack, "estimators_")
-        need(
-            stack.n_features_in_ == kept["n_features_in_"],
-            "its stack is of other features",
-        )
-        check_classes(classes)
-        dtype = str(compute_dtype(stack._fitted_dtype)).removeprefix("torch.")
-        for name, shape in (
-            ("coef_", (len(classes), stack.n_components_)),
-            ("intercept_", (len(classes),)),
-        ):
-            array = kept[name]
-            need(
-                is_finite(array, shape) and array.dtype == dtype,
-                f"its {name} is not of {shape} finite numbers",
-            )
+        return {**fitted(module), "history_": history}
 
 
 def _attributes(
-    stack: StackedAutoencoderPretrainer, module: Any, labels: Labels
+    stack: StackedAutoencoderPretrainer, module: SoftmaxModule, labels: Labels
 ) -> dict[str, Any]:
     """Return the fitted attributes that predictions are made of."""
     weight, bias = module.affine()

@@ -6,7 +6,6 @@ it leaves (`sklearn_ae.meta.row_density`), or minus the error of the reconstruct
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any, ClassVar, Self
 
@@ -14,19 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import get_tags
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ae.autoencoders.autoencoder import Autoencoder
 from sklearn_ae.engine import inputs
-from sklearn_ae.engine.consistency import check_feature_names, need
-from sklearn_ae.engine.notices import warn_user
-from sklearn_ae.engine.persistence import Persistent
+from sklearn_ae.engine.estimator import BaseAutoencoder
 from sklearn_ae.engine.resuming import next_seed
 from sklearn_ae.engine.rows import CACHE_BYTES
 from sklearn_ae.engine.sklearn_types import (
     BaseEstimator,
     CallbackSupportMixin,
-    OutlierMixin,
     with_callbacks,
 )
 from sklearn_ae.engine.transforms import Transforms
@@ -34,34 +29,30 @@ from sklearn_ae.engine.weights import (
     HeldOut,
     check_val,
     check_weight,
-    effective_rows,
     handed_on,
     named_rows,
-    scaled,
     without_weightless,
 )
-from sklearn_ae.meta.row_density import Usualness
-from sklearn_ae.meta.stacked import ValidatesRowsOfFirstLayer
+from sklearn_ae.meta.fitted_detector import FittedDetector, Network, scores_of
+from sklearn_ae.meta.layers import ValidatesRowsOfFirstLayer
+from sklearn_ae.meta.row_density import RowDensity
+from sklearn_ae.meta.threshold import FEWEST_HELD_OUT, N_FOLDS, divided, threshold
 from sklearn_ae.params.domains import Instance, Interval, Nothing, OneOf, RandomState
 from sklearn_ae.params.fields import Params
 
 __all__ = ["AutoencoderOutlierDetector"]
 
-#: The code of the default autoencoder: a number for so many features, at most so many.
+#: The default autoencoder's code has one component per 4 features, at most 32.
 FEATURES_PER_COMPONENT, MOST_COMPONENTS = 4, 32
-#: Share of rows like those held out that "auto" takes for outliers.
-FALSE_ALARMS = 0.05
-#: Where fewer rows than this would be held out, all rows are scored, by folds.
-FEWEST_HELD_OUT, N_FOLDS = 50, 5
-#: Fewer scores than this have no quantile of `FALSE_ALARMS`.
-FEWEST_SCORES = round(1 / FALSE_ALARMS)
+
+#: The autoencoder where none is given, but for the size of its code; never fitted.
+_DEFAULT = Autoencoder(dtype="float64")
+
 _AUTOENCODER = Instance(Transforms, "an autoencoder")
 
 
 class AutoencoderOutlierDetector(
-    Persistent,
-    ValidatesRowsOfFirstLayer,
-    OutlierMixin,
+    FittedDetector,
     CallbackSupportMixin,
     Params,
     BaseEstimator,
@@ -78,9 +69,9 @@ class AutoencoderOutlierDetector(
     noise of variance 0.01 and of 1 (in the mean variance of a feature), and
     :math:`m_\sigma, s_\sigma` are mean and standard deviation of its logarithm over
     them. So a row is unusual if it is restored badly, each direction of the residual
-    counting by its own scale, or if what is restored is unusual itself. Of both halves
-    32 principal components are taken, and the length of the rest; of sparse X the code
-    and the row's error.
+    counting by its own scale, or if what is restored is unusual itself. The density
+    sees 32 principal components of both halves, and the length of the rest; for sparse
+    X the code and the row's error.
 
     As with PCA the scale of the features matters: put a StandardScaler before it unless
     they share one.
@@ -91,9 +82,9 @@ class AutoencoderOutlierDetector(
     Parameters
     ----------
     estimator : autoencoder or None, default=None
-        Any autoencoder of this package that needs no y, or a stack of them. None is an
-        `Autoencoder` with a code of a quarter of the features, at most 32, that
-        computes in float64.
+        Autoencoder of any kind that needs no y, or a stack of them. None is an
+        `Autoencoder` with one component per 4 features, at most 32, that computes in
+        float64.
     contamination : float or "auto", default="auto"
         Share of outliers among the training rows, in (0, 0.5]: it sets the threshold so
         that as many of them are outliers. "auto" sets it at the 5 % quantile of the
@@ -101,20 +92,21 @@ class AutoencoderOutlierDetector(
         like them about as many are taken for outliers. Of the rows that were learned
         from it may be fewer, or more where they have no structure to learn.
     n_estimators : int, default=1
-        Networks to average. They differ by their seeds and, where they have
+        Number of networks to average. They differ by their seeds and, where they have
         `n_components`, by the size of their codes: from what `estimator` says to twice
         as much.
     criterion : {"density", "score"}, default="density"
-        What rows are scored by: u(x), or the autoencoder's own `score_samples`, which
-        is minus the reconstruction error (in the squared units of X with squared error,
-        in nats with a likelihood) or the bound of a variational autoencoder (in nats).
+        Score of a row: u(x), or the autoencoder's own `score_samples`, which is minus
+        the reconstruction error (in the squared units of X with squared error, in nats
+        with a likelihood) or the bound of a variational autoencoder (in nats).
     validation_fraction : float, default=0.1
         Share of rows held out for ``contamination="auto"``, in (0, 1). Where that is
         fewer than 50 rows, all rows are learned from and scored in 5 folds instead.
         Not used with `X_val`.
     random_state : int, RandomState or None, default=None
-        Where it is not None, or there are several networks, it also sets the
-        `random_state` of each. Global random states are neither read nor changed.
+        Seed of the fit. Where it is not None, or there are several networks, it also
+        sets the `random_state` of each. Global random states are neither read nor
+        changed.
 
     Attributes
     ----------
@@ -124,7 +116,7 @@ class AutoencoderOutlierDetector(
         The threshold: ``decision_function`` is ``score_samples`` minus this.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,)
-        Only if X has string column names.
+        Names of the features, only if X has string column names.
 
     Notes
     -----
@@ -135,9 +127,9 @@ class AutoencoderOutlierDetector(
     are kept learn from all rows. That takes 5 more fits, of 4 fifths of the rows each:
     by default below 495 rows. Below 20 scores there is a UserWarning.
 
-    Mixtures, means and deviations are of at most 20000 of the rows that the network
-    learned from, and of rows of more than 838 features of fewer: as many as hold 2²⁴
-    numbers, but 1000.
+    Mixtures, means and deviations are those of at most 20000 of the rows that the
+    network learned from. With more than 838 features they are those of fewer rows: as
+    many as hold 2²⁴ numbers, but at least 1000.
 
     See Also
     --------
@@ -172,14 +164,12 @@ class AutoencoderOutlierDetector(
     True
     """
 
-    estimator: Any = field(default=None, kw_only=False)
+    estimator: Network | None = field(default=None, kw_only=False)
     contamination: float | str = "auto"
     n_estimators: int = 1
     criterion: str = "density"
     validation_fraction: float = 0.1
     random_state: Any = None
-    estimators_: list[Any] = field(init=False)
-    offset_: float = field(init=False)
 
     _valid: ClassVar = {
         "estimator": [_AUTOENCODER, Nothing()],
@@ -197,25 +187,28 @@ class AutoencoderOutlierDetector(
     def _set_nested(self, name: str, params: dict[str, Any]) -> None:
         if name == "estimator" and self.estimator is None:
             raise ValueError(
-                "estimator=None has no parameters: the size of its code depends on X. "
-                "Give one, as estimator=Autoencoder(8), to set them."
+                "estimator=None has no parameters to set: the size of its code depends "
+                "on X. Give an autoencoder, as estimator=Autoencoder(8)."
             )
         super()._set_nested(name, params)
 
-    def _first_layer(self) -> Any:
-        fitted = vars(self).get("estimators_")
-        return _first(fitted[0] if fitted else self.estimator)
+    def _first_to_fit(self) -> BaseAutoencoder:
+        """Return the autoencoder that will meet X, the lowest where it is a stack."""
+        network = self.estimator
+        if isinstance(network, ValidatesRowsOfFirstLayer):
+            return network._first_layer()
+        if isinstance(network, BaseAutoencoder):
+            return network
+        return _DEFAULT  # What is no autoencoder, fit refuses.
 
-    @property
-    def _fitted_dtype(self) -> str:
-        return self.estimators_[0]._fitted_dtype
-
-    def _declared(self, n_features: int, seed: int) -> list[Any]:
+    def _declared(self, n_features: int, seed: int) -> list[Network]:
         """Return the networks to be fitted, all of them copies."""
         each = self.estimator
         if each is None:
             quarter = max(1, round(n_features / FEATURES_PER_COMPONENT))
-            each = Autoencoder(min(quarter, MOST_COMPONENTS), dtype="float64")
+            each = clone(_DEFAULT).set_params(
+                n_components=min(quarter, MOST_COMPONENTS)
+            )
         n = int(self.n_estimators)
         networks = [clone(each) for _ in range(n)]
         seeds = np.random.SeedSequence(seed).generate_state(n)
@@ -250,12 +243,12 @@ class AutoencoderOutlierDetector(
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            How much each row counts: one of weight 2 is two rows, one of weight 0 none.
+            Weight of each row: one of weight 2 is two rows, one of weight 0 none.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Rows that ``contamination="auto"`` sets the threshold by, and that networks
             with early stopping judge by, in place of some that are drawn from X.
         sample_weight_val : array-like of shape (n_val,), default=None
-            How much each row of X_val counts.
+            Weight of each row of X_val.
 
         Returns
         -------
@@ -272,10 +265,10 @@ class AutoencoderOutlierDetector(
         val = check_val(self, X_val, None, sample_weight_val)
         if self.estimator is not None and get_tags(self.estimator).target_tags.required:
             raise ValueError(
-                f"{type(self).__name__} learns from X alone, and estimator="
-                f"{self.estimator!r} needs y."
+                f"estimator={self.estimator!r} is not supported: it needs y, and "
+                f"{type(self).__name__} learns from X alone. Use one that needs no y."
             )
-        first = _first(self.estimator)
+        first = self._first_to_fit()
         X, known = self._taken_in(X, like=first)
         weight = check_weight(sample_weight, X)
         if weight is not None:
@@ -296,7 +289,7 @@ class AutoencoderOutlierDetector(
 
     #: Whether their labels are needed.
     _judges_by_labels: ClassVar[bool] = False
-    #: What to set so that they are.
+    #: What to set so that rows are held out.
     _judging_hint: ClassVar[str] = (
         "Set contamination='auto', or early_stopping=True on its estimator."
     )
@@ -330,16 +323,16 @@ class AutoencoderOutlierDetector(
         n_fits = int(self.n_estimators) * (1 + len(folds))
         context = self._init_callback_context(max_subtasks=n_fits)
         context.call_on_fit_task_begin(estimator=self, X=X, y=None)
-        networks, usual = self._fitted_to(learned, seed, context, of_learned, val)
+        networks, densities = self._fitted_to(learned, seed, context, of_learned, val)
         if folds:
-            like = [density.n_gaussians for density in usual]
+            like = [density.n_gaussians for density in densities]
             scores = self._cross_fitted_scores(X, folds, seed, context, like, weight)
         else:
-            scores = _scores(networks, usual, held_out)
+            scores = scores_of(networks, densities, held_out)
         fitted = {
             "estimators_": networks,
-            "_usual": usual,
-            "offset_": _threshold(scores, self.contamination, of_held_out),
+            "_densities": densities,
+            "offset_": threshold(scores, self.contamination, of_held_out),
         }
         context.call_on_fit_task_end(estimator=self, X=X, y=None)
         return fitted
@@ -353,12 +346,12 @@ class AutoencoderOutlierDetector(
         val: HeldOut | None = None,
         of: str = "",
         like: list[int] | None = None,
-    ) -> tuple[list[Any], list[Usualness]]:
+    ) -> tuple[list[Network], list[RowDensity]]:
         """Return networks that learned from X, and the density of each, if any.
 
         These have as many Gaussians as `like` says, or as X has rows for.
         """
-        networks, usual = self._declared(X.shape[1], seed), []
+        networks, densities = self._declared(X.shape[1], seed), []
         for number, network in enumerate(networks):
             task = context.subcontext(task_name=f"network {number + 1}{of}")
             with task.propagate_callback_context(network):
@@ -367,10 +360,10 @@ class AutoencoderOutlierDetector(
                 task.call_on_fit_task_end(estimator=self, X=X)
             if self.criterion == "density":
                 n_gaussians = like[number] if like else None
-                of_codes = Usualness()
+                of_codes = RowDensity()
                 of_codes.fit(network, X, seed + number, n_gaussians, weight)
-                usual.append(of_codes)
-        return networks, usual
+                densities.append(of_codes)
+        return networks, densities
 
     def _cross_fitted_scores(
         self,
@@ -387,235 +380,11 @@ class AutoencoderOutlierDetector(
         those of all rows, densities have as many Gaussians, which `like` says.
         """
         scores = np.full(X.shape[0], np.nan)
-        for number, (learned, held_out) in enumerate(_divided(X, folds)):
+        for number, (learned, held_out) in enumerate(divided(X, folds)):
             rows = inputs.rows_of(X, learned, CACHE_BYTES)
             counts = None if weight is None else weight[learned]
             of = f", fold {number + 1}"
             fitted = self._fitted_to(rows, seed, context, counts, None, of, like)
             if len(held_out):
-                scores[held_out] = _scores(*fitted, X[held_out])
+                scores[held_out] = scores_of(*fitted, X[held_out])
         return scores
-
-    # -- using the fit ------------------------------------------------------------
-
-    def score_samples(self, X: Any) -> NDArray[np.float64]:
-        """Return how usual each row is: the lower, the more abnormal.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            The mean over the networks of what `criterion` says. NaN, and so an outlier,
-            where all of a row is missing.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If X is not what `fit` takes, or has other features.
-        """
-        check_is_fitted(self, "offset_")
-        X = self._validate(X, reset=False)
-        return _scores(self.estimators_, self._usual, X)
-
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Return `score_samples` minus `offset_`: below zero is an outlier.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If X is not what `fit` takes, or has other features.
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Any) -> NDArray[np.intp]:
-        """Return 1 for each row that is usual, −1 for an outlier.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If X is not what `fit` takes, or has other features.
-        """
-        return np.where(self.decision_function(X) >= 0.0, 1, -1)
-
-    def explain(self, X: Any) -> Any:
-        """Return each feature's share of a row's reconstruction error.
-
-        The shares of a row add up to its `reconstruction_error`, in the mean over the
-        networks. They tell what these could not restore. A row may be unusual for its
-        code, too: where its error is small, that is why.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray or DataFrame of shape (n_samples, n_features)
-            In the squared units of X (with squared error); a frame of the kind that X
-            is. Dense. NaN where an entry is missing.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError
-            If X is not what `fit` takes, or has other features.
-        """
-        check_is_fitted(self, "offset_")
-        rows = self._validate(X, reset=False)
-        each = [network._error_shares(rows) for network in self.estimators_]
-        shares = np.mean(each, axis=0, dtype=np.float64)
-        return _framed(shares, X)
-
-    # -- persistence --------------------------------------------------------------
-
-    _learned: ClassVar[tuple[str, ...]] = (
-        "estimators_",
-        "_usual",
-        "offset_",
-        "n_features_in_",
-    )
-
-    def _check_learned(self, kept: Mapping[str, Any]) -> None:
-        networks, usual, offset = kept["estimators_"], kept["_usual"], kept["offset_"]
-        check_feature_names(kept)
-        need(
-            isinstance(networks, list)
-            and networks
-            and all(isinstance(network, Transforms) for network in networks),
-            "its networks are missing, or not autoencoders",
-        )
-        for network in networks:
-            check_is_fitted(network)
-            need(
-                network.n_features_in_ == kept["n_features_in_"],
-                "its networks are of other features",
-            )
-        need(isinstance(usual, list), "its densities are missing")
-        need(
-            len(usual) in (0, len(networks)), "its networks do not each have a density"
-        )
-        for network, density in zip(networks, usual, strict=False):
-            need(
-                isinstance(density, Usualness),
-                "one of its densities is not of the kind that a fit makes",
-            )
-            density.check(network)
-        need(
-            isinstance(offset, float) and offset == offset,
-            "its threshold is missing, or not a number",
-        )
-
-
-def _first(estimator: Any) -> Any:
-    """Return the autoencoder that meets X: itself, or the first layer of a stack."""
-    if isinstance(estimator, ValidatesRowsOfFirstLayer):
-        return estimator._first_layer()
-    # what is no autoencoder, fit refuses
-    return estimator if _AUTOENCODER.allows(estimator) else Autoencoder(dtype="float64")
-
-
-def _scores(networks: list[Any], usual: list[Usualness], X: Any) -> NDArray[np.float64]:
-    """Return the mean score of each row, by density or else by each network's own."""
-    if usual:
-        pairs = zip(networks, usual, strict=True)
-        each = [density.score_samples(network, X) for network, density in pairs]
-    else:
-        each = [network.score_samples(X).astype(np.float64) for network in networks]
-    return np.mean(each, axis=0)
-
-
-def _divided(
-    X: Any, folds: list[NDArray[np.intp]]
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield for each fold the rows to learn from, and those of it to score.
-
-    A row of the fold that alone has a feature, where others miss it, is learned from.
-    """
-    gaps = inputs.has_missing(X)
-    for fold in folds:
-        held_out = np.sort(fold)
-        learned = np.setdiff1d(np.arange(X.shape[0]), held_out)
-        unknown = ~inputs.observed_features(X, learned) if gaps else np.zeros(0, bool)
-        if unknown.any():
-            alone = ~np.isnan(X[held_out][:, unknown]).all(axis=1)
-            learned = np.sort(np.concatenate([learned, held_out[alone]]))
-            held_out = held_out[~alone]
-        yield learned, held_out
-
-
-def _threshold(
-    scores: NDArray[np.float64],
-    contamination: float | str,
-    weight: NDArray[np.float64] | None = None,
-) -> float:
-    """Return the lowest score of what is no outlier, in the middle of a gap."""
-    known = ~np.isnan(scores)
-    order = np.argsort(scores[known])
-    scores = scores[known][order]
-    weight = None if weight is None else weight[known][order]
-    if len(scores) == 0:
-        raise ValueError(
-            "No row has a score to set the threshold by: nothing was observed of them, "
-            "or of each a feature that no other row has."
-        )
-    total = len(scores) if weight is None else effective_rows(weight)
-    if isinstance(contamination, str):
-        if len(scores) < FEWEST_SCORES:
-            warn_user(
-                f"contamination='auto' sets the threshold at the {FALSE_ALARMS:.0%} "
-                f"quantile of scores, and needs at least {FEWEST_SCORES} of them. Got "
-                f"{len(scores)}: of new rows, another share than that may be taken for "
-                "outliers. Fit to more rows, or set contamination to a number."
-            )
-        n_outliers = min(total - 1, max(1, round(FALSE_ALARMS * total)))
-    else:
-        n_outliers = round(contamination * total)
-    if n_outliers == 0:  # below them all, by more than scores in float32 are rounded
-        return float(scores[0] - 1e-4 * (np.abs(scores).max() or 1.0))
-    if weight is None:
-        return float(np.mean(scores[n_outliers - 1 : n_outliers + 1]))
-    # the last score of as many rows as are outliers, and the first beyond them
-    below = np.cumsum(scaled(weight))
-    below *= total / below[-1]
-    last = np.searchsorted(below, n_outliers * (1 - 1e-9))
-    first = np.searchsorted(below, n_outliers * (1 + 1e-9), side="right")
-    ends = np.minimum([last, first], len(scores) - 1)
-    return float(scores[ends].mean())
-
-
-def _framed(values: NDArray[Any], like: Any) -> Any:
-    """Return the array as a frame of the kind that `like` is, if it is one."""
-    names = getattr(like, "columns", None)
-    if names is None:
-        return values
-    if hasattr(like, "iloc"):  # as pandas has it
-        return type(like)(values, index=like.index, columns=names)
-    if hasattr(like, "with_columns"):  # as polars has it
-        return type(like)(values, schema=list(names))
-    return values

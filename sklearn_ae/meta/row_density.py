@@ -39,35 +39,37 @@ from sklearn_ae.engine.consistency import is_finite, need
 from sklearn_ae.engine.density import fitted
 from sklearn_ae.engine.notices import diverged
 from sklearn_ae.engine.threads import one_blas_thread
+from sklearn_ae.engine.transforms import Transforms
 from sklearn_ae.engine.weights import copies
 from sklearn_ae.params.fields import Params
 
-__all__ = ["Usualness"]
+__all__ = ["RowDensity"]
 
-#: Rows that the density is fitted to, at most, and of wide ones fewer: but 1000 of so
-#: many numbers altogether.
+#: The density is fitted to at most so many rows. Wide rows are fewer: as many as hold
+#: so many numbers, but at least 1000.
 MOST_ROWS, MOST_NUMBERS = 20000, 2**24
-#: Principal components of each half.
+#: Each half has at most this many principal components.
 MOST_COMPONENTS = 32
-#: Gaussians in the mixture, if there are rows enough for the covariances of so many.
+#: The mixture has this many Gaussians, or fewer where rows do not tell as many
+#: covariances.
 N_GAUSSIANS = 3
-#: Variances of the noise, in the mean variance of a feature: one view is sharp, one
-#: blurred.
+#: The noise has these variances, in units of the mean variance of a feature: one view
+#: is sharp, one blurred.
 NOISE_VARIANCES = (0.01, 1.0)
-#: Numbers in a view are cut off here, so that their squares are finite.
+#: Numbers in a view are clipped here, so that their squares are finite.
 FAR = 1e100
 
 
-class Usualness(Params):
+class RowDensity(Params):
     """u(x) of the rows that one autoencoder restores.
 
-    Of sparse rows, which are never made dense, φ(x) holds the code in place of x̂, and
+    For sparse rows, which are never made dense, φ(x) holds the code in place of x̂, and
     the root of the row's reconstruction error in place of r.
     """
 
     def fit(
         self,
-        model: Any,
+        model: Transforms,
         X: Any,
         seed: int,
         n_gaussians: int | None = None,
@@ -84,7 +86,7 @@ class Usualness(Params):
             Number of Gaussians in the mixture; None takes as many as there are rows
             for.
         weight : ndarray of shape (n_samples,) or None
-            How much each row counts: it is taken as often.
+            Weight of each row: it is taken as often.
 
         Returns
         -------
@@ -105,7 +107,7 @@ class Usualness(Params):
         if not all(np.isfinite(half).all() for half in halves):
             raise diverged()
         with one_blas_thread(), config_context(array_api_dispatch=False):
-            # dense halves add up to the rows, and their unit is that of these
+            # Dense halves add up to the rows, and have their unit.
             one = None if self._sparse else _spread(halves[0] + halves[1])
             self._scales = [one or _spread(half) for half in halves]
             self._axes = [
@@ -124,18 +126,18 @@ class Usualness(Params):
             try:
                 mixture = fitted(mixture, views, seed)
             except ValueError as error:
-                # with noise on them it fails where views are of wild sizes alone
+                # With noise on them it fails only where views are of wild sizes.
                 raise diverged() from error
             del mixture.covariances_, mixture.precisions_  # a score needs their factors
             with one_blas_thread(), config_context(array_api_dispatch=False):
                 likelihoods = mixture.score_samples(views)
             mean, deviation = float(likelihoods.mean()), float(likelihoods.std())
-            # of rows that are all alike it is round-off
+            # The deviation of rows that are all alike is round-off.
             alike = deviation <= 1e-9 * max(1.0, abs(mean))
             self._levels.append((mixture, mean, 1.0 if alike else deviation))
         return self
 
-    def score_samples(self, model: Any, X: Any) -> NDArray[np.float64]:
+    def score_samples(self, model: Transforms, X: Any) -> NDArray[np.float64]:
         """Return u(x) of each row of X, (n_samples,); NaN where all is missing."""
         scores = []
         for first, second, known in self._halves(model, X):
@@ -148,7 +150,7 @@ class Usualness(Params):
             scores.append(np.where(known, np.mean(levels, axis=0), np.nan))
         return np.concatenate(scores)
 
-    def check(self, model: Any) -> None:
+    def check(self, model: Transforms) -> None:
         """Raise ValueError if this cannot be the density of a fitted autoencoder's."""
         sizes = (model.n_features_in_,) * 2
         if self._sparse:
@@ -184,11 +186,11 @@ class Usualness(Params):
             "one of its densities has a part too many or too few",
         )
 
-    def _halves(self, model: Any, X: Any) -> Iterator[tuple[NDArray[Any], ...]]:
+    def _halves(self, model: Transforms, X: Any) -> Iterator[tuple[NDArray[Any], ...]]:
         """Yield what is restored of rows, what is left, and whether any is observed.
 
-        By chunks of them. They may be sparse where those of the fit were not, and the
-        other way round.
+        These come by chunks. Rows may be sparse where those of the fit were not, and
+        the other way round.
         """
         for start, stop in inputs.row_chunks(*X.shape):
             rows = X[start:stop]
@@ -203,16 +205,16 @@ class Usualness(Params):
                 first, second = _dense_halves(model, rows)
                 missing = np.isnan(rows)
                 known = ~missing.all(axis=1)
-                second = np.where(missing, 0.0, second)  # of these nothing is left
+                second = np.where(missing, 0.0, second)  # Nothing is left of these.
             yield first.astype(np.float64), second.astype(np.float64), known
 
     def _views(self, halves: Any) -> NDArray[np.float64]:
-        """Return φ(x) of rows, of which the halves are given."""
+        """Return φ(x) of rows from their two halves."""
         views, left_out = [], 0.0
         for half, scale, axes in zip(halves, self._scales, self._axes, strict=True):
             with np.errstate(over="ignore", invalid="ignore"):
                 centred = half / scale - axes.mean_
-            # what overflowed is far out, and its square is still a number
+            # What overflowed is far out, and its square is still to be a number.
             centred = np.nan_to_num(centred, nan=FAR).clip(-FAR, FAR)
             along = centred @ axes.components_.T
             views.append(along)
@@ -223,15 +225,17 @@ class Usualness(Params):
         return np.hstack(views)
 
 
-def _dense_halves(model: Any, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _dense_halves(
+    model: Transforms, rows: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return what is restored of dense rows, and what is left of them.
 
-    Both from where the network has its zero, wherever that can be: far from it, single
+    Both are counted from the network's zero, wherever that can be: far from it, single
     precision has no digits for what is left.
     """
     units, module = model._fit.units, model._fit.module
     if not units.is_affine:
-        restored = model.reconstruct(rows)
+        restored = model._restored(rows)
         return restored, rows - restored
 
     def halves(x: Tensor) -> Tensor:
@@ -254,5 +258,5 @@ def _spread(half: NDArray[np.float64]) -> float:
 
 def _axes(half: NDArray[np.float64], rng: np.random.RandomState) -> PCA:
     n_components = min(MOST_COMPONENTS, *half.shape)
-    with np.errstate(invalid="ignore"):  # shares of no variance
+    with np.errstate(invalid="ignore"):  # There may be no variance to have shares of.
         return PCA(n_components, random_state=rng).fit(half)

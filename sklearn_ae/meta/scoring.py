@@ -9,11 +9,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import get_scorer
+from sklearn.metrics import get_scorer, get_scorer_names
 
 from sklearn_ae.engine.labels import Labels
+from sklearn_ae.params.domains import Constraint
 
-__all__ = ["Predictions", "check_scoring", "score_of"]
+__all__ = ["Predictions", "Scoring", "check_scoring", "score_of"]
+
+
+class Scoring(Constraint):
+    """What held-out rows are judged by."""
+
+    def allows(self, value: Any) -> bool:
+        if isinstance(value, str):
+            return value == "loss" or value in get_scorer_names()
+        return callable(value)
+
+    def __str__(self) -> str:
+        return "'loss', the name of one of scikit-learn's scorers or a callable"
 
 
 class Predictions(ClassifierMixin, BaseEstimator):
@@ -22,7 +35,7 @@ class Predictions(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     probabilities : callable
-        Returns the probability of each class for each of the rows that it is given.
+        Function that returns the probability of each class for each row it is given.
     classes : ndarray of shape (n_classes,)
     """
 
@@ -73,10 +86,10 @@ def score_of(
     Parameters
     ----------
     scoring : str or callable
-        A scorer's name, or a function of a fitted classifier, X and y, and of
+        Name of a scorer, or a function of a fitted classifier, X and y, and of
         `sample_weight` where it takes one.
     probabilities : callable
-        Of `Predictions`.
+        Function that returns the probability of each class for each row it is given.
     X : ndarray or CSR array of shape (n_samples, n_features)
         Validated.
     labels : Labels
@@ -91,7 +104,7 @@ def score_of(
     def score() -> float:
         try:
             value = float(scorer(predictions, rows, true, **weights))
-        except Exception as error:  # of a function of whoever's
+        except Exception as error:  # It may be anybody's function.
             reason = f"{type(error).__name__}: {error}".rstrip(". ")
             raise ValueError(
                 f"scoring={scoring!r} cannot score these rows: {reason}. Use 'loss' or "
@@ -113,7 +126,7 @@ def _takes_weights(scorer: Callable[..., Any]) -> bool:
     """Tell whether a scorer's metric, or a function, takes `sample_weight`."""
     try:
         takes = inspect.signature(getattr(scorer, "_score_func", scorer)).parameters
-    except (TypeError, ValueError):  # of what is not written in Python
+    except (TypeError, ValueError):  # It is not written in Python.
         return False
     kinds = [one.kind for one in takes.values()]
     return "sample_weight" in takes or inspect.Parameter.VAR_KEYWORD in kinds

@@ -1,1 +1,1 @@
-"""What parameters are: their domains, the constructors and the docs made of them."""
+"""Parameters: their domains, their order, and constructors and docs made of them."""

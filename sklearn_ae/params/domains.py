@@ -1,10 +1,10 @@
-"""What a parameter may be, and how an error says it."""
+"""Domains of parameters, in code and in words for error messages."""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -27,7 +27,7 @@ __all__ = [
 
 
 class InvalidParameterError(ValueError, TypeError):
-    """A hyperparameter has a value outside its domain, or one of a wrong type."""
+    """A parameter has a value outside its domain, or of a wrong type."""
 
 
 def did_you_mean(name: object, valid: list[str]) -> str:
@@ -37,27 +37,27 @@ def did_you_mean(name: object, valid: list[str]) -> str:
 
 
 class Constraint:
-    """A set of allowed values that can name itself."""
+    """A set of allowed values; ``str`` gives its description for error messages."""
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         raise NotImplementedError
 
-    def hint(self, value: Any) -> str:
-        """Return a helpful sentence about a rejected value, or nothing."""
+    def hint(self, value: object) -> str:
+        """Return a helpful sentence about a rejected value, or an empty string."""
         return ""
 
 
 class Interval(Constraint):
-    """Numbers between `low` and `high` (None is unbounded); no booleans, no nan.
+    """Numbers from `low` to `high`, without booleans and nan.
 
     Parameters
     ----------
     kind : type
-        ``int`` takes integers alone, ``float`` integers and reals.
+        Kind of numbers: ``int`` for integers, ``float`` for integers and reals.
     low, high : float or None
-        The bounds.
+        Bounds; None is unbounded.
     closed : {"left", "right", "both", "neither"}
-        Which bounds belong to the interval.
+        Bounds that belong to the interval.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Interval(Constraint):
     ) -> None:
         self.kind, self.low, self.high, self.closed = kind, low, high, closed
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         number = Integral if self.kind is int else Real
         if not isinstance(value, number) or isinstance(value, bool):
             return False
@@ -94,15 +94,15 @@ class Interval(Constraint):
 
 
 class OneOf(Constraint):
-    """One of a few strings."""
+    """Strings from a list of options."""
 
     def __init__(self, *options: str) -> None:
         self.options = sorted(options)
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         return isinstance(value, str) and value in self.options
 
-    def hint(self, value: Any) -> str:
+    def hint(self, value: object) -> str:
         return did_you_mean(value, self.options) if isinstance(value, str) else ""
 
     def __str__(self) -> str:
@@ -110,9 +110,9 @@ class OneOf(Constraint):
 
 
 class Bool(Constraint):
-    """True or False, numpy's too."""
+    """True and False, also as numpy's."""
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
 
     def __str__(self) -> str:
@@ -120,9 +120,9 @@ class Bool(Constraint):
 
 
 class Nothing(Constraint):
-    """The value None."""
+    """None."""
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         return value is None
 
     def __str__(self) -> str:
@@ -130,12 +130,12 @@ class Nothing(Constraint):
 
 
 class Instance(Constraint):
-    """Instances of a class, which may be named to spare the reader its path."""
+    """Instances of a class. `name` describes them in messages in place of the class."""
 
     def __init__(self, kind: type, name: str | None = None) -> None:
         self.kind, self.name = kind, name or f"an instance of {kind.__name__!r}"
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         return isinstance(value, self.kind)
 
     def __str__(self) -> str:
@@ -143,12 +143,12 @@ class Instance(Constraint):
 
 
 class Implements(Constraint):
-    """Instances, not classes, that have some methods."""
+    """Objects with some methods, but not classes."""
 
     def __init__(self, *methods: str) -> None:
         self.methods = methods
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         found = (callable(getattr(value, name, None)) for name in self.methods)
         return not isinstance(value, type) and all(found)
 
@@ -157,7 +157,17 @@ class Implements(Constraint):
 
 
 class SequenceOf(Constraint):
-    """A list, tuple or 1-D array of some length whose items all pass, named or not."""
+    """Lists, tuples and 1-D arrays whose items are all allowed.
+
+    Parameters
+    ----------
+    item : Constraint
+        Domain of each item; an item may be a pair of a name and an object.
+    name : str
+        Description for error messages.
+    shortest, longest : float
+        Bounds of the length.
+    """
 
     def __init__(
         self,
@@ -169,24 +179,27 @@ class SequenceOf(Constraint):
         self.item, self.name = item, name
         self.shortest, self.longest = shortest, longest
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         is_array = getattr(value, "ndim", None) == 1 and hasattr(value, "tolist")
+        if not isinstance(value, Iterable):
+            return False
         if not isinstance(value, list | tuple) and not is_array:
             return False
-        if not self.shortest <= len(value) <= self.longest:
+        items = list(value)
+        if not self.shortest <= len(items) <= self.longest:
             return False
         if not isinstance(self.item, Interval):  # numbers have no names
-            value = [item for _, item in named_items(value)]
-        return all(self.item.allows(item) for item in value)
+            items = [item for _, item in named_items(items)]
+        return all(self.item.allows(item) for item in items)
 
     def __str__(self) -> str:
         return self.name
 
 
 class RandomState(Constraint):
-    """What ``sklearn.utils.check_random_state`` takes."""
+    """Values that ``sklearn.utils.check_random_state`` takes."""
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         if value is None or type(value).__name__ == "RandomState":
             return True
         return Interval(int, 0, 2**32).allows(value)
@@ -196,11 +209,11 @@ class RandomState(Constraint):
 
 
 def check_values(
-    owner: str, values: Mapping[str, Any], table: Mapping[str, list[Constraint]]
+    owner: str, values: Mapping[str, object], table: Mapping[str, list[Constraint]]
 ) -> None:
-    """Raise `InvalidParameterError` for the first value that is out of its domain.
+    """Raise `InvalidParameterError` for the first value outside its domain.
 
-    `owner` is the class whose parameters they are, and `table` has the domains.
+    `owner` is the class that has these parameters; `table` has the domains.
     """
     for name, constraints in table.items():
         if name not in values:
@@ -217,11 +230,11 @@ def check_values(
         )
 
 
-def named_items(value: Any) -> list[tuple[str, Any]]:
-    """Return a list's objects, each with its name.
+def named_items(value: Iterable[Any]) -> list[tuple[str, Any]]:
+    """Return the objects of a list with their names.
 
-    Objects without one are called by their class, and numbered where that is not
-    enough: ``l1-1``, ``l1-2``.
+    An object without a name is called by its class, in lower case. If several would
+    have the same name, they are numbered: ``l1-1``, ``l1-2``.
     """
     items = [named(entry) for entry in value]
     given = [isinstance(entry, tuple) for entry in value]
@@ -235,7 +248,7 @@ def named_items(value: Any) -> list[tuple[str, Any]]:
 
 
 def named(entry: Any) -> tuple[str, Any]:
-    """Return a list entry's name and object: ``("l1", L1())`` or ``L1()``."""
+    """Return name and object of a list entry, ``("l1", L1())`` or ``L1()``."""
     if isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str):
         return entry
     return type(entry).__name__.lower(), entry

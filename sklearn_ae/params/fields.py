@@ -1,20 +1,21 @@
 """Annotated fields become an explicit keyword ``__init__``, validated in ``fit``.
 
 A class that derives from `Params` declares its hyperparameters as annotated fields
-with defaults, and what each may be in an (unannotated) table::
+with defaults, and their domains in a table without annotation::
 
     class L1(Params):
         weight: float = 1e-3
 
         _valid = {"weight": [Interval(float, 0, None)]}
 
-A field that may also be given by position, as in ``PCA(3)``, says so in words that
-type checkers read: ``n_components: int = field(default=2, kw_only=False)``.
+A parameter that may be given by position, as in ``PCA(3)``, is declared in a form that
+type checkers understand: ``n_components: int = field(default=2, kw_only=False)``. A
+fitted attribute is ``coef_: NDArray[Any] = field(init=False)``.
 
-Nothing but assignment happens in the generated ``__init__``, as scikit-learn asks.
-What a base class documents of its fields and fitted attributes, a class that derives
-from it need not repeat: its docstring is completed, with its own defaults. Signature
-and docstring list parameters in the order of `sklearn_ae.params.order`.
+The generated ``__init__`` only assigns, as scikit-learn asks. A class need not repeat
+the documentation of its bases: its docstring is completed with their parameters and
+fitted attributes, and with its own defaults. Signature and docstring list parameters in
+the order of `sklearn_ae.params.order`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field, fields
+from inspect import Parameter
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from sklearn_ae.params.docs import complete_docstring
@@ -45,19 +47,19 @@ __all__ = ["Params"]
 class Params:
     """Hyperparameters as fields, with ``get_params`` and ``set_params`` of their own.
 
-    A parameter that holds a list of other `Params` objects (or pairs of a name and
-    one) is reached from a grid by the item's name: ``penalties__l1__weight``. An
-    item without a name is called by its class, in lower case, as in
-    ``sklearn.pipeline.make_pipeline``.
+    A parameter may hold a list of other `Params` objects, or of pairs of a name and an
+    object. A grid reaches their parameters by the item's name, as in
+    ``penalties__l1__weight``. An item without a name is called by its class, in lower
+    case, as in ``sklearn.pipeline.make_pipeline``.
     """
 
     _valid: ClassVar[dict[str, list[Constraint]]] = {}
-    #: Fitted attributes that a base class documents, and that this one has not.
+    #: Fitted attributes that a base class documents and this class lacks.
     _absent: ClassVar[tuple[str, ...]] = ()
-    #: Parameters whose items are reached by their names alone, as a Pipeline's steps.
+    #: Parameters whose items are reached by their names alone, like a Pipeline's steps.
     _flat: ClassVar[tuple[str, ...]] = ()
     _param_names: ClassVar[list[str]] = []
-    #: Fitted attributes that have a value before a fit, too: the class's.
+    #: Fitted attributes for which the class has a value before a fit.
     _preset: ClassVar[tuple[str, ...]] = ()
     #: scikit-learn's HTML links the classes of this package to their pages in the
     #: documentation. The address is relative to its front page; set one that begins
@@ -65,24 +67,23 @@ class Params:
     _doc_link_module: ClassVar[str] = "sklearn_ae"
     _doc_link_template: ClassVar[str] = "generated/sklearn_ae.{estimator_name}.html"
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
-        dataclass(kw_only=True, eq=False, repr=False)(cls)
-        # once: a signature takes as long as a step of a small network
-        signature = inspect.signature(cls.__init__)
-        ordered = in_reading_order(cls, signature.parameters)
-        signature = signature.replace(parameters=ordered)
-        cls.__init__.__signature__ = signature  # type: ignore[attr-defined]
-        _, *names = signature.parameters
-        cls._param_names = sorted(names)
-        complete_docstring(cls, Params)
+        made: Any = dataclass(kw_only=True, eq=False, repr=False)(cls)
+        parameters = in_reading_order(
+            cls, {one.name: one for one in fields(made) if one.init}
+        )
+        cls.__init__.__signature__ = _signature(parameters)  # type: ignore[attr-defined]
+        # only once, and not from a signature, which takes as long as a training step
+        cls._param_names = sorted(parameters)
+        complete_docstring(cls, Params, parameters, cls._absent)
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
         return list(cls._param_names)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters, and with `deep` those of the objects in them."""
+        """Return the parameters, with `deep` also those of objects in them."""
         out: dict[str, Any] = {}
         for name in self._get_param_names():
             value = getattr(self, name)
@@ -98,7 +99,7 @@ class Params:
         return out
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters; ``a__b`` sets parameter b of the object in parameter a."""
+        """Set parameters. ``a__b`` sets parameter b of the object in parameter a."""
         valid = self._get_param_names()
         nested: dict[str, dict[str, Any]] = {}
         for key, value in params.items():
@@ -120,7 +121,7 @@ class Params:
         return self
 
     def _holder(self, item: str, params: dict[str, Any]) -> str | None:
-        """Return the parameter that holds an item of that name, reached by it alone."""
+        """Return the parameter in `_flat` that holds an item of that name, or None."""
         for name in self._flat:
             held = dict(_parts(name, params.get(name, getattr(self, name))))
             if f"{name}__{item}" in held:
@@ -158,7 +159,7 @@ class Params:
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def __setstate__(self, kept: Mapping[str, Any]) -> None:
-        """Take on attributes, if no parameter is missing and they hide no method."""
+        """Restore attributes. Raise ValueError if they are not those of this class."""
         names, name = self._get_param_names(), type(self).__name__
         missing = [n for n in names if n not in kept]
         presets = (vars(kind).get("_preset", ()) for kind in type(self).__mro__)
@@ -166,16 +167,17 @@ class Params:
         hidden = [n for n in kept if n not in known and hasattr(type(self), n)]
         if missing or hidden:
             raise ValueError(
-                f"This is no {name}: "
-                + (f"it lacks {', '.join(missing)}." if missing else "")
-                + (f"it has another {', '.join(hidden)}." if hidden else "")
+                f"The state is not that of {name}: "
+                + (f"it lacks {', '.join(missing)}. " if missing else "")
+                + (f"it replaces {', '.join(hidden)}. " if hidden else "")
+                + "Restore it with the version of sklearn_ae that made it."
             )
         above = getattr(super(), "__setstate__", self.__dict__.update)
         above(kept)
 
     def _check_params(self) -> None:
         """Raise `InvalidParameterError` for the first parameter out of its domain."""
-        values = self.get_params(deep=False)  # what a class fixes is none of them
+        values = self.get_params(deep=False)  # without those that a class has fixed
         check_values(type(self).__name__, values, type(self)._all_valid())
         for name, value in values.items():
             for _, part in _parts(name, value):
@@ -191,8 +193,18 @@ class Params:
         return table
 
 
-def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the objects with parameters in `value`, each with the path that sets it."""
+def _signature(parameters: Mapping[str, Field[Any]]) -> inspect.Signature:
+    """Return the signature of a constructor with these parameters."""
+    either, keyword = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
+    listed = [Parameter("self", either)]
+    for name, one in parameters.items():
+        kind = keyword if one.kw_only else either
+        listed.append(Parameter(name, kind, default=one.default, annotation=one.type))
+    return inspect.Signature(listed, return_annotation=None)
+
+
+def _parts(name: str, value: object) -> Iterator[tuple[str, Any]]:
+    """Yield the objects in `value` that have parameters, each with its path."""
     if hasattr(value, "get_params") and not isinstance(value, type):
         yield name, value
     elif isinstance(value, list | tuple):
@@ -201,7 +213,7 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
                 yield f"{name}__{label}", part
 
 
-def _swap(entry: Any, old: Any, new: Any) -> Any:
+def _swap(entry: Any, old: object, new: object) -> Any:
     name, part = named(entry)
     if part is not old:
         return entry

@@ -1,14 +1,16 @@
-"""The order in which a reader meets parameters, in signatures and documentation.
+"""The order of parameters in signatures and documentation, for a reader.
 
-First comes what may be given by position, as in ``PCA(3)``; then what is a method's
-own, with a derived class before its bases; then what methods share, in the groups of
-`GROUPS`.
+Parameters that may be given by position, as in ``PCA(3)``, come first. A method's own
+follow, those of a derived class before those of its bases. Parameters that methods
+share come last, in the order of `GROUPS`.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import Field
+from typing import Any
 
 __all__ = ["GROUPS", "in_reading_order"]
 
@@ -62,12 +64,12 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 
 def in_reading_order(
-    cls: type, parameters: Mapping[str, inspect.Parameter]
-) -> list[inspect.Parameter]:
-    """Return the parameters of a class's constructor in the order for a reader."""
-    first = [n for n, p in parameters.items() if p.kind is not p.KEYWORD_ONLY]
+    cls: type, fields: Mapping[str, Field[Any]]
+) -> dict[str, Field[Any]]:
+    """Return the parameters of a class, by name, in this order."""
+    first = [name for name, one in fields.items() if not one.kw_only]
     declared = [name for kind in cls.__mro__ for name in inspect.get_annotations(kind)]
     shared = [name for group in GROUPS.values() for name in group]
-    own = [name for name in [*declared, *parameters] if name not in shared]
+    own = [name for name in declared if name not in shared]
     order = dict.fromkeys([*first, *own, *shared])
-    return [parameters[name] for name in order if name in parameters]
+    return {name: fields[name] for name in order if name in fields}

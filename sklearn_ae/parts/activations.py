@@ -1,4 +1,4 @@
-"""Nonlinearities by the names that users give them; but for softmax, elementwise."""
+"""Activations by their names; all but softmax act on each number by itself."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-#: The lowest and the highest value of each.
+#: The lowest and the highest value that each activation takes.
 CODOMAINS: dict[str, tuple[float, float]] = {
     "identity": (-math.inf, math.inf),
     "relu": (0.0, math.inf),
@@ -58,15 +58,15 @@ def get_activation(name: str) -> Callable[[Tensor], Tensor]:
     return ACTIVATIONS[name]
 
 
-#: Probabilities this near 0 or 1, and rates this near 0, have no finite logarithm that
-#: training could start at.
+#: `inverse` keeps probabilities this far from 0 and 1, and rates this far from 0, so
+#: that training starts at finite logarithms.
 NEAREST = 1e-3
 
 
 def inverse(name: str, h: Tensor) -> Tensor:
-    """Return a with φ(a) = h, or nearly so at and beyond the borders of what φ gives.
+    """Return a with φ(a) = h, or nearly so where φ does not reach h.
 
-    Softmax gives shares; a is their logarithm, with a little added for what has none.
+    For softmax, a is the logarithm of the shares, each a little enlarged.
     """
     if name in ("sigmoid", "logistic"):
         return h.clamp(NEAREST, 1.0 - NEAREST).logit()
@@ -87,7 +87,7 @@ def _gelu_slope(a: Tensor) -> Tensor:
     return 0.5 * (1.0 + torch.erf(a / math.sqrt(2.0))) + a * density
 
 
-#: Derivatives as functions of the output, where it determines them.
+#: Derivatives as functions of the output, for activations whose output determines them.
 _SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": torch.ones_like,
     "relu": lambda h: (h > 0).to(h.dtype),
@@ -100,7 +100,7 @@ _SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def slope_at_output(name: str, h: Tensor) -> Tensor | None:
-    """Return φ′(a) where h = φ(a); None where h does not determine it."""
+    """Return φ′(a) where h = φ(a), or None if h does not determine it."""
     return _SLOPES[name](h) if name in _SLOPES else None
 
 
@@ -112,13 +112,14 @@ def slope(name: str, a: Tensor) -> Tensor:
 def top_k(a: Tensor, k: int) -> Tensor:
     """Keep the `k` largest numbers of each row, by signed value, and zero the others.
 
-    Exactly `k` are kept, also where numbers are equal; the gradient passes through
-    them alone.
+    It keeps exactly `k`, even if numbers are equal. Only these have a gradient.
 
     Parameters
     ----------
     a : Tensor of shape (batch, n_units)
+        Numbers to choose from.
     k : int
+        Number of units to keep in each row.
     """
     if k >= a.shape[1]:
         return a
@@ -129,15 +130,17 @@ def top_k(a: Tensor, k: int) -> Tensor:
 def dropout(h: Tensor, p: float | Tensor, generator: torch.Generator | None) -> Tensor:
     """Zero each unit with probability `p` and scale the others by 1/(1 − p).
 
-    Inverted dropout (Srivastava et al. 2014), so the expectation is `h`. torch's own
-    draws from the global generator, which is the user's; this one from `generator`.
-    Without one (at test time) nothing is dropped.
+    This is inverted dropout (Srivastava et al. 2014), so the expectation is `h`.
+    torch's own dropout draws from the global generator, which belongs to the user.
 
     Parameters
     ----------
     h : Tensor of shape (batch, n_units)
+        Hidden units.
     p : float in [0, 1)
+        Probability that a unit is dropped.
     generator : torch.Generator or None
+        Source of the draws. None, as at test time, drops nothing.
     """
     if generator is None:
         return h

@@ -1,4 +1,4 @@
-"""Means over rows, of which some count for more than others."""
+"""Means over rows that may have weights."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ __all__ = ["mean", "mean_row"]
 
 
 def mean(values: Tensor, weight: Tensor | None) -> Tensor:
-    """Return the mean of all values, (..., batch), a scalar.
+    """Return the mean of all values, a scalar.
 
     Parameters
     ----------
     values : Tensor of shape (..., batch)
+        Values of each row.
     weight : Tensor of shape (batch,) or None
-        How much each row counts; 1 in the mean over all rows, of which the batch is
-        some.
+        Weight of each row. The mean weight of all rows of the fit is 1, so the weights
+        of one batch need not have the mean 1.
     """
     return values.mean() if weight is None else (values * weight).mean()
 
 
 def mean_row(values: Tensor, weight: Tensor | None) -> Tensor:
-    """Return the mean over the rows of a batch, (batch, n), of shape (n,).
+    """Return the mean over the rows of a batch, of shape (n,).
 
     Parameters
     ----------
     values : Tensor of shape (batch, n)
+        Values of each row.
     weight : Tensor of shape (batch,) or None
-        How much each row counts, up to a factor.
+        Weight of each row, up to a common factor.
     """
     if weight is None:
         return values.mean(0)

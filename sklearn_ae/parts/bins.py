@@ -1,4 +1,4 @@
-"""Regression as classification: each number is one of a few bins of its feature."""
+"""Regression as classification: each number falls into one of its feature's bins."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ class Bins(nn.Module):
 
     .. math:: \hat x_j = \sum_b c_{jb}\, \mathrm{softmax}(a_j)_b
 
-    where :math:`c_{jb}` is the mean of the rows in a feature's bin b. It answers what
-    `sklearn_ae.parts.reconstruction.Reconstruction` does.
+    where :math:`c_{jb}` is the mean of the rows in bin b of feature j. It has the
+    methods of `sklearn_ae.parts.reconstruction.Reconstruction`.
 
     Parameters
     ----------
-    n_features, n_bins : int
+    n_features : int
+        Number of features.
+    n_bins : int
+        Number of bins of each feature.
     dtype : torch.dtype
+        Dtype of edges and centres.
     """
 
     edges: Tensor
     centres: Tensor
-    #: No nonlinearity of each number by itself.
+    #: The output's name is not that of an activation: x̂ is an expectation over bins.
     name, output_activation = "bins", "expectation"
     looks, has_scale, scale_power = False, True, None
 
@@ -40,8 +44,8 @@ class Bins(nn.Module):
     def learn(self, x: Tensor, weight: Tensor | None = None) -> None:
         """Take edges and centres from rows (n_rows, n_features).
 
-        Each bin holds as many of a feature's rows as any other, where these differ. A
-        row counts as much as its `weight`, of shape (n_rows,), says.
+        All bins of a feature hold the same number of rows, or the same weight, as far
+        as equal values allow. `weight`, of shape (n_rows,), is the weight of each row.
         """
         n_bins = self.centres.shape[1]
         ordered, order = x.T.sort(1)
@@ -49,7 +53,7 @@ class Bins(nn.Module):
         if weight is None:
             places = (numbers * len(x) / n_bins).long().expand(len(ordered), -1)
             weight = torch.ones_like(ordered[0])
-        else:  # the first whose weight, with those before it, exceeds the share
+        else:  # an edge is where the weights so far exceed the bins' share
             below = weight.double()[order].cumsum(1)
             sought = below[:, -1:] * (numbers.double() / n_bins)
             places = torch.searchsorted(below, sought * (1 + 1e-6), right=True)
@@ -66,12 +70,12 @@ class Bins(nn.Module):
         self.centres.copy_(torch.where(counts > 0, sums / counts, empty))
 
     def best_constant(self, centre: Tensor) -> Tensor:
-        """Return logits for which all bins are as likely."""
+        """Return logits that make all bins equally likely."""
         return torch.zeros_like(centre)
 
     def assign(self, x: Tensor) -> Tensor:
-        """Return the bins (batch, n_features) that rows are in, as whole numbers."""
-        # contiguous, without which torch warns and makes a copy itself
+        """Return the number of the bin of each entry, (batch, n_features)."""
+        # torch warns and makes a copy itself if this is not contiguous
         return torch.searchsorted(self.edges, x.T.contiguous(), right=True).T
 
     def output(self, a: Tensor) -> Tensor:
@@ -79,7 +83,7 @@ class Bins(nn.Module):
         return (a.softmax(-1) * self.centres).sum(-1)
 
     def restored(self, a: Tensor, x: Tensor) -> Tensor:
-        """Return x̂, whatever the rows `x` are."""
+        """Return x̂, which does not depend on the rows `x`."""
         return self.output(a)
 
     def mean_nats(
@@ -90,7 +94,7 @@ class Bins(nn.Module):
         row_weight: Tensor | None = None,
     ) -> Tensor:
         """Return the cross-entropy, summed over features, of the mean row."""
-        which = self.assign(target).flatten()  # with the bins last in memory: faster so
+        which = self.assign(target).flatten()  # bins last in memory are faster
         nats = F.cross_entropy(a.flatten(0, 1), which, reduction="none")
         nats = nats.unflatten(0, target.shape)
         nats = (nats if weight is None else nats * weight).sum(1)

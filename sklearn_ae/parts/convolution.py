@@ -1,34 +1,28 @@
-r"""Convolutional encoders and decoders, with three ways to undo max-pooling.
+r"""Convolutional encoders and decoders with three ways to undo max-pooling.
 
-Each block of the encoder is φ(pool(W ∗ h + b)), with a convolution of the same size and
-pooling by 2; for an increasing φ this is pool(φ(W ∗ h + b)), at a quarter of the cost.
-Each of the decoder's is Wᵀ ∗ unpool(φ(h)) + c, with the adjoint of the convolution.
-Along an axis of length 1 there is nothing to convolve or to pool: a signal is an image
-of one row.
+Each block of the encoder is φ(pool(W ∗ h + b)), where the convolution keeps the size
+and pooling halves it. For an increasing φ this equals pool(φ(W ∗ h + b)) at a quarter
+of the cost. Each block of the decoder is Wᵀ ∗ unpool(φ(h)) + c, with the adjoint of the
+convolution. An axis of length 1 is neither convolved nor pooled, so a signal is an
+image of one row.
 
-Maps are of shape (batch, channels, height, width), and lie in memory as rows do, with
-the channels last.
+Maps have the shape (batch, channels, height, width). In memory their channels come
+last, as in rows.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sklearn_ae.parts.activations import dropout
-from sklearn_ae.parts.networks import (
-    Encoder,
-    MLPDecoder,
-    MLPEncoder,
-    Preconditioner,
-    TiedDecoder,
-    initial,
-)
+from sklearn_ae.parts.layers import Preconditioner, initial
+from sklearn_ae.parts.networks import Encoder, MLPDecoder, MLPEncoder, TiedDecoder
 
 __all__ = [
     "Block",
@@ -45,16 +39,18 @@ Pair = tuple[int, int]
 
 
 class Block(NamedTuple):
-    """What one block of the encoder maps to what.
+    """Sizes of one block of the encoder.
 
     Attributes
     ----------
     size, pooled : (int, int)
         Height and width before and after pooling.
     n_in, n_out : int
-        Channels.
-    kernel, window : (int, int)
-        Of the convolution, and of pooling.
+        Numbers of channels.
+    kernel : (int, int)
+        Size of the convolution's kernels.
+    window : (int, int)
+        Size of the windows of pooling.
     """
 
     size: Pair
@@ -69,29 +65,35 @@ def blocks(
     image_shape: tuple[int, int, int], channels: Sequence[int], kernel_size: int
 ) -> list[Block]:
     """Return the blocks of an encoder of images (height, width, channels)."""
-    *size, n_in = image_shape
+    size, n_in = image_shape[:2], image_shape[2]
     out = []
     for n_out in channels:
-        kernel, window = ([k if n > 1 else 1 for n in size] for k in (kernel_size, 2))
-        pooled = [math.ceil(n / w) for n, w in zip(size, window, strict=True)]
-        pairs: Any = map(tuple, (size, pooled, kernel, window))
-        before, after, kernel, window = pairs
-        out.append(Block(before, after, n_in, n_out, kernel, window))
+        kernel, window = _along(size, kernel_size), _along(size, 2)
+        pooled = math.ceil(size[0] / window[0]), math.ceil(size[1] / window[1])
+        out.append(Block(size, pooled, n_in, n_out, kernel, window))
         size, n_in = pooled, n_out
     return out
 
 
+def _along(size: Pair, n: int) -> Pair:
+    """Return n along each axis, but 1 along an axis of length 1."""
+    return (n if size[0] > 1 else 1, n if size[1] > 1 else 1)
+
+
 def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return W ∗ x + b of the same height and width, zeros being beyond the border.
+    """Return W ∗ x + b of the same height and width, with zeros beyond the border.
 
     Parameters
     ----------
     x : Tensor of shape (batch, n_in, height, width)
+        Maps.
     kernel : Tensor of shape (n_out, n_in, kernel height, kernel width)
+        Kernels W.
     bias : Tensor of shape (n_out,) or None
+        Bias b of each channel.
     """
     margin = [k // 2 for k in kernel.shape[2:]]
-    # an even kernel gives one row and column more
+    # an even kernel gives an extra row and column
     top, left = ((k + 1) % 2 for k in kernel.shape[2:])
     return F.conv2d(x, kernel, bias, padding=margin)[..., top:, left:]
 
@@ -105,16 +107,21 @@ def convolve_adjoint(
 ) -> Tensor:
     """Return Wᵀ ∗ y + c, of height and width `size`.
 
-    With stride 1 it is the adjoint of `convolve`, with stride 2 that of every other of
-    its outputs (up to where the border lies).
+    With stride 1 it is the adjoint of `convolve`. With stride 2 it is the adjoint of
+    every other output, up to the position of the border.
 
     Parameters
     ----------
     y : Tensor of shape (batch, n_out, height, width)
+        Maps.
     kernel : Tensor of shape (n_out, n_in, kernel height, kernel width)
+        Kernels W.
     bias : Tensor of shape (n_in,) or None
+        Bias c of each channel.
     size : (int, int)
+        Height and width of the result.
     stride : (int, int)
+        Steps between neighbours of `y`, along each axis.
     """
     margin, extra = [], []
     axes = zip(y.shape[2:], kernel.shape[2:], size, stride, strict=True)
@@ -127,7 +134,7 @@ def convolve_adjoint(
 
 
 def pool(x: Tensor, window: Pair) -> tuple[Tensor, Tensor]:
-    """Return the maximum of each window, cut short at the border, and where it was."""
+    """Return the maximum of each window and its place; the border cuts windows off."""
     pooled: tuple[Tensor, Tensor] = F.max_pool2d(
         x, window, ceil_mode=True, return_indices=True
     )
@@ -135,16 +142,18 @@ def pool(x: Tensor, window: Pair) -> tuple[Tensor, Tensor]:
 
 
 def unpool(y: Tensor, size: Pair, window: Pair, switches: Tensor | None) -> Tensor:
-    """Put each number back where `switches` say it was; without them, everywhere.
+    """Put each number back to its place, or everywhere in its window.
 
     Parameters
     ----------
     y : Tensor of shape (batch, channels, height, width)
+        Pooled maps.
     size : (int, int)
         Height and width before pooling.
     window : (int, int)
+        Size of the windows of pooling.
     switches : Tensor of int, of the shape of `y`, or None
-        From `pool`; all else is zero.
+        Places from `pool`; all other places are zero. None fills the windows.
     """
     if switches is not None:
         return F.max_unpool2d(y, switches, window, output_size=size)
@@ -153,16 +162,20 @@ def unpool(y: Tensor, size: Pair, window: Pair, switches: Tensor | None) -> Tens
 
 
 class Kernel(nn.Module):
-    """W of a convolution, of shape (n_out, n_in, height, width); its adjoint's too.
+    """Kernels W of a convolution or its adjoint, (n_out, n_in, height, width).
 
     Parameters
     ----------
     block : Block
+        Sizes.
     n_inputs : float
-        Numbers that an output is a sum of; they scale the initial weights.
+        Number of terms in the sum that makes an output; it scales the initial weights.
     gain : float
+        Factor of the initial weights.
     generator : torch.Generator
+        Source of the initial weights.
     dtype : torch.dtype
+        Dtype of the weights.
     """
 
     def __init__(
@@ -182,6 +195,10 @@ def _biases(sizes: Sequence[int], dtype: torch.dtype) -> nn.ParameterList:
     return nn.ParameterList(torch.zeros(n, dtype=dtype, device="cpu") for n in sizes)
 
 
+def _kernels(parts: nn.ModuleList) -> list[Tensor]:
+    return [part.kernel for part in parts if isinstance(part, Kernel)]
+
+
 class ConvolutionalEncoder(Encoder):
     r"""h_l = φ(pool(W_l ∗ h_{l−1} + b_l)), then dense layers to the code.
 
@@ -190,17 +207,19 @@ class ConvolutionalEncoder(Encoder):
     image_shape : (int, int, int)
         Height, width and channels of a row.
     channels : sequence of int
-        Of each block.
+        Number of channels of each block.
     kernel_size : int
+        Height and width of the kernels.
     sizes : sequence of int
         Widths of the dense layers after the blocks; the last is the code's.
     activation : str
-        φ.
+        Name of φ.
     p_dropout : float
         Share of hidden units left out at each training step.
     generator : torch.Generator
-        Draws the initial weights.
+        Source of the initial weights.
     dtype : torch.dtype
+        Dtype of the weights.
     """
 
     def __init__(
@@ -245,10 +264,10 @@ class ConvolutionalEncoder(Encoder):
         """Return the last maps, flat, and each block's switches."""
         h = self.each(x).unflatten(1, self.image_shape).permute(0, 3, 1, 2)
         switches = []
-        for block, part, bias in zip(
-            self.blocks, self.kernels, self.biases, strict=True
+        for block, kernel, bias in zip(
+            self.blocks, _kernels(self.kernels), self.biases, strict=True
         ):
-            h, where = pool(convolve(h, part.kernel, bias), block.window)  # type: ignore[arg-type]
+            h, where = pool(convolve(h, kernel, bias), block.window)
             h = self.dense.activation(h)
             if self.dense.p_dropout:
                 h = dropout(h, self.dense.p_dropout, generator)
@@ -266,8 +285,7 @@ class ConvolutionalEncoder(Encoder):
 
     def weights(self) -> list[Tensor]:
         """Return kernels and weight matrices, without biases."""
-        kernels: list[Any] = [part.kernel for part in self.kernels]
-        return [*kernels, *self.dense.weights()]
+        return [*_kernels(self.kernels), *self.dense.weights()]
 
     @property
     def widest_layer(self) -> int:
@@ -276,9 +294,8 @@ class ConvolutionalEncoder(Encoder):
 
     @property
     def n_multiplications(self) -> int:
-        return sum(
-            math.prod((*b.size, b.n_in, b.n_out, *b.kernel)) for b in self.blocks
-        )
+        maps = (math.prod((*b.size, b.n_in, b.n_out, *b.kernel)) for b in self.blocks)
+        return sum(maps) + self.dense.n_multiplications
 
 
 class ConvolutionalDecoder(nn.Module):
@@ -287,15 +304,16 @@ class ConvolutionalDecoder(nn.Module):
     Parameters
     ----------
     encoder : ConvolutionalEncoder
-        What it mirrors.
+        Encoder that it mirrors.
     unpooling : {"switches", "repeat", "deconv"}
-        Whether maxima go back where they came from, or everywhere in their window, or
-        whether the convolution itself has stride 2.
+        Way to undo pooling. "switches" puts maxima back to their places, "repeat" puts
+        them everywhere in their windows, and "deconv" gives the convolution stride 2.
     tied : bool
-        Whether the kernels and matrices ARE the encoder's; only biases are its own.
+        Whether it shares the encoder's kernels and matrices; it has its own biases.
     generator : torch.Generator
-        Draws the initial weights.
+        Source of the initial weights.
     dtype : torch.dtype
+        Dtype of the weights.
     """
 
     def __init__(
@@ -307,7 +325,7 @@ class ConvolutionalDecoder(nn.Module):
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
-        # In a list, so as not to be registered: the parameters stay the encoder's.
+        # The list keeps torch from registering the encoder's parameters here, too.
         self._encoder, self.tied, self.unpooling = [encoder], tied, unpooling
         self.kernels = nn.ModuleList()
         self.dense: TiedDecoder | MLPDecoder
@@ -321,20 +339,20 @@ class ConvolutionalDecoder(nn.Module):
             self.dense = MLPDecoder(sizes, activation, p, generator, dtype)
             for i, b in enumerate(encoder.blocks):
                 gain = math.sqrt(2.0) if activation == "relu" and i else 1.0
-                # of a window, "repeat" alone fills more than one place
+                # only "repeat" fills more than one place of a window
                 share = 1 if unpooling == "repeat" else math.prod(b.window)
                 n_inputs = b.n_out * math.prod(b.kernel) / share
                 self.kernels.append(Kernel(b, n_inputs, gain, generator, dtype))
         self.biases = _biases([b.n_in for b in encoder.blocks], dtype)
-        first = encoder.blocks[0]  # which may give other channels than are encoded
+        first = encoder.blocks[0]  # may give other channels than the rows have
         n_pixels = math.prod(first.size) * first.n_in
         self.each = Preconditioner(n_pixels, dtype)
 
     def speak(self, scale: Tensor, constant: Tensor) -> None:
-        """Restore each pixel in its own scale, around the constant.
+        """Set each pixel's scale, and the constant around which it is restored.
 
-        Kernels stay as they were drawn: smaller ones begin at the constant, and end at
-        a tenth more error (MNIST, 30 epochs).
+        Kernels stay as they were drawn. Smaller ones would begin at the constant, but
+        end with a tenth more error (MNIST, 30 epochs).
         """
         self.each.set(scale, constant)
 
@@ -351,21 +369,20 @@ class ConvolutionalDecoder(nn.Module):
         h = h.permute(0, 3, 1, 2)
         if switches is None or self.unpooling != "switches":
             switches = [None] * len(encoder.blocks)
-        kernels = encoder.kernels if self.tied else self.kernels
+        kernels = _kernels(encoder.kernels if self.tied else self.kernels)
         parts = zip(encoder.blocks, kernels, self.biases, switches, strict=True)
-        for block, part, bias, where in reversed(list(parts)):
+        for block, kernel, bias, where in reversed(list(parts)):
             h, stride = activation(h), block.window
             if p:
                 h = dropout(h, p, generator)
             if self.unpooling != "deconv":
                 h, stride = unpool(h, block.size, block.window, where), (1, 1)
                 if where is None and self.unpooling == "switches":
-                    # it was in one place of the window: its mean over all of them
+                    # the place is unknown, so each place gets the mean
                     h = h / math.prod(block.window)
-            h = convolve_adjoint(h, part.kernel, bias, block.size, stride)
+            h = convolve_adjoint(h, kernel, bias, block.size, stride)
         return self.each(h.permute(0, 2, 3, 1).flatten(1))
 
     def weights(self) -> list[Tensor]:
         """Return its own kernels and weight matrices, without biases."""
-        kernels: list[Any] = [part.kernel for part in self.kernels]
-        return [*kernels, *self.dense.weights()]
+        return [*_kernels(self.kernels), *self.dense.weights()]

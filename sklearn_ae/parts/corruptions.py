@@ -1,13 +1,13 @@
-r"""What is done to the input while training: x̃ ~ q(x̃ | x). The target stays clean.
+r"""Corruptions of the input in training: x̃ ~ q(x̃ | x). The target stays clean.
 
 Like penalties, corruptions declare hyperparameters as fields and their mathematics as a
-pure function of tensors, here ``corrupt``. Noise is drawn from the fit's own generator,
-afresh for every batch, and never at test time.
+pure function of tensors, here ``corrupt``. Each batch draws new noise from the fit's
+own generator. There is no noise at test time.
 
-Corruptions act on rows in the network's units: with ``standardize=True`` (the default)
-these are (X − mean) / scale with one scale for all features. So Gaussian noise is
-measured in roots of the features' mean variance, the same on each feature, and a masked
-entry is set to its feature's mean. With ``standardize=False`` they act on X.
+Corruptions act on rows in the network's units. With ``standardize=True`` (the default)
+these are (X − mean) / scale, with one scale for all features. Gaussian noise then has
+the same size on each feature, in roots of the features' mean variance, and a masked
+entry becomes the mean of its feature. With ``standardize=False`` corruptions act on X.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ __all__ = ["Corruption", "GaussianNoise", "Masking", "SaltAndPepper"]
 
 
 class Corruption(Part):
-    """A random map from clean rows to those that the encoder is shown."""
+    """A random map from clean rows to the rows that the encoder sees."""
 
-    #: Whether zeros stay zeros, so that sparse rows can stay sparse.
+    #: Whether zeros stay zeros. Sparse rows can then stay sparse.
     keeps_zeros: ClassVar[bool] = False
 
     def apply(
@@ -43,17 +43,19 @@ class Corruption(Part):
         Parameters
         ----------
         x : Tensor of shape (batch, n_features)
+            Clean rows.
         generator : torch.Generator
+            Source of the noise.
         unit : Tensor of shape () or float
-            What noise is measured in.
+            Unit of the noise.
         numbers : mapping of str to Tensor
-            The hyperparameters.
+            Hyperparameters by name.
         """
         rows = x if self.keeps_zeros else dense(x)
         return self.corrupt(rows, generator, unit, **numbers, **self.settings())
 
     def variance(self, unit: float) -> float:
-        """Return how much it adds to the variance of each feature, about."""
+        """Return about how much it adds to the variance of each feature."""
         return 0.0
 
     @staticmethod
@@ -65,9 +67,11 @@ class Corruption(Part):
         Parameters
         ----------
         x : Tensor of shape (batch, n_features)
+            Clean rows.
         generator : torch.Generator
+            Source of the noise.
         unit : Tensor of shape () or float
-            What noise is measured in: the root mean square of the rows.
+            Unit of the noise: the root mean square of the rows.
         """
         raise NotImplementedError
 
@@ -82,8 +86,8 @@ class GaussianNoise(Corruption):
     Parameters
     ----------
     noise_level : float, default=0.3
-        σ, the same for all features: with `standardize` a multiple of the root of their
-        mean variance, else in the units of X.
+        Standard deviation σ of the noise, the same for all features. With `standardize`
+        it is in roots of the features' mean variance, otherwise in the units of X.
 
     References
     ----------
@@ -123,7 +127,7 @@ class Masking(Corruption):
     Parameters
     ----------
     noise_level : float, default=0.3
-        ν, in [0, 1].
+        Probability ν, in [0, 1].
 
     References
     ----------
@@ -163,7 +167,8 @@ class SaltAndPepper(Corruption):
     Parameters
     ----------
     noise_level : float, default=0.3
-        ν, in [0, 1]; salt and pepper are equally likely. The extremes are the batch's.
+        Probability ν, in [0, 1]. Salt and pepper are equally likely. The lowest and
+        highest values are those of the batch.
 
     References
     ----------

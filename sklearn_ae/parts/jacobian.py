@@ -1,4 +1,4 @@
-r"""How far the code moves with its input: ‖∂z/∂x‖²_F.
+r"""The distance that a code moves with its row: ‖∂z/∂x‖²_F.
 
 For a chain of layers :math:`h_l = \varphi_l(a_l),\ a_l = W_l h_{l-1} + b_l`,
 
@@ -11,14 +11,15 @@ which for one layer is the closed form of Rifai et al. (2011),
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction, FunctionCtx
 
 from sklearn_ae.parts.activations import get_activation, slope, slope_at_output
 from sklearn_ae.parts.averages import mean, mean_row
-from sklearn_ae.parts.networks import Layer, linear
+from sklearn_ae.parts.layers import Layer, linear
 from sklearn_ae.parts.sparse import dense
 
 __all__ = [
@@ -32,22 +33,22 @@ __all__ = [
 
 
 class Encoding(NamedTuple):
-    """The encoder, as a penalty is given it; called, it encodes without noise.
+    """The encoder in the form that penalties get; a call encodes without noise.
 
     Attributes
     ----------
     encode : callable
-        From rows (batch, n_features) to codes (batch, n_components).
+        Function from rows (batch, n_features) to codes (batch, n_components).
     layers : callable
-        Returns the chain of layers that ``encode`` is, or None where it is more.
+        Function that returns ``encode`` as a chain of layers, or None if it is not one.
     generator : torch.Generator or None
-        What randomness is to be drawn from; None where there must be none.
+        Source of random numbers; None outside of training.
     before : Tensor of shape (batch, n_components) or None
-        What the code's activation was applied to, where that is known.
+        Input of the code's activation, if it is known.
     unit : Tensor of shape () or float
-        What rows are measured in, for penalties that depend on it.
+        Unit of rows, for penalties that depend on it.
     weight : Tensor of shape (batch,) or None
-        How much each row counts.
+        Weight of each row.
     """
 
     encode: Callable[[Tensor], Tensor]
@@ -61,11 +62,11 @@ class Encoding(NamedTuple):
         return self.encode(x)
 
     def mean(self, values: Tensor) -> Tensor:
-        """Return the mean of a number of each row, (batch,), a scalar."""
+        """Return the mean of `values`, which has one number for each row, a scalar."""
         return mean(values, self.weight)
 
     def mean_row(self, values: Tensor) -> Tensor:
-        """Return the mean over the rows, (batch, n), of shape (n,)."""
+        """Return the mean over the rows of `values`, (batch, n), of shape (n,)."""
         return mean_row(values, self.weight)
 
 
@@ -75,9 +76,11 @@ def squared_jacobian_norm(x: Tensor, z: Tensor, encoder: Encoding) -> Tensor:
     Parameters
     ----------
     x : Tensor of shape (batch, n_features)
+        Rows.
     z : Tensor of shape (batch, n_components)
-        The codes of `x`.
+        Codes of `x`.
     encoder : Encoding
+        Encoder of the rows.
     """
     layers = encoder.layers()
     return exact_norm(x, encoder.encode) if layers is None else chain_norm(x, z, layers)
@@ -91,11 +94,13 @@ def chain_norm(
     Parameters
     ----------
     x : Tensor of shape (batch, n_features)
+        Rows.
     z : Tensor of shape (batch, n_components)
-        What the layers make of `x`.
+        Codes of `x`, the output of the layers.
     layers : list of (Tensor, Tensor, str)
+        Weight, bias and name of the activation of each layer.
     kept : Tensor of bool, of the shape of `z`, or None
-        Which components count.
+        Components that count; None is all.
     """
     *hidden, (weight, bias, activation) = layers
     slopes, h = [], x
@@ -103,7 +108,7 @@ def chain_norm(
         a = linear(h, w, b)
         slopes.append(slope(name, a))
         h = get_activation(name)(a)
-    # hidden units may have been dropped from z, which then is not what is asked about
+    # z may be from a pass with dropout, but the Jacobian is without
     last = None if hidden else slope_at_output(activation, z)
     if last is None:
         last = slope(activation, linear(h, weight, bias))
@@ -116,12 +121,12 @@ def chain_norm(
         jacobian = (jacobian * s[:, None, :]) @ w
     jacobian = jacobian * slopes[0][:, None, :]
     first = hidden[0][0]
-    # the last product is as wide as the data: its norm needs only W₁W₁ᵀ
+    # the last product would be as wide as the data; its norm needs only W₁W₁ᵀ
     return ((jacobian @ (first @ first.T)) * jacobian).sum((1, 2))
 
 
 class _SquaredNorms(torch.autograd.Function):
-    """Row by row ‖W_j‖², in fewer passes than a square and its sum would take."""
+    """‖W_j‖² of each row of W, in fewer passes than a square and its sum take."""
 
     generate_vmap_rule = True
 
@@ -130,19 +135,19 @@ class _SquaredNorms(torch.autograd.Function):
         return torch.linalg.vector_norm(weight, dim=1).square()
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    def backward(ctx: BackwardCFunction, grad: Tensor) -> Tensor:
         (weight,) = ctx.saved_tensors
         return weight * (2.0 * grad)[:, None]
 
 
 def exact_norm(x: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the same of any encoder, by a backward pass for each component."""
+    """Return ‖∂z/∂x‖²_F for any encoder, by a backward pass for each component."""
     training = torch.is_grad_enabled()
-    x = dense(x)  # where x was made: out of inference mode it cannot be read so
+    x = dense(x)  # before inference mode ends: after it, x cannot be read like this
     with torch.inference_mode(False), torch.enable_grad():
         x = x.detach().clone().requires_grad_()
         z = encode(x)
@@ -158,7 +163,7 @@ def exact_norm(x: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
 def estimated_norm(
     x: Tensor, encode: Callable[[Tensor], Tensor], generator: torch.Generator
 ) -> Tensor:
-    """Return Hutchinson's unbiased estimate of it, ‖vᵀJ‖² with v of random signs."""
+    """Return Hutchinson's unbiased estimate ‖vᵀJ‖², where v has random signs."""
     x = dense(x)
     with torch.inference_mode(False), torch.enable_grad():
         x = x.detach().clone().requires_grad_()

@@ -1,4 +1,4 @@
-"""Penalties and corruptions: their parameters reach their formula."""
+"""The base of penalties and corruptions, which hands parameters to the formula."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["Part"]
 
 
 class Part(Params):
-    """A part of an objective, whose formula takes its parameters by name."""
+    """A part of an objective whose formula takes the parameters by name."""
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the parameters that are numbers: the formula takes them as tensors."""
+        """Return the parameters that are numbers. The formula gets them as tensors."""
         found = self.get_params(deep=False)
         return {name: float(it) for name, it in found.items() if _is_number(it)}
 
     def settings(self) -> dict[str, Any]:
-        """Return all others, such as a str, a tuple or None: they come as they are."""
+        """Return all others, such as a str, a tuple or None. They stay as they are."""
         found = self.get_params(deep=False)
         return {name: it for name, it in found.items() if not _is_number(it)}
 

@@ -1,8 +1,8 @@
 r"""Additive terms on inputs and codes.
 
-A penalty declares its parameters as fields, and its mathematics as ``term``: a pure
-function of tensors, to which the parameters come by name, numbers as tensors. To add
-one, derive from `Penalty`; nothing else is needed::
+A penalty declares its parameters as fields and its mathematics as ``term``, a pure
+function of tensors. It gets the parameters by name, and numbers as tensors. To add a
+penalty, derive from `Penalty`; nothing else is needed::
 
     class Negative(Penalty):
         weight: float = 1.0
@@ -28,20 +28,21 @@ __all__ = ["L1", "L2", "Contraction", "KLSparsity", "Penalty"]
 
 
 class Penalty(Part):
-    """What is added to the reconstruction term, in nats per sample.
+    """A term added to the reconstruction term, in nats per sample.
 
     With ``standardize=True`` and squared or absolute error these are nats of features
-    whose root mean variance is 1/4, whatever the scale of X; else those of X itself.
+    whose root mean variance is 1/4, whatever the scale of X. Otherwise they are nats of
+    X itself.
     """
 
-    #: Whether rows count by their weights, as they do where each mean over them is
-    #: ``encoder.mean`` or ``encoder.mean_row``. Without it `sample_weight` is refused.
+    #: Whether rows count by their weights. They do if each mean over rows is
+    #: ``encoder.mean`` or ``encoder.mean_row``. Otherwise `sample_weight` is refused.
     weighs_rows: ClassVar[bool] = False
-    #: The activations of the code that it is defined for; None is all.
+    #: The penalty is defined for these activations of the code; None is all.
     code_activations: ClassVar[tuple[str, ...] | None] = None
 
     def check_code(self, code_activation: str) -> None:
-        """Raise ValueError where the penalty is not defined on such codes."""
+        """Raise ValueError if the penalty does not support this activation."""
         allowed = self.code_activations
         if allowed is not None and code_activation not in allowed:
             raise ValueError(
@@ -49,7 +50,7 @@ class Penalty(Part):
                 f"{self._why} Got code_activation={code_activation!r}."
             )
 
-    #: Why only these.
+    #: A sentence that tells users why other activations are not supported.
     _why: ClassVar[str] = ""
 
     @staticmethod
@@ -62,24 +63,27 @@ class Penalty(Part):
         Parameters
         ----------
         x : Tensor of shape (batch, n_features)
-            The rows as the encoder saw them.
+            Rows as the encoder saw them.
         z : Tensor of shape (batch, n_components)
-            Their codes.
+            Codes of the rows.
         encoder : Encoding
-            Encodes when called, for penalties on its derivatives; and takes means over
-            rows, by their weights where they have any.
+            Encoder of the rows, for penalties on its derivatives. It also takes means
+            over rows by their weights.
+
+        The parameters follow by name: numbers as tensors of shape (), and others, such
+        as a str, a tuple or None, as they are.
         """
         raise NotImplementedError
 
 
 class L1(Penalty):
-    r"""λ ‖z‖₁ on the code: few units speak for each row.
+    r"""λ ‖z‖₁ on the code: few units are active for each row.
 
     Parameters
     ----------
     weight : float, default=1e-3
-        λ, in nats of features whose root mean variance is ¼: see `standardize` of
-        `Autoencoder`.
+        Weight λ, in nats of features whose root mean variance is ¼: see `standardize`
+        of `Autoencoder`.
 
     References
     ----------
@@ -106,13 +110,13 @@ class L1(Penalty):
 
 
 class L2(Penalty):
-    r"""(λ/2) ‖z‖² on the code: codes stay together, as a regularised density's do.
+    r"""(λ/2) ‖z‖² on the code: codes stay close together.
 
     Parameters
     ----------
     weight : float, default=1e-3
-        λ, in nats of features whose root mean variance is ¼: see `standardize` of
-        `Autoencoder`.
+        Weight λ, in nats of features whose root mean variance is ¼: see `standardize`
+        of `Autoencoder`.
 
     References
     ----------
@@ -139,20 +143,20 @@ class L2(Penalty):
 
 
 class KLSparsity(Penalty):
-    r"""β Σ_j KL(ρ ‖ ρ̂_j): each unit of the code is to be active at a mean of ρ.
+    r"""β Σ_j KL(ρ ‖ ρ̂_j): each unit of the code has a mean activation near ρ.
 
-    ρ̂_j is the unit's mean over the batch, KL that between two coins,
-    ρ log(ρ/ρ̂) + (1 − ρ) log((1 − ρ)/(1 − ρ̂)). It needs a code in (0, 1). As KL is
-    convex, the mean over small batches is above the KL of the whole: with
-    ``solver="lbfgs"`` the batch is all rows, and the penalty exact.
+    ρ̂_j is the mean of unit j over the batch. KL is the divergence between two coins,
+    ρ log(ρ/ρ̂) + (1 − ρ) log((1 − ρ)/(1 − ρ̂)). It needs a code in (0, 1). KL is convex,
+    so its mean over small batches is above the KL of all rows. With ``solver="lbfgs"``
+    the batch is all rows and the penalty is exact.
 
     Parameters
     ----------
     sparsity : float, default=0.05
-        ρ, in (0, 1).
+        Mean activation ρ of each unit, in (0, 1).
     weight : float, default=3.0
-        β, in nats of features whose root mean variance is ¼: see `standardize` of
-        `Autoencoder`.
+        Weight β, in nats of features whose root mean variance is ¼: see `standardize`
+        of `Autoencoder`.
 
     References
     ----------
@@ -174,7 +178,7 @@ class KLSparsity(Penalty):
     }
     weighs_rows: ClassVar = True
     code_activations: ClassVar = ("sigmoid", "logistic")
-    _why: ClassVar = "a share of active units is a number in (0, 1)."
+    _why: ClassVar = "a mean activation must be in (0, 1)."
 
     @staticmethod
     def term(  # type: ignore[override]
@@ -182,11 +186,11 @@ class KLSparsity(Penalty):
     ) -> Tensor:
         tiny = torch.finfo(z.dtype).tiny
         active = encoder.mean_row(z).clamp_min(tiny)
-        # from what z is the sigmoid of: of a saturated unit 1 − z would be round-off
+        # 1 − z of a saturated unit would be round-off; the sigmoid of −a is exact
         before = encoder.before
         idle = 1.0 - z if before is None else torch.sigmoid(-before)
         idle = encoder.mean_row(idle).clamp_min(tiny)
-        # written out: torch.distributions takes a sixth of a small network's step
+        # written out, because torch.distributions takes a sixth of a small step
         on = sparsity * (sparsity.log() - active.log())
         off = (1.0 - sparsity) * (torch.log1p(-sparsity) - idle.log())
         return weight * (on + off).sum()
@@ -201,12 +205,13 @@ class Contraction(Penalty):
     Parameters
     ----------
     weight : float, default=0.02
-        λ, in nats of features whose root mean variance is ¼: see `standardize` of
-        `Autoencoder`.
+        Weight λ, in nats of features whose root mean variance is ¼: see `standardize`
+        of `Autoencoder`.
     jacobian : {"exact", "hutchinson"}, default="exact"
-        "exact" is the closed form for any number of layers, and a backward pass per
-        component along the linear path. "hutchinson" is an unbiased estimate by one
-        backward pass, while training; for many components and layers.
+        Way to compute the norm. "exact" is the closed form for any number of layers,
+        or a backward pass per component along the linear path. "hutchinson" is an
+        unbiased estimate by one backward pass in training, for many components and
+        layers.
 
     References
     ----------

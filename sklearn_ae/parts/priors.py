@@ -1,9 +1,8 @@
-"""What codes are to be distributed as: priors that can be drawn from."""
+"""Priors: distributions of codes that can be drawn from."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +18,7 @@ class Prior:
     n_components : int
         Size of the code.
     n_parts : int
-        Of a mixture.
+        Number of parts of a mixture.
     """
 
     def __init__(self, n_components: int, n_parts: int) -> None:
@@ -31,9 +30,11 @@ class Prior:
         Parameters
         ----------
         n : int
+            Number of draws.
         generator : torch.Generator
+            Source of the draws.
         part : Tensor of int of shape (n,)
-            The part of a mixture that each is drawn from, −1 for any.
+            Number of the mixture's part that each code is drawn from; −1 is any part.
         """
         raise NotImplementedError
 
@@ -49,18 +50,20 @@ class UniformPrior(Prior):
     """Uniform on the cube from −1 to 1."""
 
     def draw(self, n: int, generator: torch.Generator, part: Tensor) -> Tensor:
-        like: Any = {"dtype": torch.float32, "device": generator.device}
-        shape = (n, self.n_components)
-        return 2.0 * torch.rand(shape, generator=generator, **like) - 1.0
+        shape, device = (n, self.n_components), generator.device
+        draws = torch.rand(
+            shape, generator=generator, dtype=torch.float32, device=device
+        )
+        return 2.0 * draws - 1.0
 
 
 class MixturePrior(Prior):
-    """As many Gaussians, their means at equal distances on the unit circle.
+    """Gaussians with means at equal distances on the unit circle.
 
-    The circle is in the first two components; each Gaussian is longer outwards than
-    along it, where neighbours are six standard deviations apart. In the other
-    components all are N(0, 0.3²), as is a single one. A code of one component has means
-    on a line, from −1 to 1.
+    The circle lies in the first two components. Each Gaussian is longer outwards than
+    along the circle, where neighbours are six standard deviations apart. In all other
+    components each Gaussian is N(0, 0.3²); so is a single Gaussian in all components.
+    If the code has one component, the means are on a line from −1 to 1.
     """
 
     outwards = 0.3
@@ -87,8 +90,9 @@ class MixturePrior(Prior):
 
 
 def _normal(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
-    like: Any = {"dtype": torch.float32, "device": generator.device}
-    return torch.randn(shape, generator=generator, **like)
+    return torch.randn(
+        shape, generator=generator, dtype=torch.float32, device=generator.device
+    )
 
 
 PRIORS: dict[str, type[Prior]] = {

@@ -1,7 +1,7 @@
-r"""How far a reconstruction is from its target, in nats and in the units of the data.
+r"""Distances of reconstructions from their targets, in nats and in the data's units.
 
-Each objective is a negative log-likelihood per sample: summed over features, averaged
-over samples, so that published penalty weights mean what they meant in the paper.
+Each objective is a negative log-likelihood per sample, summed over features and
+averaged over samples. Weights of penalties then mean the same as in the papers.
 
 ============== ==================================== ==========================
 name           −log p(x | a), up to a constant       x̂ from the pre-activation
@@ -14,11 +14,11 @@ multinomial    −x log x̂                             softmax
 ============== ==================================== ==========================
 
 Log loss, Poisson and multinomial are computed from the pre-activation (the logit, the
-log-rate), so that no probability is rounded to zero before its logarithm is taken.
+log-rate). No probability is then rounded to zero before its logarithm is taken.
 
-Log loss is defined on [0, 1], Poisson and multinomial on [0, ∞). New rows may be beyond
-their domain. There −log p(x) is continued as −log p(x′) + `BEYOND` · Σ |x − x′|, with
-x′ the nearest row in it.
+Log loss is defined on [0, 1], Poisson and multinomial on [0, ∞). New rows may be
+outside this domain. There −log p(x) is continued as −log p(x′) + `BEYOND` · Σ |x − x′|,
+where x′ is the nearest row in the domain.
 """
 
 from __future__ import annotations
@@ -47,24 +47,24 @@ __all__ = [
 ]
 
 
-#: Nats for each unit that a value is beyond the domain of a likelihood. So much is
-#: −log 0 in torch's binary_cross_entropy. It is the same for all models, so that it
-#: changes no comparison of them.
+#: A value outside the domain of a likelihood costs so many nats per unit of distance.
+#: torch's binary_cross_entropy has the same number for −log 0. All models share it, so
+#: that it changes no comparison of them.
 BEYOND = 100.0
 
 
 class Reconstruction:
-    """An objective −log p(x | a) and the output nonlinearity that goes with it.
+    """An objective −log p(x | a) with the activation of its output.
 
     Parameters
     ----------
     output_activation : str
-        The nonlinearity from pre-activation to x̂; "auto" takes the objective's own.
+        Activation from a to x̂; "auto" takes the objective's own.
 
     Raises
     ------
     ValueError
-        If the objective is not supported with that output.
+        If the output activation is not supported with the objective.
     """
 
     name: ClassVar[str]
@@ -72,18 +72,18 @@ class Reconstruction:
     only_natural: ClassVar[bool] = False
     lowest: ClassVar[float | None] = None
     highest: ClassVar[float | None] = None
-    #: −log p is this times `error`, with the network's units.
+    #: −log p is this number times `error` in the network's units.
     nats_per_error: ClassVar[float] = 1.0
-    #: Where p has a scale: the power of it that divides the error, and the logarithm of
-    #: what, times the scale, p is divided by.
+    #: If p has a scale, the error is divided by this power of it. p is divided by the
+    #: scale times a constant, whose logarithm is `log_constant`.
     scale_power: ClassVar[float | None] = None
     log_constant: ClassVar[float] = 0.0
-    #: Whether x̂ is a share of what a row sums to: a row is restored as a whole then,
-    #: and so are missing values and parts of rows none of its matter.
+    #: Whether x̂ is a share of the row's total. Rows are then restored as a whole, so
+    #: missing values and parts of rows are not supported.
     shares: ClassVar[bool] = False
-    #: Whether what the encoder sees of a row, `look`, is something else than the row.
+    #: Whether the encoder sees something else than the row, by `look`.
     looks: ClassVar[bool] = False
-    #: Whether rows and reconstructions have a scale that they can be measured in.
+    #: Whether rows and reconstructions can be divided by a scale.
     has_scale: ClassVar[bool] = False
 
     def __init__(self, output_activation: str = "auto") -> None:
@@ -93,40 +93,40 @@ class Reconstruction:
             output_activation = "sigmoid"
         if self.only_natural and output_activation != self.natural_output:
             raise ValueError(
-                f"loss={self.name!r} is computed with output_activation="
-                f"{self.natural_output!r} (or 'auto'). Got {output_activation!r}."
+                f"output_activation={output_activation!r} is not supported with "
+                f"loss={self.name!r}. Use {self.natural_output!r} or 'auto'."
             )
         self.output_activation = output_activation
         self.output: Callable[[Tensor], Tensor] = get_activation(output_activation)
 
     def look(self, x: Tensor) -> Tensor:
-        """Return what the encoder is shown of rows (batch, n_features)."""
+        """Return rows (batch, n_features) in the form that the encoder sees."""
         return x
 
     def best_constant(self, centre: Tensor) -> Tensor:
         """Return the pre-activation of x̂ = `centre`, of shape (n_features,).
 
-        At the means of the features, or for some losses their medians, it is the one
-        row that restores all rows best.
+        If `centre` has the means of the features, or the medians for some losses, no
+        other constant row restores all rows better.
         """
         return inverse(self.output_activation, centre)
 
     @classmethod
     def continued(cls, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return rows within the domain of p, and what they are to be charged for it.
+        """Return rows clipped to the domain of p, and the cost of clipping.
 
         Parameters
         ----------
         x : Tensor of shape (batch, n_features)
-            Rows in their units, dense or CSR; NaN stays as it is.
+            Rows in their units, dense or CSR; NaN stays NaN.
 
         Returns
         -------
         inside : Tensor of shape (batch, n_features)
-            The rows, clipped.
+            Clipped rows.
         beyond : Tensor of shape (batch, n_features) or None
-            In nats, `BEYOND` times how far each entry is beyond the domain; None where
-            none is.
+            Nats for each entry: `BEYOND` times its distance from the domain; None if
+            all entries are inside.
         """
         is_sparse = x.layout == torch.sparse_csr
         values = x.values() if is_sparse else x
@@ -143,21 +143,24 @@ class Reconstruction:
 
     @property
     def exact_sparse(self) -> bool:
-        """Whether `sparse_error` can be had."""
+        """Whether `sparse_error` is supported."""
         return False
 
     def sparse_error(
         self, target: Tensor, h: Tensor, weight: Tensor, bias: Tensor
     ) -> Tensor:
-        """Return the errors' sum for each sparse row, without a dense target.
+        """Return the sum of errors of each sparse row, without a dense target.
 
         Parameters
         ----------
         target : CSR Tensor of shape (batch, n_features)
+            Rows.
         h : Tensor of shape (batch, width)
+            Input of the linear layer that gives the pre-activation.
         weight : Tensor of shape (n_features, width)
+            Weight of that layer.
         bias : Tensor of shape (n_features,)
-            Of the linear layer that gives the pre-activation.
+            Bias of that layer.
 
         Returns
         -------
@@ -171,8 +174,9 @@ class Reconstruction:
         Parameters
         ----------
         a : Tensor of shape (batch, n_features)
+            Pre-activation.
         x : Tensor of shape (batch, n_features)
-            The rows; CSR or dense.
+            Rows, CSR or dense.
         """
         return self.output(a)
 
@@ -182,8 +186,9 @@ class Reconstruction:
         Parameters
         ----------
         a, target : Tensor of shape (..., batch, n_features)
+            Pre-activation and rows.
         weight : Tensor of shape (batch, n_features) or None
-            How much each entry counts.
+            Weight of each entry.
         """
         error = self.error(a, target)
         error = error if weight is None else error * weight
@@ -199,8 +204,9 @@ class Reconstruction:
         a : Tensor of shape (n_draws, batch, n_features)
             Several pre-activations for each row.
         target : Tensor of shape (batch, n_features)
+            Rows.
         log_scale : Tensor of shape () or None
-            Logarithm of the scale of p, where it has one; None is a scale of 1.
+            Logarithm of the scale of p, if it has one; None is a scale of 1.
         """
         nats = self.nats(a, target.expand_as(a))
         if self.scale_power is None:
@@ -218,7 +224,7 @@ class Reconstruction:
     ) -> Tensor:
         """Return the mean of `nats` over the rows, a scalar.
 
-        `row_weight`, of shape (batch,), says how much each row counts.
+        `row_weight`, of shape (batch,), is the weight of each row.
         """
         return mean(self.nats(a, target, weight), row_weight)
 
@@ -228,15 +234,16 @@ class Reconstruction:
         Parameters
         ----------
         a, target : Tensor of shape (batch, n_features)
+            Pre-activation and rows.
         units : float
-            The size of the network's unit in the units of the data.
+            Size of the network's unit in the units of the data.
         """
         raise NotImplementedError
 
     def lost(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
-        """Return each entry's error as users are told it, of the same shape.
+        """Return each entry's error in the form that users see, of the same shape.
 
-        It may differ from `error` by what depends on the target alone.
+        It differs from `error` at most by a term that depends on the target alone.
         """
         return self.error(a, target, units)
 
@@ -266,8 +273,8 @@ class SquaredError(Reconstruction):
     ) -> Tensor:
         weighted = weight is not None or row_weight is not None
         if weighted or target.numel() > 2**15:
-            # Above this size torch splits one sum among its threads, whose number
-            # would show in the last bits of the loss; sums by the row are not split.
+            # Above this size torch splits one sum among its threads, and the loss
+            # would depend on their number in the last bits. Sums by row are not split.
             return super().mean_nats(a, target, weight, row_weight)
         total = F.mse_loss(self.output(a), target, reduction="sum")
         return total * (0.5 / target.shape[0])
@@ -303,7 +310,7 @@ class LogLoss(Reconstruction):
 class Poisson(Reconstruction):
     """x̂ − x log x̂ with x̂ = exp(a), for counts; log x! is left out.
 
-    The encoder sees log(1 + x): rates differ by factors.
+    The encoder sees log(1 + x), because rates differ by factors.
     """
 
     name, natural_output, only_natural = "poisson", "exp", True
@@ -320,9 +327,9 @@ class Poisson(Reconstruction):
     def lost(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:
         """Return x log(x / x̂) − x + x̂, half the deviance: 0 where x̂ is x.
 
-        Without the first terms, the larger a count the lower its error would be.
+        Without the first terms, larger counts would have lower errors.
         """
-        counts = target.clamp_min(0.0)  # zeros may come with round-off
+        counts = target.clamp_min(0.0)  # round-off may make zeros negative
         return self.error(a, target) + torch.xlogy(counts, counts) - counts
 
     def log_likelihood(
@@ -335,10 +342,10 @@ class Poisson(Reconstruction):
 class Multinomial(Reconstruction):
     """−Σ x log x̂ with x̂ = softmax(a): a row's counts are draws from one distribution.
 
-    Of rows that are no whole numbers it is the cross-entropy, times what the row sums
-    to: with rows that sum to 1 each counts the same. A row of zeros has no error.
+    For rows that are not whole numbers it is the cross-entropy times the row's total,
+    so rows that sum to 1 count equally. A row of zeros has no error.
 
-    The encoder sees the shares that a row's counts are of their sum.
+    The encoder sees each count divided by the row's total.
     """
 
     name, natural_output, only_natural = "multinomial", "softmax", True
@@ -358,7 +365,7 @@ class Multinomial(Reconstruction):
         return sparse_multinomial_error(target, h, weight, bias)
 
     def restored(self, a: Tensor, x: Tensor) -> Tensor:
-        """Return the expected counts, which sum to what those of the row sum to."""
+        """Return the expected counts, whose total is the row's total."""
         return self.output(a) * row_sums(x)[..., None]
 
     def error(self, a: Tensor, target: Tensor, units: float = 1.0) -> Tensor:

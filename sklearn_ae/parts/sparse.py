@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -25,19 +25,19 @@ __all__ = [
 
 
 def dense(x: Tensor) -> Tensor:
-    """Return `x` as a dense tensor, itself where it is one."""
+    """Return `x` as a dense tensor."""
     return x.to_dense() if x.layout == torch.sparse_csr else x
 
 
-def full_precision(device: str) -> AbstractContextManager[Any]:
-    """Return a context in which autocast, if it is on, is off."""
+def full_precision(device: str) -> AbstractContextManager[object]:
+    """Return a context without autocast, which lowers precision."""
     if torch.is_autocast_enabled(device):
         return torch.autocast(device, enabled=False)
     return nullcontext()
 
 
 def transposed(x: Tensor) -> Tensor:
-    """Return xᵀ as CSR, which gradients need; it is made once for each batch."""
+    """Return xᵀ as CSR for gradients. It is made once for each batch."""
     known: Tensor | None = getattr(x, "_transposed", None)
     if known is None:
         known = x.t().to_sparse_csr()
@@ -46,7 +46,7 @@ def transposed(x: Tensor) -> Tensor:
 
 
 def with_values(x: Tensor, values: Tensor) -> Tensor:
-    """Return CSR rows with other values, one for each entry that `x` has."""
+    """Return CSR rows with the entries of `x` and other values."""
     return torch.sparse_csr_tensor(
         x.crow_indices(),
         x.col_indices(),
@@ -58,12 +58,14 @@ def with_values(x: Tensor, values: Tensor) -> Tensor:
 
 
 def sparse_product(x: Tensor, weight: Tensor) -> Tensor:
-    """Return x W for CSR rows, in their own precision also where autocast lowers it.
+    """Return x W for CSR rows, in their own precision even under autocast.
 
     Parameters
     ----------
     x : CSR Tensor of shape (batch, n_features)
+        Rows.
     weight : Tensor of shape (n_features, n_out)
+        Matrix W.
 
     Returns
     -------
@@ -73,15 +75,24 @@ def sparse_product(x: Tensor, weight: Tensor) -> Tensor:
         return _SparseProduct.apply(x, weight.to(x.dtype))
 
 
+class _Context(Protocol):
+    """What torch hands from a forward pass to its backward pass."""
+
+    x: Tensor
+    saved_tensors: tuple[Tensor, ...]
+
+    def save_for_backward(self, *tensors: Tensor) -> None: ...
+
+
 class _SparseProduct(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: _Context, x: Tensor, weight: Tensor) -> Tensor:
         ctx.x = x
         return torch.sparse.mm(x, weight)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
         return None, torch.sparse.mm(transposed(ctx.x), grad)
 
 
@@ -96,7 +107,7 @@ def row_sums(x: Tensor) -> Tensor:
 
 
 def row_means(x: Tensor) -> Tensor:
-    """Return the mean of each row of a dense or CSR tensor, NaN left out, (batch,)."""
+    """Return the mean of each row without its NaN, dense or CSR, of shape (batch,)."""
     return row_sums(x) / x.shape[1] if x.layout == torch.sparse_csr else x.nanmean(1)
 
 
@@ -109,7 +120,7 @@ def column_sums(x: Tensor) -> Tensor:
 
 
 def _row_sums(x: Tensor, values: Tensor) -> Tensor:
-    """Return what `values`, one for each entry of CSR rows, sum to in each row."""
+    """Return the sum of `values` in each row; CSR rows have one for each entry."""
     counts = x.crow_indices().diff().to(torch.int64)
     row = torch.repeat_interleave(torch.arange(len(counts), device=x.device), counts)
     return values.new_zeros(len(counts)).index_add_(0, row, values)
@@ -130,10 +141,13 @@ def sparse_squared_error(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> 
     Parameters
     ----------
     x : CSR Tensor of shape (batch, n_features)
+        Rows.
     h : Tensor of shape (batch, d)
-        What the linear output layer reads.
+        Input of the linear output layer.
     weight : Tensor of shape (n_features, d)
+        Weight W of that layer.
     bias : Tensor of shape (n_features,)
+        Its bias b.
 
     Returns
     -------
@@ -144,10 +158,12 @@ def sparse_squared_error(x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> 
 
 
 class _SparseSquaredError(torch.autograd.Function):
-    """The expansion above and its gradients, each in the fewest passes over W."""
+    """The expansion above and its gradients, with few passes over W."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(
+        ctx: _Context, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor
+    ) -> Tensor:
         readings = torch.sparse.mm(x, weight)
         gram = weight.T @ weight
         offset = weight.T @ bias
@@ -160,7 +176,7 @@ class _SparseSquaredError(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
         h, weight, bias, readings, gram, offset = ctx.saved_tensors
         g = 2.0 * grad[:, None]
         gh, x_t = g * h, transposed(ctx.x)
@@ -182,16 +198,18 @@ def sparse_multinomial_error(
     .. math:: -\sum_v x_v \log p_v = \Big(\sum_v x_v\Big) \log \sum_v e^{a_v}
                                     - x^\top (W h + b),\qquad a = W h + b,
 
-    it has one dense term, the softmax's own, of size batch·V; the target stays sparse.
+    it has one dense term of size batch·V, the softmax; the target stays sparse.
 
     Parameters
     ----------
     x : CSR Tensor of shape (batch, n_features)
-        At least 0. A row of zeros has no error.
+        Rows of numbers of at least 0. A row of zeros has no error.
     h : Tensor of shape (batch, d)
-        What the linear output layer reads.
+        Input of the linear output layer.
     weight : Tensor of shape (n_features, d)
+        Weight W of that layer.
     bias : Tensor of shape (n_features,)
+        Its bias b.
 
     Returns
     -------
@@ -203,10 +221,12 @@ def sparse_multinomial_error(
 
 
 class _SparseMultinomialError(torch.autograd.Function):
-    """The expression above and its gradients: one tensor of size batch·V is kept."""
+    """The expression above and its gradients; it keeps one tensor of size batch·V."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(
+        ctx: _Context, x: Tensor, h: Tensor, weight: Tensor, bias: Tensor
+    ) -> Tensor:
         readings = torch.sparse.mm(x, weight)
         a = torch.addmm(bias, h, weight.T)
         highest = a.amax(1, keepdim=True)
@@ -221,7 +241,7 @@ class _SparseMultinomialError(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, grad: Tensor) -> tuple[Tensor | None, ...]:
         h, weight, readings, odds, per_odds = ctx.saved_tensors
         g, g_odds, x_t = grad[:, None], (grad * per_odds)[:, None], transposed(ctx.x)
         into_h = g_odds * (odds @ weight) - g * readings

@@ -1,19 +1,19 @@
-"""Networks side by side, each of which sees one part of the features.
+"""Two networks side by side, each of which sees one part of the features.
 
-Two parts (x₁, x₂) are given by the numbers of their features. The first network encodes
-x₁ and its decoder gives x₂; the second does the reverse.
+The parts x₁ and x₂ are given by the numbers of their features. The first network
+encodes x₁ and its decoder gives x₂; the second encodes x₂ and its decoder gives x₁.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from sklearn_ae.parts.networks import Encoder
+from sklearn_ae.parts.networks import Decoder, Encoder
 
 __all__ = ["CrossDecoder", "SplitEncoder"]
 
@@ -26,9 +26,13 @@ class SplitEncoder(Encoder):
     Parameters
     ----------
     networks : sequence of Encoder
-        f₁ and f₂.
+        Encoders f₁ and f₂.
     parts : (sequence of int, sequence of int)
+        Numbers of the features of x₁ and x₂.
     """
+
+    part_0: Tensor
+    part_1: Tensor
 
     def __init__(self, networks: Sequence[Encoder], parts: Parts) -> None:
         super().__init__()
@@ -36,32 +40,30 @@ class SplitEncoder(Encoder):
         for i, part in enumerate(parts):
             self.register_buffer(f"part_{i}", _numbers(part), persistent=False)
 
+    def split(self) -> list[tuple[Encoder, Tensor]]:
+        """Return each network with the numbers of the features that it sees."""
+        networks = cast(list[Encoder], list(self.networks))
+        return list(zip(networks, (self.part_0, self.part_1), strict=True))
+
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        parts: Any = (self.part_0, self.part_1)
-        seen = (x.index_select(1, part) for part in parts)
-        pairs = zip(self.networks, seen, strict=True)
-        return torch.cat([network(part, generator) for network, part in pairs], 1)
+        codes = [f(x.index_select(1, part), generator) for f, part in self.split()]
+        return torch.cat(codes, 1)
 
     def see(self, scale: Tensor, reach: float = math.inf) -> None:
         """See each feature in its own scale, and no farther than `reach`."""
-        networks: Any = self.networks
-        parts: Any = (self.part_0, self.part_1)
-        for network, part in zip(networks, parts, strict=True):
+        for network, part in self.split():
             network.see(scale[part.to(scale.device)], reach)
 
     def weights(self) -> list[Tensor]:
-        networks: Any = self.networks
-        return [weight for network in networks for weight in network.weights()]
+        return [weight for network, _ in self.split() for weight in network.weights()]
 
     @property
     def widest_layer(self) -> int:
-        networks: Any = self.networks
-        return sum(network.widest_layer for network in networks)
+        return sum(network.widest_layer for network, _ in self.split())
 
     @property
     def n_multiplications(self) -> int:
-        networks: Any = self.networks
-        return sum(network.n_multiplications for network in networks)
+        return sum(network.n_multiplications for network, _ in self.split())
 
 
 class CrossDecoder(nn.Module):
@@ -70,12 +72,13 @@ class CrossDecoder(nn.Module):
     Parameters
     ----------
     networks : sequence of Module
-        g₁, which gives the second part, and g₂, which gives the first.
+        Decoders: g₁, which gives the second part, and g₂, which gives the first.
     sizes : (int, int)
-        Of z₁ and z₂.
+        Sizes of z₁ and z₂.
     parts : (sequence of int, sequence of int)
+        Numbers of the features of x₁ and x₂.
     n_values : int
-        How many numbers it gives for each feature; they lie side by side.
+        Number of values for each feature; they lie side by side.
     """
 
     order: Tensor
@@ -94,32 +97,28 @@ class CrossDecoder(nn.Module):
         self.register_buffer("order", order, persistent=False)
 
     def forward(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return (batch, n_features), or (batch, n_features, n_values) if several."""
-        codes = z.split(self.sizes, 1)
-        pairs = zip(self.networks, codes, strict=True)
+        """Return (batch, n_features), or (batch, n_features, n_values)."""
+        pairs = zip(self._decoders(), z.split(self.sizes, 1), strict=True)
         given = [network(code, generator) for network, code in pairs]
         if self.n_values > 1:
             given = [a.unflatten(1, (-1, self.n_values)) for a in given]
         return torch.cat(given[::-1], 1).index_select(1, self.order)
 
     def speak(self, scale: Tensor, constant: Tensor) -> None:
-        """Restore each feature in its own scale, and about the constant at first."""
-        networks: Any = self.networks
+        """Set each feature's scale, and the constant that is restored at first."""
         sizes = [len(network_part) for network_part in self.predicted]
         places = torch.argsort(self.order).split(sizes)
-        for network, part in zip(networks[::-1], places, strict=True):
+        for network, part in zip(self._decoders()[::-1], places, strict=True):
             network.speak(scale[part], constant[part])
 
     def features(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return what the output layers read, of dense networks."""
-        networks: Any = self.networks
-        pairs = zip(networks, z.split(self.sizes, 1), strict=True)
+        """Return what the output layers read, if both networks are dense."""
+        pairs = zip(self._decoders(), z.split(self.sizes, 1), strict=True)
         return torch.cat([g.features(code, generator) for g, code in pairs], 1)
 
     def readout(self) -> tuple[Tensor, Tensor]:
-        """Return the output layers' weight (n_features, width) and bias, as of one."""
-        networks: Any = self.networks
-        (first, bias), (second, other) = (g.readout() for g in networks)
+        """Return weight (n_features, width) and bias of both output layers as one."""
+        (first, bias), (second, other) = (g.readout() for g in self._decoders())
         weight = torch.block_diag(first, second).split([len(first), len(second)])
         return (
             torch.cat(weight[::-1]).index_select(0, self.order),
@@ -128,8 +127,10 @@ class CrossDecoder(nn.Module):
 
     def weights(self) -> list[Tensor]:
         """Return the weight matrices, without biases."""
-        networks: Any = self.networks
-        return [weight for network in networks for weight in network.weights()]
+        return [weight for g in self._decoders() for weight in g.weights()]
+
+    def _decoders(self) -> list[Decoder]:
+        return cast(list[Decoder], list(self.networks))
 
 
 def _numbers(features: Sequence[int]) -> Tensor:

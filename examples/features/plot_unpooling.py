@@ -1,12 +1,12 @@
 """
-======================
-How to undo a pooling
-======================
+=====================================================
+Convolutional autoencoder: three ways to undo pooling
+=====================================================
 
-The encoder of a :class:`~sklearn_ae.ConvolutionalAutoencoder` halves its maps by
-max-pooling: of each window the largest number is kept, and where it stood is lost. The
-decoder has to make them large again, and there are three ways to. One of them is told
-where the maxima were, which makes its reconstructions better than its codes are.
+The encoder of a :class:`~sklearn_ae.ConvolutionalAutoencoder` makes images smaller by
+max-pooling: it keeps the largest number of each window, and forgets where it was. The
+decoder has to make them large again, and can do so in three ways. One of them is told
+where the maxima were, so its reconstructions are better than its codes.
 """
 
 # %%
@@ -55,8 +55,8 @@ errors = {name: ((rows - X_test) ** 2).mean() for name, rows in restored.items()
 for name, error in errors.items():
     print(f"{name:22} {error:6.2f}")
 
-shown = [np.flatnonzero(y_test == label)[0] for label in range(10)]
-fig, axes = plt.subplots(len(restored), 10, figsize=(8, 4.9), layout="constrained")
+shown = [np.flatnonzero(y_test == label)[0] for label in range(6)]
+fig, axes = plt.subplots(len(restored), 6, figsize=(6.6, 6), layout="constrained")
 for (name, rows), line in zip(restored.items(), axes, strict=True):
     for ax, row in zip(line, rows[shown], strict=True):
         ax.imshow(row.reshape(8, 8), cmap="gray_r", vmin=0, vmax=16)
@@ -64,5 +64,5 @@ for (name, rows), line in zip(restored.items(), axes, strict=True):
         ax.spines[:].set_visible(False)
     label = name if name == "digits" else f"{name}\n{errors[name]:.1f}"
     line[0].set_ylabel(label, rotation=0, ha="right", va="center")
-fig.suptitle("Held-out digits from 8 numbers, and the mean squared error per pixel")
+fig.suptitle("Held-out digits from 8 numbers, and their error")
 plt.show()

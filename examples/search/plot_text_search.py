@@ -1,17 +1,14 @@
 """
-======================
-Search among documents
-======================
+=================================================================
+Text search: documents by topic, against latent semantic analysis
+=================================================================
 
-Documents are found by their topic where words are replaced by codes: few numbers for
-each, compared by the cosine between them. Here they are those of a
-:class:`~sklearn_ae.DenoisingAutoencoder` that takes the words of a document for draws
-from one distribution, ``loss="multinomial"``, as Hinton and Salakhutdinov (2006) did,
-and those of latent semantic analysis, which is scikit-learn's
-:class:`~sklearn.decomposition.TruncatedSVD`. The search itself is scikit-learn's.
-
-Run as a script it prints the figures and writes ``text_search.png`` to the current
-directory.
+A search by topic compares codes, a few numbers for each document, and not words. This
+example searches the docstrings of numpy, scipy and scikit-learn, by the codes of a
+:class:`~sklearn_ae.DenoisingAutoencoder` and by latent semantic analysis
+(:class:`~sklearn.decomposition.TruncatedSVD`). With ``loss="multinomial"`` the
+autoencoder takes the words of a document for draws from one distribution, as Hinton and
+Salakhutdinov (2006) did. The search itself is scikit-learn's.
 """
 
 # %%
@@ -100,7 +97,7 @@ def pipeline(encode):
         sublinear_tf=True,
         min_df=3,
         stop_words="english",
-        # not numbers, which scipy draws anew for some docstrings
+        # not numbers, which scipy draws again for some docstrings
         token_pattern=r"[a-z]{2,}",
         dtype=np.float32,
     )
@@ -159,6 +156,16 @@ for method in models:
     )
     print(f" mean average precision {mean_average:.3f}")
 
+figure, ax = plt.subplots(figsize=(6, 4.2), layout="constrained")
+for method, color in (("LSA", "#7f7f7f"), ("autoencoder", "#c8374f")):
+    label = f"{method}, {k} components"
+    ax.plot(levels, curves[method], color=color, linewidth=3, label=label)
+ax.set_xlabel("recall", fontsize=14)
+ax.set_ylabel("precision", fontsize=14)
+ax.set(xlim=(0, 1), ylim=(0, 1))
+ax.legend(frameon=False, fontsize=13)
+ax.grid(alpha=0.3)
+
 # %%
 # Two numbers
 # -----------
@@ -175,14 +182,7 @@ for method, encode in {
 }.items():
     planes[method] = pipeline(encode).fit_transform(texts[kept])[shown]
 
-figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
-for method, color in (("LSA", "#7f7f7f"), ("autoencoder", "#c8374f")):
-    axes[0].plot(levels, curves[method], color=color, label=f"{method}, {k} components")
-axes[0].set(xlabel="recall", ylabel="precision", ylim=(0, 1), title="All queries")
-axes[0].legend(frameon=False)
-axes[0].grid(alpha=0.3)
-CodeDisplay(codes=planes, y=topics[kept][shown]).plot(ax=axes[1:], s=6)
+figure, axes = plt.subplots(1, 2, figsize=(9.6, 4.2), layout="constrained")
+CodeDisplay(codes=planes, y=topics[kept][shown]).plot(ax=axes, s=6)
 
-if "sphinx_gallery" not in sys.modules:  # run as a script
-    figure.savefig("text_search.png", dpi=150)
-    print("\nThe picture is in text_search.png.")
+plt.show()

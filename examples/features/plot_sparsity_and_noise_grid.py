@@ -1,23 +1,22 @@
 """
-==============================================
-How sparse, how noisy: a search, and two goals
-==============================================
+==============================================================
+Grid search over sparsity, noise and contraction for two goals
+==============================================================
 
 How few units should be active, how much noise should be on the input, how much may the
 code move? :class:`~sklearn.model_selection.GridSearchCV` answers without ``scoring=``:
-by the error of held-out rows. Here are the answers for four methods, and those that the
-same parameters get when the codes are to be classified.
+by the error of held-out rows. With ``scoring=`` it answers for another goal too: here,
+how well a linear classifier reads the codes. The two goals can want different codes.
 """
 
 # %%
 # Four grids
 # ----------
-# All codes have 64 units, for 64 pixels. The rows are few and the fits short, so that
-# the searches take less than a minute.
+# Measurements of 569 tumours, 30 each, are turned into codes of 64 units.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
@@ -31,77 +30,94 @@ from sklearn_ae import (
     SparseAutoencoder,
 )
 
-X, y = shuffle(*load_digits(return_X_y=True), random_state=0)
-X, y = X[:500], y[:500]
+X, y = shuffle(*load_breast_cancer(return_X_y=True), random_state=0)
+X = StandardScaler().fit_transform(X)
 
 shared = {
     "n_components": 64,
     "learning_rate_init": 1e-2,
-    "max_iter": 60,
+    "max_iter": 30,
     "random_state": 0,
 }
 # in alphabetical order, which is that of the search's results
 grids = {
     SparseAutoencoder(**shared): {
         "sparsity": [0.05, 0.1, 0.2],
-        "sparsity_weight": [0.01, 0.03, 0.1],
+        "sparsity_weight": [0.01, 0.1],
     },
     DenoisingAutoencoder(linear_path=False, **shared): {
-        "noise": ["gaussian", "masking", "salt_and_pepper"],
+        "noise": ["gaussian", "masking"],
         "noise_level": [0.1, 0.3, 0.5],
     },
-    KSparseAutoencoder(**shared): {"k": [2, 4, 8, 16, 32]},
-    ContractiveAutoencoder(**shared): {"contraction": [0.0, 0.001, 0.003, 0.01]},
+    KSparseAutoencoder(**shared): {"k": [1, 2, 4, 8, 16]},
+    ContractiveAutoencoder(**shared): {"contraction": [0.0, 0.003, 0.01, 0.03]},
 }
 
 # %%
-# By held-out error, and by accuracy
-# ----------------------------------
-# In a :class:`~sklearn.pipeline.Pipeline` the same parameters are reached by the name
-# of the step, and the score is the classifier's.
+# One search, two goals
+# ---------------------
+# In a :class:`~sklearn.pipeline.Pipeline` the parameters are reached by the name of the
+# step, and the score would be the classifier's accuracy. ``scoring`` with two entries
+# measures both goals in the same fits.
 
+
+def reconstruction(pipeline, X, y):
+    return pipeline[0].score(X)  # minus the error
+
+
+def accuracy_of(pipeline, X, y):
+    return pipeline.score(X, y)
+
+
+goals = {"error": reconstruction, "accuracy": accuracy_of}
 error, accuracy = {}, {}
 for model, grid in grids.items():
     name = type(model).__name__
     shape = [len(values) for values in grid.values()]
-
-    search = GridSearchCV(model, grid, cv=2).fit(X)
-    error[name] = -search.cv_results_["mean_test_score"].reshape(shape)
-    print(f"{name}\n  error    {-search.best_score_:5.2f}  {search.best_params_}")
-
     steps = [
         ("compress", model),
         ("scale", StandardScaler()),
         ("classify", LogisticRegression(max_iter=1000)),
     ]
-    grid = {f"compress__{parameter}": values for parameter, values in grid.items()}
-    search = GridSearchCV(Pipeline(steps), grid, cv=2, refit=False).fit(X, y)
-    accuracy[name] = search.cv_results_["mean_test_score"].reshape(shape)
-    best = {key.partition("__")[2]: value for key, value in search.best_params_.items()}
-    print(f"  accuracy {search.best_score_:5.3f}  {best}")
+    reached = {f"compress__{parameter}": values for parameter, values in grid.items()}
+    search = GridSearchCV(Pipeline(steps), reached, scoring=goals, cv=2, refit=False)
+    results = search.fit(X, y).cv_results_
+    error[name] = -results["mean_test_error"].reshape(shape)
+    accuracy[name] = results["mean_test_accuracy"].reshape(shape)
+    for goal, best in (
+        ("error", error[name].min()),
+        ("accuracy", accuracy[name].max()),
+    ):
+        place = results[f"mean_test_{goal}"].argmax()
+        chosen = {
+            key.partition("__")[2]: value
+            for key, value in results["params"][place].items()
+        }
+        print(f"{name:22s} {goal:8s} {best:5.3f}  {chosen}")
 
-pixels = Pipeline(steps[1:])
-on_pixels = cross_val_score(pixels, X, y, cv=2).mean()
-print(f"LogisticRegression on the pixels: accuracy {on_pixels:.3f}")
+on_rows = cross_val_score(Pipeline(steps[1:]), X, y, cv=2).mean()
+print(f"{'LogisticRegression':22s} accuracy {on_rows:5.3f}  on the measurements")
 
 # %%
 # What is best for what
 # ---------------------
 # The error wants a code that may do as it likes: much activity, many units, no
-# contraction, and noise that leaves most of a row. Accuracy need not agree. It falls
-# where too little gets through (k of 2 and 4), and elsewhere hardly depends on the
-# parameters: of 500 rows it has a standard error of about one point, so most of the
-# differences below are chance, and so is which one comes out best.
+# contraction, and little noise. It depends on the parameters a lot. Accuracy falls
+# where too little gets through (k of 1 and 2), and elsewhere hardly depends on the
+# parameters: of 569 rows it has a standard error of almost one point, so most of the
+# differences below are chance, and so is which one comes out best. None is clearly
+# better than the same classifier on the measurements themselves, since a line separates
+# these tumours well.
 #
-# Brighter is better, on one scale per row; the best are framed or starred.
+# Brighter is better, on one scale for each goal; the best are framed or starred.
 
-figure, axes = plt.subplots(2, 4, figsize=(13, 6), layout="constrained")
-for row, results in zip(axes, (error, accuracy), strict=True):
+for results in (error, accuracy):
+    figure, axes = plt.subplots(2, 2, figsize=(7, 5.6), layout="constrained")
     by_error = results is error
     goal, digits = ("error", 2) if by_error else ("accuracy", 3)
     everything = np.concatenate([values.ravel() for values in results.values()])
     low, high = everything.min(), everything.max()
-    for ax, (model, grid) in zip(row, grids.items(), strict=True):
+    for ax, (model, grid) in zip(axes.flat, grids.items(), strict=True):
         values = results[type(model).__name__]
         best = np.isclose(values, values.min() if by_error else values.max())
         names = list(grid)
@@ -131,5 +147,5 @@ for row, results in zip(axes, (error, accuracy), strict=True):
             ax.set_xticks(range(len(levels[1])), levels[1])
             ax.set_yticks(range(len(levels[0])), levels[0])
             ax.set(xlabel=names[1], ylabel=names[0])
-        title = type(model).__name__ if by_error else None
-        ax.set_title(f"{title}\nheld-out {goal}" if title else f"held-out {goal}")
+        ax.set_title(type(model).__name__)
+    figure.suptitle(f"held-out {goal}", fontsize=14)

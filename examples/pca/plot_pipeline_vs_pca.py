@@ -1,7 +1,7 @@
 """
-==================================
-An autoencoder in the place of PCA
-==================================
+================================================
+PCA against an autoencoder, in the same pipeline
+================================================
 
 Two pipelines on the handwritten digits that come with scikit-learn, on their raw
 pixels: one compresses with :class:`~sklearn.decomposition.PCA`, the other with
@@ -76,10 +76,10 @@ for k in sizes:
 # %%
 # What is lost
 # ------------
-# Ten held-out digits from 8 numbers each, and the error for every size of the code.
+# Six held-out digits from 8 numbers each, and the error for every size of the code.
 
 k = 8
-chosen = [np.flatnonzero(y_test == digit)[0] for digit in range(10)]
+chosen = [np.flatnonzero(y_test == digit)[0] for digit in range(6)]
 rows = {
     "original": X_test,
     f"PCA({k})\nerror {error['PCA'][sizes.index(k)]:.1f}": restored["PCA", k],
@@ -87,22 +87,22 @@ rows = {
         "Autoencoder", k
     ],
 }
-tiles = np.stack([X[chosen] for X in rows.values()]).reshape(3, 10, 8, 8)
+tiles = np.stack([X[chosen] for X in rows.values()]).reshape(3, 6, 8, 8)
 tiles = np.pad(tiles, ((0, 0), (0, 0), (1, 1), (1, 1)))  # a white frame around each
-picture = tiles.transpose(0, 2, 1, 3).reshape(30, 100)
+picture = tiles.transpose(0, 2, 1, 3).reshape(30, 60)
 
 figure, (left, right) = plt.subplots(
-    1, 2, figsize=(11, 3.1), width_ratios=[2.2, 1], layout="constrained"
+    1, 2, figsize=(9.6, 3.6), width_ratios=[1.5, 1], layout="constrained"
 )
 left.imshow(picture, cmap="gray_r", vmin=0, vmax=16)
 left.set_title(f"Held-out digits from {k} numbers each")
 left.set_xticks([])
-left.set_yticks([4.5, 14.5, 24.5], rows)
+left.set_yticks([4.5, 14.5, 24.5], rows, fontsize=12)
 left.tick_params(length=0)
 left.spines[:].set_visible(False)
 
 for name, color in (("PCA", "#7f7f7f"), ("Autoencoder", "#c8374f")):
-    right.plot(sizes, error[name], "o-", color=color, label=name)
+    right.plot(sizes, error[name], "o-", color=color, label=name, linewidth=2.5)
 right.set_xscale("log", base=2)
 right.set_yscale("log")
 right.set_xticks(sizes, sizes)

@@ -1,11 +1,12 @@
 """
-================================
-Which cells are odd, and in what
-================================
+==============================================================
+Outliers: which tumours are unusual, and in which measurements
+==============================================================
 
 An :class:`~sklearn_ae.AutoencoderOutlierDetector` learns what benign tumours look like
-from their measurements alone, then says of others how usual they are, and which of the
-30 measurements it could not restore. The data is scikit-learn's breast_cancer.
+from their measurements alone. Then it says of other tumours how usual they are, and
+which of the 30 measurements it could not restore. The data are scikit-learn's
+breast_cancer.
 """
 
 # %%
@@ -14,8 +15,8 @@ from their measurements alone, then says of others how usual they are, and which
 # The detector sees 250 benign tumours and no malignant one. The measurements have
 # different units, so a ``StandardScaler`` stands before it, as it would before PCA.
 # ``contamination="auto"``, the default, sets the threshold by rows held out of
-# training, here a fifth of them: about 5 % of benign tumours are to fall below it. Of
-# 50 rows that is a rough guess.
+# training, here a fifth of them: about 5 % of benign tumours are to fall below it. From
+# 50 rows that is a rough estimate.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,8 +42,8 @@ print(f"malignant ones found: {(~usual[~is_benign]).mean():.0%}")
 print(f"false alarms among benign ones: {(~usual[is_benign]).mean():.0%}")
 
 # %%
-# How well it ranks them, beside PCA's reconstruction error with as many components and
-# an isolation forest, fitted to the same rows:
+# The ranking is compared with those of PCA's reconstruction error, with as many
+# components, and of an isolation forest, fitted to the same rows:
 
 pca = PCA(detector.estimators_[0].n_components).fit(clean)
 residual = rows - pca.inverse_transform(pca.transform(rows))
@@ -63,18 +64,18 @@ display = ErrorDisplay.from_estimator(detector, rows, labels)
 display.ax_.set_title("Rows that the detector has not seen")
 
 # %%
-# In what they are odd
-# --------------------
+# Which measurements are unusual
+# ------------------------------
 # ``explain`` returns each feature's share of a row's reconstruction error, as a frame
-# since it was given one; here the error is in squared standard deviations. Of malignant
-# tumours, the mean:
+# since it was given one; here the error is in squared standard deviations. These are
+# the means over benign and over malignant tumours:
 
 ErrorDisplay.from_estimator(detector, rows, labels, kind="features", n_features=12)
 
 # %%
-# And of single ones: the least usual tumour, one in the middle of the malignant ones,
-# and the benign one that it finds the least usual, which is a false alarm. Beside each
-# bar stands the measurement itself, in standard deviations of benign tumours. The
+# Now three single tumours: the least usual one, one in the middle of the malignant
+# ones, and the benign one that it finds the least usual, which is a false alarm. Beside
+# each bar stands the measurement itself, in standard deviations of benign tumours. The
 # largest share need not be the largest number: what counts is whether it goes with the
 # others.
 

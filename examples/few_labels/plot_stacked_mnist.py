@@ -1,7 +1,7 @@
 """
-========================
-Layer by layer, on MNIST
-========================
+==============================================
+A stack of sparse autoencoders, layer by layer
+==============================================
 
 A stack of autoencoders is trained from the bottom up: the first layer on the rows, the
 second on the first one's codes. No label is needed for that. This example draws what
@@ -38,14 +38,14 @@ from sklearn_ae import (
 X, y = mnist_data()
 X = X / 255
 X_train, X_test, y_train, y_test = train_test_split(
-    X, y, test_size=1000, stratify=y, random_state=0
+    X, y, train_size=2500, test_size=1000, stratify=y, random_state=0
 )
 sparse = {
     "n_components": 200,
     "sparsity": 0.1,
     "sparsity_weight": 3.0,
     "learning_rate_init": 1e-2,
-    "max_iter": 40,
+    "max_iter": 25,
 }
 stack = StackedAutoencoderPretrainer(
     estimators=[
@@ -63,7 +63,7 @@ stack.fit(X_train)
 # -----------------------
 # A unit of the first layer weighs pixels, so its weights are a picture. A unit of the
 # second weighs units of the first: its picture is the sum of theirs, each by its
-# weight, W₂ W₁. From blue (negative) to red (positive), each on its own scale: the 48
+# weight, W₂ W₁. From blue (negative) to red (positive), each on its own scale: the 12
 # units of each layer with the largest weights.
 
 first, second = (
@@ -71,13 +71,15 @@ first, second = (
     for layer in stack.estimators_
 )
 
-figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained")
 for ax, filters, title in (
     (axes[0], first, "layer 1: strokes"),
     (axes[1], second @ first, "layer 2: shapes made of them"),
 ):
-    largest = np.argsort(-np.linalg.norm(filters, axis=1))[:48]
-    FeatureDisplay(features=filters[largest], image_shape=(28, 28)).plot(ax)
+    largest = np.argsort(-np.linalg.norm(filters, axis=1))[:12]
+    FeatureDisplay(features=filters[largest], image_shape=(28, 28)).plot(
+        ax, n_columns=4
+    )
     ax.set_title(title)
 
 # %%
@@ -105,7 +107,7 @@ for depth in (1, 2):
 
 fine_tuning = {
     "learning_rate_init": 3e-3,
-    "max_iter": 20,
+    "max_iter": 12,
     "dropout": 0.2,
     "corruption": Masking(noise_level=0.2),
     "random_state": 0,
@@ -123,10 +125,10 @@ for name, share in accuracy.items():
     print(f"{name:20s} {share:.1%}")
 
 # %%
-# To a linear classifier the codes of either layer are worth more than pixels; the
-# second layer adds nothing to that. Pretraining is worth about one point to the network
-# that is trained by class, where all 4000 rows have a label. With fewer it is worth
-# more: see :ref:`sphx_glr_auto_examples_plot_few_labels.py`.
+# To a linear classifier the codes of either layer are worth more than pixels, and those
+# of the first layer the most. Pretraining is worth some points to the network that is
+# trained by class, though all 2500 rows have a label. What it is worth with fewer is in
+# :ref:`sphx_glr_auto_examples_few_labels_plot_few_labels.py`.
 #
 # What each depth keeps
 # ---------------------

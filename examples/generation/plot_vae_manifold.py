@@ -1,11 +1,11 @@
 """
-===================
-A map of the digits
-===================
+================================================================
+A density of digits: a variational autoencoder in two dimensions
+================================================================
 
-A :class:`~sklearn_ae.VariationalAutoencoder` with two components lays digits out on a
-plane, where every place can be decoded. It is a density too: it says how likely a row
-is, in nats, as :class:`~sklearn.decomposition.PCA` does.
+A :class:`~sklearn_ae.VariationalAutoencoder` is a density: it says how likely a row is,
+in nats, as ``PCA.score`` does. With two components it also lays digits out on a plane,
+where every place can be decoded.
 """
 
 # %%
@@ -32,7 +32,7 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 
 model = VariationalAutoencoder(
-    2, activation="gelu", alpha=0.03, max_iter=100, random_state=0
+    2, activation="gelu", alpha=0.03, max_iter=60, random_state=0
 )
 model.fit(X_train)
 
@@ -45,24 +45,26 @@ for n in (10, 100):
     print(f"  with {n} draws for each row".ljust(40), f"{bound:.1f}")
 
 # %%
-# Two components that bend are worth seven straight ones and more. PCA with ten is
-# better again: what two numbers do not say is noise to the model, the same for every
+# Two components that bend are worth about seven straight ones. PCA with ten is better
+# again: what two numbers do not say is noise to the model, the same for every
 # pixel.
 #
 # The map
 # -------
-# On the left is what the decoder makes of a grid of codes, whose nodes are at equal
+# First comes what the decoder makes of a grid of codes, whose nodes are at equal
 # shares of the prior N(0, 1). Digits pass into each other, and on the way are neither
-# the one nor the other. On the right are the codes of held-out digits, coloured by the
+# the one nor the other. Then come the codes of held-out digits, coloured by the
 # digit, of which the model was not told. Each is an ellipse of one standard deviation:
 # the smaller, the more is known of where the row belongs. The dashed frame is what the
 # grid shows.
 
 mean, std = model.transform(X_test, return_std=True)
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(12, 6), layout="constrained")
-display = ManifoldDisplay.from_estimator(model, ax=left, cmap="gray_r", vmin=0)
-left.set_title("what codes decode to")
+figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
+display = ManifoldDisplay.from_estimator(model, n=12, ax=ax, cmap="gray_r", vmin=0)
+ax.set_title("what codes decode to")
+
+figure, right = plt.subplots(figsize=(6, 6), layout="constrained")
 
 colors = plt.get_cmap("tab10")(np.arange(10))
 ellipses = EllipseCollection(
@@ -104,8 +106,8 @@ inside = ((abs(mean) < display.first[-1]).all(axis=1)).mean()
 print(f"{inside:.0%} of the codes are in the frame")
 
 # %%
-# Most digits have a country of their own; fives and ones have several. Of draws from
-# the prior 81 % are in the frame, of the codes far fewer: the model lays its digits out
-# farther than the prior asks, and leaves much of the middle to mixtures of them.
-# :ref:`sphx_glr_auto_examples_plot_generate_digits.py` shows what that means for digits
-# drawn from the prior.
+# Most digits have a country of their own; fives and ones have several. The frame has 81
+# % of the draws from the prior, and far fewer of the codes: the model lays its digits
+# out farther than the prior asks, and leaves much of the middle to mixtures of them.
+# What that means for digits drawn from the prior is shown by
+# :ref:`sphx_glr_auto_examples_generation_plot_generate_digits.py`.

@@ -1,18 +1,18 @@
 """
-===================
-Digits out of codes
-===================
+==============================================
+New rows: digits drawn from three autoencoders
+==============================================
 
-Every autoencoder here can ``sample``: it draws codes and decodes them. What comes out
-depends on where the codes are drawn. Three ways to have a density of them are compared:
-a mixture fitted to the codes, a prior that the codes are pulled to, and a prior of
-which each digit has a part.
+Every autoencoder here can draw new rows: ``sample`` draws codes and decodes them. How
+good the rows are depends on the distribution of these codes. Three are compared: a
+mixture fitted to the codes of training rows, a prior that training pulls the codes to,
+and a prior of which each digit has a part of its own.
 """
 
 # %%
 # Three models
 # ------------
-# An :class:`~sklearn_ae.Autoencoder` with small codes (``code_penalty="l2"``) fits a
+# An :class:`~sklearn_ae.Autoencoder` with small codes (``penalties=L2()``) fits a
 # mixture to them once it is trained. A :class:`~sklearn_ae.VariationalAutoencoder`
 # draws from N(0, 1), to which its objective pulls the codes. An
 # :class:`~sklearn_ae.AdversarialAutoencoder` learns to pass its codes off as draws from
@@ -26,6 +26,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
 from sklearn_ae import (
+    L2,
     AdversarialAutoencoder,
     Autoencoder,
     VariationalAutoencoder,
@@ -37,11 +38,11 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 
 autoencoder = Autoencoder(
-    8, code_penalty="l2", density=GaussianMixture(10), random_state=0
+    8, penalties=L2(), density=GaussianMixture(10), max_iter=50, random_state=0
 )
-variational = VariationalAutoencoder(8, max_iter=100, random_state=0)
+variational = VariationalAutoencoder(8, max_iter=50, random_state=0)
 adversarial = AdversarialAutoencoder(
-    4, prior="mixture", batch_size=64, max_iter=60, random_state=0
+    4, prior="mixture", batch_size=64, max_iter=50, random_state=0
 )
 models = [autoencoder, variational, adversarial]
 for model in models:
@@ -63,14 +64,14 @@ def show(ax, rows, names):
 # %%
 # Draws
 # -----
-# Twenty of each, none picked. They are means of p(x|z): the noise of each pixel, which
+# Ten of each, none picked. They are means of p(x|z): the noise of each pixel, which
 # the models have too, is left out. Most are digits, some are two at once, and all are
 # softer than the real ones.
 
 names = ["held-out digits", *(type(model).__name__ for model in models)]
-drawn = [model.sample(20, random_state=0) for model in models]
-figure, ax = plt.subplots(figsize=(11, 2), layout="constrained")
-show(ax, np.concatenate([X_test[:20], *drawn]), names)
+drawn = [model.sample(10, random_state=0) for model in models]
+figure, ax = plt.subplots(figsize=(8, 2.8), layout="constrained")
+show(ax, np.concatenate([X_test[:10], *drawn]), names)
 
 # %%
 # How good are they?

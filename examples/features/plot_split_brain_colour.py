@@ -1,12 +1,12 @@
 """
-=====================================
-Colour from lightness, and back again
-=====================================
+========================================================
+Split-brain autoencoder: colour from lightness, and back
+========================================================
 
 A :class:`~sklearn_ae.SplitBrainAutoencoder` with ``split="channels"`` has two networks.
-One sees how light each pixel of an image is and predicts its colour, the other sees the
-colour and predicts the lightness. To do so, they have to find out what is in the image:
-together their codes say more of it than either does.
+One sees how light each pixel of an image is and predicts its colour. The other sees the
+colour and predicts the lightness. To do so, they have to find out what is in the image,
+and both codes together say more about it than either does.
 """
 
 # %%

