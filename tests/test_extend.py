@@ -191,6 +191,20 @@ def test_corruption(kind):
     assert abs(codes[0.5] - codes[0.0]).max() > 1e-4
 
 
+def test_noise_is_on_held_out_rows():
+    """Once, by a generator: they are judged as what is learned from looks.
+
+    Weights hardly move, so that what differs is the noise.
+    """
+    judged = {}
+    for level in (0.0, 0.5):
+        model = fast(Autoencoder, corruption=Shrinking(level=level), max_iter=2)
+        model.set_params(early_stopping=True, learning_rate_init=1e-30)
+        judged[level] = model.fit(table()).history_["valid_reconstruction"]
+    assert judged[0.5][0] == pytest.approx(judged[0.5][1], rel=1e-12)
+    assert judged[0.5][0] > 1.1 * judged[0.0][0]
+
+
 # -- a penalty of one's own ------------------------------------------------------------
 
 
