@@ -26,8 +26,9 @@ from sklearn_ae import (
 from sklearn_ae.engine.inputs import canonical
 from sklearn_ae.engine.trial import are_sound
 
-#: What rounding of rows to float32, in `transform`, changes at most.
-ROUND_OFF = {"rtol": 1e-4, "atol": 1e-5}
+#: Rows are rounded to float32, and a training of several steps makes the difference
+#: larger. By how much depends on the processor: 1.3e-5 at most was seen.
+ROUND_OFF = {"rtol": 1e-4, "atol": 5e-5}
 
 
 def seeded(name):
