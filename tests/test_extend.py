@@ -146,7 +146,7 @@ def test_penalties_may_not_take_the_place_of_a_term(kind, no_steps):
     assert {"loss"} < terms
     for name in sorted(terms):
         model = fast(kind, penalties=[(name, L2())])
-        with pytest.raises(ValueError, match=f"names one {name!r}"):
+        with pytest.raises(ValueError, match=f"has the name {name!r}"):
             model.fit(table())
 
 

@@ -69,9 +69,6 @@ class Penalty(Part):
         encoder : Encoding
             Encoder of the rows, for penalties on its derivatives. It also takes means
             over rows by their weights.
-
-        The parameters follow by name: numbers as tensors of shape (), and others, such
-        as a str, a tuple or None, as they are.
         """
         raise NotImplementedError
 
