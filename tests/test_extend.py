@@ -140,10 +140,11 @@ def test_weight_of_a_penalty(kind):
 
 
 @composed
-def test_penalties_may_not_take_the_place_of_a_term(kind, no_steps):
+def test_penalties_may_not_take_the_place_of_a_term(kind, request):
     """The method's own terms are not to be overwritten."""
     terms = {name.removeprefix("train_") for name in plain(kind).history_}
     assert {"loss"} < terms
+    request.getfixturevalue("no_steps")  # from here on
     for name in sorted(terms):
         model = fast(kind, penalties=[(name, L2())])
         with pytest.raises(ValueError, match=f"has the name {name!r}"):
