@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from skorch.callbacks import Callback
 
 from sklearn_ae import L2, AdversarialAutoencoder, Autoencoder, load, save
+from sklearn_ae.engine import eager
 from sklearn_ae.engine.rows import Batch
 from sklearn_ae.engine.schedules import schedule_factor
 from sklearn_ae.parts.priors import PRIORS, MixturePrior
@@ -82,7 +83,7 @@ class Moves:
 
     def __init__(self, monkeypatch):
         self.seen, self.module = [], None
-        for kind in (torch.optim.AdamW, torch.optim.Adam):
+        for kind in (eager.AdamW, eager.Adam):
             monkeypatch.setattr(kind, "step", self.watched(kind))
 
     def watched(self, kind):

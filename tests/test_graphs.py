@@ -85,7 +85,9 @@ def test_row_is_no_neighbour_of_its_own_even_among_its_likes():
 
 @pytest.mark.parametrize(("n", "k"), [(5, 5), (5, 6), (1, 1)])
 def test_too_few_rows(n, k):
-    with pytest.raises(ValueError, match=rf"n_neighbors={k} needs more rows.* = {n}"):
+    with pytest.raises(
+        ValueError, match=rf"n_neighbors={k} needs more than {k} rows.* = {n}"
+    ):
         graphs.check_enough(n, k)
     graphs.check_enough(k + 1, k)
 

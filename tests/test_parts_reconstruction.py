@@ -218,7 +218,7 @@ def test_units(loss, output, units):
 )
 def test_impossible_outputs(loss, output):
     """No sigmoid followed by a with-logits loss, for one."""
-    with pytest.raises(ValueError, match=f"loss='{loss}'.*Got '{output}'"):
+    with pytest.raises(ValueError, match=f"={output!r} is not .*loss={loss!r}"):
         RECONSTRUCTIONS[loss](output)
 
 

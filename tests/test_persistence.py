@@ -36,6 +36,7 @@ from sklearn.preprocessing import StandardScaler
 
 import sklearn_ae
 from sklearn_ae import L1, Autoencoder, Masking, load, save
+from sklearn_ae.engine import packing
 from sklearn_ae.engine.state import checksum
 
 # So few epochs are not meant to converge.
@@ -422,12 +423,15 @@ def test_79_the_danger_of_pickles_is_documented():
 
 
 @ways
-def test_81_saved_on_an_accelerator_that_is_absent(way, tmp_path):
+def test_81_saved_on_an_accelerator_that_is_absent(way, tmp_path, monkeypatch):
     model = fitted()
     expected = model.transform(table())
-    for name in ("device_", "_device"):
-        if hasattr(model, name):
-            setattr(model, name, "cuda:99")
+    packed = packing.pack
+
+    def elsewhere(estimator, kept):
+        return {**packed(estimator, kept), "device_": "cuda:99"}
+
+    monkeypatch.setattr(packing, "pack", elsewhere)
     with pytest.warns(UserWarning, match=r"'cuda:99'.*not available.*CPU"):
         back = WAYS[way](model, tmp_path / "model")
     np.testing.assert_array_equal(back.transform(table()), expected)

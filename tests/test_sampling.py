@@ -358,7 +358,7 @@ def test_bad_number_of_steps(n):
 def test_ways_that_cannot_be_gone():
     X = rows()
     model = small().fit(X)
-    width, shape = "X has 4 features, but Autoencoder is expecting 6", "of one shape"
+    width, shape = "X has 4 features, but Autoencoder is expecting 6", "the same shape"
     for a, b, message in (
         (X[:3], X[:2], shape),
         (X[0, :4], X[1], shape),

@@ -347,7 +347,7 @@ def test_colours_whose_range_shows_later():
     assert model.partial_fit(images[:1])._fit.units.top == 1.0
     assert model.partial_fit(images[1:3])._fit.units.top == 255.0
     model.partial_fit(images[3:])
-    with pytest.raises(ValueError, match="of RGB images with values in"):
+    with pytest.raises(ValueError, match="to RGB images with values in"):
         model.partial_fit(images + 1)
 
 

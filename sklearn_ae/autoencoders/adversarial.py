@@ -29,6 +29,7 @@ from torch import Tensor
 from sklearn_ae.autoencoders.composed import CorruptionParameters, ImageAutoencoder
 from sklearn_ae.autoencoders.module import AutoencoderModule
 from sklearn_ae.autoencoders.network import Network
+from sklearn_ae.engine.eager import Adam
 from sklearn_ae.engine.labels import LabelParameters, Supervision
 from sklearn_ae.engine.module import Blank
 from sklearn_ae.engine.net import AutoencoderNet
@@ -176,7 +177,7 @@ class AdversarialNet(AutoencoderNet):
         rate = self.lr if isinstance(self.optimizer_, torch.optim.AdamW) else 1e-3
         rates = {"discriminator": rate, "encoder": self.module_.adversarial_rate * rate}
         return {
-            part: torch.optim.Adam(self.rival(part), rate, (0.5, 0.999), fused=True)
+            part: Adam(self.rival(part), rate, (0.5, 0.999), fused=True)
             for part, rate in rates.items()
         }
 

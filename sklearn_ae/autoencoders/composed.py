@@ -316,7 +316,7 @@ class ImageAutoencoder(ComposedAutoencoder):
         return self.image_shape is None
 
     def _fitted_accepts_sparse(self) -> bool:
-        return self._fit.asked["image_shape"] is None
+        return self._fit.module.network.images is None
 
     def _images(self, n_features: int) -> Images | None:
         shape = self._resolve_image_shape(n_features)

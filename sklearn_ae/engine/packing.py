@@ -11,8 +11,10 @@ from sklearn_ae.engine import consistency, state
 from sklearn_ae.engine.fit import Fit
 from sklearn_ae.engine.module import Blank, CodingModule
 from sklearn_ae.engine.notices import warn_user
+from sklearn_ae.engine.shared_parameters import OF_TRAINING
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.tensors import available_devices
+from sklearn_ae.params.domains import check_values
 
 __all__ = ["check_autoencoder", "pack", "unpack"]
 
@@ -113,7 +115,9 @@ def _asked(estimator: Any, kept: Mapping[str, Any], packed: Mapping[str, Any]) -
     vars(double).update(asked)
     missing = [name for name in known if name not in vars(double)]
     consistency.need(not missing, f"it lacks {', '.join(missing)}")
-    double._check_params()
+    table = type(double)._all_valid()
+    values = {n: vars(double)[n] for n in known if n not in OF_TRAINING}
+    check_values(type(double).__name__, values, table)
     return double
 
 

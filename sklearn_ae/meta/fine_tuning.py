@@ -301,7 +301,9 @@ def _code_units(
     weight = None if labels.weight is None else labels.weight[places]
     mean = np.average(codes, axis=0, weights=weight)
     variance = np.average(np.square(codes - mean), axis=0, weights=weight).mean()
-    return Units(mean, float(np.sqrt(variance)) or 1.0)
+    spread, size = float(np.sqrt(variance)), float(np.abs(mean).max())
+    # codes of equal rows differ by rounding alone, which is no scale
+    return Units(mean, spread if spread > 1e-6 * size else 1.0)
 
 
 def _describe_again(
