@@ -805,7 +805,7 @@ def test_fewer_rows_of_a_class_than_neighbours(names, no_steps):
 def test_fewer_rows_of_other_classes_than_impostors(names, no_steps):
     X, y = rows()
     y = np.array(names)[np.where(np.arange(48) < 12, 0, 1)]
-    wording = r"n_impostors=13 .*Beside the largest class there are 12"
+    wording = r"n_impostors=13 .*Besides the largest class there are 12"
     given = {"n_neighbors": 3, "self_weight": "auto"}
     with pytest.raises(ValueError, match=wording):
         small("mfa", n_impostors=13, **given).fit(X, y)

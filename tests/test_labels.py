@@ -178,9 +178,9 @@ def test_strings_of_minus_one_are_a_class_only_if_one_says_so(name, X):
 @every
 def test_a_mark_of_another_kind_than_the_labels(name, X, no_steps):
     for mark in ("Auto", "-1"):
-        with pytest.raises(ValueError, match=f"numbers, and unlabeled='{mark}' is a s"):
+        with pytest.raises(ValueError, match=f"numbers, but unlabeled='{mark}' is a s"):
             make(name, unlabeled=mark).fit(X, Y)
-    with pytest.raises(ValueError, match="has the number -1, and unlabeled='-1' is a"):
+    with pytest.raises(ValueError, match="has the number -1, but unlabeled='-1' is a"):
         make(name, unlabeled="-1").fit(X, Y.astype(object))
 
 

@@ -262,7 +262,7 @@ def test_what_is_no_split(split, untrained):
 
 @pytest.mark.parametrize("split", ["halves", ([0], [1])])
 def test_one_feature_is_no_two_parts(split, no_steps):
-    with pytest.raises(ValueError, match=r"no two parts.* 1 feature"):
+    with pytest.raises(ValueError, match=r"two features or more.* 1 feature"):
         small(split=split).fit(table(24, 1))
 
 
