@@ -19,6 +19,8 @@ from sklearn_ae import (
     AdversarialAutoencoder,
     Autoencoder,
     DenoisingAutoencoder,
+    EmbeddingAutoencoder,
+    GaussianNoise,
     extend,
 )
 from sklearn_ae.extend import (
@@ -306,3 +308,26 @@ def test_a_penalty_is_kept(given, tmp_path):
     again = sklearn_ae.load(tmp_path / "one.skops", trusted=(name,))
     assert again.penalties.levels == (3.0,)
     np.testing.assert_array_equal(again.transform(table()), model.transform(table()))
+
+
+@pytest.mark.parametrize("name", ["loss_best", "word_count", "batch_size"])
+def test_names_of_what_the_loop_records_are_refused(name):
+    with pytest.raises(ValueError, match="not end with '_best', '_count' or '_size'"):
+        Autoencoder(2, penalties=[(name, L2())]).fit(np.eye(5))
+
+
+def test_penalties_see_the_noisy_rows_of_pairs():
+    """What a penalty is given as rows is what its codes are of."""
+    apart = []
+
+    class Watching(Penalty):
+        @staticmethod
+        def term(x, z, encoder):
+            apart.append(float((encoder(x) - z).detach().abs().max()))
+            return 0.0 * z.sum()
+
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    EmbeddingAutoencoder(
+        2, penalties=Watching(), corruption=GaussianNoise(noise_level=2.0), max_iter=2
+    ).fit(X)
+    assert apart and max(apart) < 1e-5

@@ -665,6 +665,15 @@ def test_shapes_of_a_claimed_network(path):
     refused_both(path, small(), wide, "weights are too few")
 
 
+def test_shapes_of_many_layers(path):
+    """Each of a million layers would be built, though none of them has weights."""
+
+    def claim(state):
+        state["_fit"]["asked"] = {"hidden_layer_sizes": np.ones(10**6, np.int8)}
+
+    refused_both(path, small(), claim, "weights are too few")
+
+
 @pytest.mark.parametrize("device", [None, "cpu"])
 def test_shapes_take_no_memory(device):
     """Wherever tensors are told to be made."""

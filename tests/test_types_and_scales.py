@@ -251,3 +251,13 @@ def test_codes_of_no_use_are_a_divergence(value):
     assert are_sound(codes)
     codes[3, 1] = value
     assert not are_sound(codes)
+
+
+def test_a_far_row_is_no_divergence():
+    """The loss is a mean over all rows, and so is what it is judged by."""
+    rng = np.random.default_rng(0)
+    near, far = rng.normal(size=(2, 500, 5))
+    far[499] = 3e4
+    model = Autoencoder(2, standardize=False, random_state=1, batch_size=100)
+    model.partial_fit(near).partial_fit(far)
+    assert np.isfinite(model.score(near))

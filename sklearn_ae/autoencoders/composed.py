@@ -122,11 +122,19 @@ class ComposedAutoencoder(BaseAutoencoder):
         taken = TERMS | {name for name, _ in own}
         names = [name for name, _ in items]
         for name in names:
-            if names.count(name) > 1 or name in taken or "__" in name or "." in name:
+            recorded = name.endswith(("_best", "_count", "_size"))  # by the loop
+            if (
+                names.count(name) > 1
+                or name in taken
+                or recorded
+                or "__" in name
+                or "." in name
+            ):
                 raise ValueError(
                     f"The 'penalties' parameter of {type(self).__name__} has the name "
                     f"{name!r}. Names must differ from each other and from "
-                    f"{sorted(taken)}, without '__' or '.'."
+                    f"{sorted(taken)}, without '__' or '.', and not end with '_best', "
+                    "'_count' or '_size'."
                 )
         return [*own, *((name, clone(penalty)) for name, penalty in items)]
 

@@ -90,8 +90,8 @@ class EmbeddingModule(AutoencoderModule):
     def loss(
         self, batch: Batch, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
-        z = self.encode(self.corrupted(batch.x, generator), generator)
-        n_rows = batch.target.shape[0]
+        x, n_rows = self.corrupted(batch.x, generator), batch.target.shape[0]
+        z = self.encode(x, generator)
         own, terms = z[:n_rows], {}
         if self.reconstructs:
             target, weight = batch.target, batch.weight
@@ -101,7 +101,10 @@ class EmbeddingModule(AutoencoderModule):
             apart = self.embedding == "mds" or batch.pairs is not None
             pairs = getattr(self, self.embedding)(z, batch) if apart else 0.0 * z.sum()
             terms["embedding"] = self.hyper.embedding_weight * pairs
-        rest = self.regularisers(batch.target, own, generator, None, batch.weight)
+        seen = batch.target  # as the encoder saw it, without the neighbours at the end
+        if x is not batch.x:
+            seen = x if batch.pairs is None else dense(x)[:n_rows]
+        rest = self.regularisers(seen, own, generator, None, batch.weight)
         return {**terms, **rest}
 
     def laplacian(self, z: Tensor, batch: Batch) -> Tensor:

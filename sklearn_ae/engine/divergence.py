@@ -6,8 +6,9 @@ import math
 
 import torch
 
+from sklearn_ae.engine.batches import BatchIterator
 from sklearn_ae.engine.predictions import Predicts
-from sklearn_ae.engine.rows import Batch
+from sklearn_ae.engine.rows import Batch, Rows
 from sklearn_ae.engine.stopping import BestWeights
 
 __all__ = ["NoticesDivergence"]
@@ -37,20 +38,32 @@ class NoticesDivergence(Predicts):
         """
         if self._classifies:
             return max(loss, 1.0)
-        target = batch.target
-        entries = target.values() if target.layout == torch.sparse_csr else target
-        half = 0.5 * float(entries.square().sum()) / target.shape[0]
-        return max(loss, half, 1.0)
+        n_rows = batch.target.shape[0]
+        return max(loss, float(_half_squares(batch).sum()) / n_rows, 1.0)
 
-    def _check_end(self) -> None:
+    def _usual_loss_of_all(self, rows: Rows) -> float:
+        """Return the same of all rows, of which some may be far from the others."""
+        if self._classifies:
+            return self._usual_loss
+        total = weight = 0.0
+        for batch in BatchIterator(rows, self.batch_size, None):
+            each, squares = batch.weight, _half_squares(batch)
+            total += float((squares if each is None else each * squares).sum())
+            weight += len(squares) if each is None else float(each.sum())
+        return max(self._usual_loss, total / weight)
+
+    def _check_end(self, rows: Rows) -> None:
         """Raise ValueError where training ends far above where it began."""
         rule = self.stopping
         if rule is not None and rule.restore:  # the weights are the best ones
             return
         loss = self.history[-1, "train_loss"] if self.history else 0.0
-        if loss > DIVERGED * self._usual_loss:
+        if loss <= DIVERGED * self._usual_loss:
+            return
+        usual = self._usual_loss_of_all(rows)
+        if loss > DIVERGED * usual:
             raise ValueError(
-                f"The training loss ended at {loss:.3g}, and is {self._usual_loss:.3g} "
+                f"The training loss ended at {loss:.3g}, and is {usual:.3g} "
                 "where nothing is learned: training diverged. Lower the learning rate "
                 f"(learning_rate_init={self.lr:g})."
             )
@@ -72,3 +85,11 @@ class NoticesDivergence(Predicts):
             f"({loss}) in epoch {len(self.history)}: training diverged. Lower the "
             f"learning rate (learning_rate_init={self.lr:g})."
         )
+
+
+def _half_squares(batch: Batch) -> torch.Tensor:
+    """Return half the square of each row to be restored, of shape (batch,)."""
+    target = batch.target
+    if target.layout == torch.sparse_csr:
+        target = target.to_dense()
+    return 0.5 * target.square().sum(1)

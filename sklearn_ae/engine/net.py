@@ -165,6 +165,7 @@ class AutoencoderNet(NoticesDivergence):
             p for _, p in self.get_all_learnable_params() if p.requires_grad
         ]
         self.notify("on_train_begin", X=X, y=y)
+        interrupted = False
         try:
             self.fit_loop(X, y)
         except StopTraining:
@@ -174,9 +175,11 @@ class AutoencoderNet(NoticesDivergence):
             if begun or not self.keeps_interrupted or is_one_of_many():
                 raise
             del self.history[self._n_whole :]
-            warn_user("Training interrupted by user.")
-        self._check_end()
+            interrupted = True
+        self._check_end(X)
         self.notify("on_train_end", X=X, y=y)
+        if interrupted:
+            warn_user("Training interrupted by user.")
         for parameter in self._parameters:
             parameter.requires_grad_(True)  # frozen for this training
         return self

@@ -34,6 +34,8 @@ def pack(estimator: Any, kept: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+#: Parameters with an item for each layer. A layer has at least one array.
+_OF_LAYERS = ("channels", "discriminator_layer_sizes", "hidden_layer_sizes")
 #: Parts of a `Fit` that are kept as they are.
 _PARTS = (
     "units",
@@ -94,6 +96,9 @@ def check_autoencoder(estimator: Any, kept: Mapping[str, Any]) -> None:
     need(packed["dtype"] in dtypes, "its dtype is not one that a fit computes in")
     need(isinstance(kept.get("device_"), str), "its device is not a name")
     asked_of = _asked(estimator, kept, packed)
+    need(isinstance(packed["weights"], dict), "it has no weights")
+    n_layers = sum(len(getattr(asked_of, name, ())) for name in _OF_LAYERS)
+    need(n_layers <= len(packed["weights"]), "its weights are too few")
     with plain_torch():
         module = consistency.check_module(
             lambda: _built(asked_of, kept, packed),

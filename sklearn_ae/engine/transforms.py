@@ -160,7 +160,10 @@ class Transforms(
 
     def _encoded(self, X: Any) -> NDArray[Any]:
         """Return the codes of validated rows, an array whatever `transform` gives."""
-        return self._apply(self._fit.module.encode, X)
+        fit = self._fit  # once: another thread may refit meanwhile
+        codes = fit.encode(X)
+        _check_finite(codes, X, fit.precision)
+        return codes
 
     def transform(self, X: Any) -> Any:
         """Encode the rows of X, without noise.
