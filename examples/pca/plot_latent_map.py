@@ -1,7 +1,7 @@
 """
-=============================================
+==============================================
 A map of images: two numbers each, next to PCA
-=============================================
+==============================================
 
 A code of two numbers can be looked at: each row is a point, and each point decodes to a
 row. This example lays handwritten digits out on a plane, by an

@@ -155,6 +155,11 @@ class FromOneFit(Generates):
         return (self.loss_curve_ or [math.nan])[-1]
 
     @property
+    def _density(self) -> Any:
+        """Density that draws are from, where that is no prior and no Gaussian."""
+        return self._fit.density
+
+    @property
     def density_(self) -> Any:
         """The `density`, fitted to the training codes.
 

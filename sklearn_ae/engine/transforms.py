@@ -99,6 +99,11 @@ class Transforms(
         return str(self._fit.device)
 
     @property
+    def _units(self) -> Units:
+        """Units of the rows."""
+        return self._fit.units
+
+    @property
     def _fitted_dtype(self) -> str:
         return self._fit.dtype
 
