@@ -10,6 +10,7 @@ from sklearn_ae.engine.batches import BatchIterator
 from sklearn_ae.engine.predictions import Predicts
 from sklearn_ae.engine.rows import Batch, Rows
 from sklearn_ae.engine.stopping import BestWeights
+from sklearn_ae.parts.sparse import row_sums, with_values
 
 __all__ = ["NoticesDivergence"]
 
@@ -91,5 +92,5 @@ def _half_squares(batch: Batch) -> torch.Tensor:
     """Return half the square of each row to be restored, of shape (batch,)."""
     target = batch.target
     if target.layout == torch.sparse_csr:
-        target = target.to_dense()
+        return 0.5 * row_sums(with_values(target, target.values().square()))
     return 0.5 * target.square().sum(1)
