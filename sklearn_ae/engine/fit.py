@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -116,4 +116,4 @@ class Fit(FittedNetwork):
     stream: Stream | None
     seed: int
     n_trainings: int
-    optimizer_moments: Mapping[str, NDArray[Any]] | None = field(default=None)
+    optimizer_moments: Mapping[str, NDArray[Any]] | None

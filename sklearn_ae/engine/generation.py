@@ -168,12 +168,12 @@ class FromOneFit(Generates):
         the network.
         """
         check_is_fitted(self)
-        if self._fit.density is not None:
-            return self._fit.density
+        if self._density is not None:
+            return self._density
         return density.gaussian(self._fit.code_moments)
 
     def _draw_codes(self, n: int, rng: np.random.RandomState) -> NDArray[Any]:
-        if self._fit.density is None:
+        if self._density is None:
             drawn = self._prior_codes(n, rng)
             if drawn is not None:
                 return drawn

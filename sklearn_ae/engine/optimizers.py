@@ -100,7 +100,7 @@ def make_net(
         optimizer["optimizer__param_groups"] = groups
     epochs = 1
     if not streaming:
-        n_batches = math.ceil(n_rows / _resolve_batch_size(estimator, n_rows))
+        n_batches = math.ceil(n_rows / batch_size)
         epochs = _resolve_max_iter(estimator, start, module, n_batches, n_features)
     order, noise = streams
     shuffles = estimator.shuffle and not full_batch

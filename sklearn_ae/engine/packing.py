@@ -14,7 +14,6 @@ from sklearn_ae.engine.notices import warn_user
 from sklearn_ae.engine.shared_parameters import OF_TRAINING
 from sklearn_ae.engine.surroundings import plain_torch
 from sklearn_ae.engine.tensors import available_devices
-from sklearn_ae.params.domains import check_values
 
 __all__ = ["check_autoencoder", "pack", "unpack"]
 
@@ -120,9 +119,7 @@ def _asked(estimator: Any, kept: Mapping[str, Any], packed: Mapping[str, Any]) -
     vars(double).update(asked)
     missing = [name for name in known if name not in vars(double)]
     consistency.need(not missing, f"it lacks {', '.join(missing)}")
-    table = type(double)._all_valid()
-    values = {n: vars(double)[n] for n in known if n not in OF_TRAINING}
-    check_values(type(double).__name__, values, table)
+    double._check_those(name for name in known if name not in OF_TRAINING)
     return double
 
 

@@ -28,13 +28,13 @@ class Request:
         Whether to go on from the estimator's fit.
     context : sklearn.callback.CallbackContext or None
         Context of scikit-learn's callbacks; None is one pass over rows of a stream.
-    steps : bool, default=True
+    steps : bool
         Whether to train at all, or to leave the weights as they are to begin with.
-    known : mapping, default={}
+    known : mapping
         Fitted attributes that validation found for the features of X.
-    weight : ndarray of shape (n_samples,) or None, default=None
+    weight : ndarray of shape (n_samples,) or None
         Weight of each row, above 0.
-    held_out : HeldOut or None, default=None
+    held_out : HeldOut or None
         Rows to judge by, in place of some of X.
     """
 
@@ -42,7 +42,7 @@ class Request:
     y: Any
     resume: bool
     context: Any
-    steps: bool = True
-    known: Mapping[str, Any] | None = None
-    weight: NDArray[np.float64] | None = None
-    held_out: HeldOut | None = None
+    steps: bool
+    known: Mapping[str, Any]
+    weight: NDArray[np.float64] | None
+    held_out: HeldOut | None

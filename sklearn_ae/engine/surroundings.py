@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
-__all__ = ["plain_torch"]
+__all__ = ["learning", "plain_torch"]
 
 #: The types of the devices that there may be.
 DEVICE_TYPES = ("cpu", "cuda", "mps")
@@ -30,4 +30,11 @@ def plain_torch() -> Iterator[None]:
                 stack.enter_context(torch.autocast(kind, enabled=False))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
+        yield
+
+
+@contextmanager
+def learning() -> Iterator[None]:
+    """Let torch compute gradients, whatever the caller has switched on or off."""
+    with plain_torch(), torch.inference_mode(False), torch.enable_grad():
         yield

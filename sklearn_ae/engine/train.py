@@ -28,7 +28,7 @@ from sklearn_ae.engine.resuming import next_seed, seeds_of, take_over
 from sklearn_ae.engine.rows import Rows
 from sklearn_ae.engine.stopping import EpochHook
 from sklearn_ae.engine.streams import Stream
-from sklearn_ae.engine.surroundings import plain_torch
+from sklearn_ae.engine.surroundings import learning
 from sklearn_ae.engine.tensors import resolve_device
 from sklearn_ae.engine.threads import suited_threads
 from sklearn_ae.engine.trial import GAUSSIAN_ROWS, are_sound, try_out
@@ -65,8 +65,7 @@ def train(estimator: Any, request: Request) -> dict[str, Any]:
     """
     training = _Training(estimator, request)
     training.plan()
-    # whatever the caller is in
-    with plain_torch(), torch.inference_mode(False), torch.enable_grad():
+    with learning():
         training.begin()
         training.hand_out()
         training.run()
@@ -190,16 +189,14 @@ class _Training:
         estimator, request = self.estimator, self.request
         given = Given(self.X, self.labels, self.weight, self.has_missing)
         train_rows, valid_rows = self.train_rows, self.valid_rows
-        judged, self.related = None, False
+        judged, related = None, False
         if request.steps:
-            self.related = (
-                estimator._relate(self.X, self.labels, None, self.draw, self.weight)
-                is not None
-            )
+            of_all = self.X, self.labels, None, self.draw, self.weight
+            related = estimator._relate(*of_all) is not None
         if request.held_out is not None:
             self.units.check_rows(request.held_out.X)
             judged = self._judged(request.held_out)
-        if judged is not None and self.related:  # they are related to these
+        if judged is not None and related:  # they are related to these
             train_rows, valid_rows, given = given.with_rows(judged)
             judged = None
         where = self.units, self.dtype, self.device
@@ -311,7 +308,7 @@ class _Training:
         return {**self._known(), "_fit": self._fit(moments, None, None)}
 
     def _known(self) -> dict[str, Any]:
-        return {**(self.request.known or {}), **self.supervision.attributes}
+        return {**self.request.known, **self.supervision.attributes}
 
     # -- 5
 

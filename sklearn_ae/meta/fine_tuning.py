@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -27,7 +26,7 @@ from sklearn_ae.engine.optimizers import make_net
 from sklearn_ae.engine.rows import Rows
 from sklearn_ae.engine.shared_parameters import TrainingParameters
 from sklearn_ae.engine.starts import FromRandom
-from sklearn_ae.engine.surroundings import plain_torch
+from sklearn_ae.engine.surroundings import learning
 from sklearn_ae.engine.tensors import make_generator
 from sklearn_ae.engine.trial import GAUSSIAN_ROWS, try_out
 from sklearn_ae.engine.units import Units
@@ -148,7 +147,7 @@ class FineTuning:
             counts = weight if weight is None or subset is None else weight[subset]
             return self._rows(self.X, subset=subset, weight=counts)
 
-        with _learning():
+        with learning():
             module, rows, rows_valid = self._stack(), some(train), None
             if judges and self.held_out is not None:
                 others = self.held_out
@@ -183,7 +182,7 @@ class FineTuning:
         labels, judged = divided(self.estimator, labels, self.seed, self.held_out)
         judges = self.X if self.held_out is None else self.held_out.X
         draw, *_ = self._seeds
-        with _learning():
+        with learning():
             module = SoftmaxModule(
                 self._stack(),
                 _code_units(self.layers, self.X, labels, draw),
@@ -263,13 +262,6 @@ class FineTuning:
         try_out(unrolled(self.layers), self.X, draw, net.lr, decodes)
         _describe_again(self.layers, self.X, draw, self.weight)
         return history(net, {})
-
-
-@contextmanager
-def _learning() -> Iterator[None]:
-    """Let torch compute gradients, whatever the caller has switched on or off."""
-    with plain_torch(), torch.inference_mode(False), torch.enable_grad():
-        yield
 
 
 def divided(

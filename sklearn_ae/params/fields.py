@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from inspect import Parameter
 from typing import Any, ClassVar, Self, dataclass_transform
@@ -177,7 +177,11 @@ class Params:
 
     def _check_params(self) -> None:
         """Raise `InvalidParameterError` for the first parameter out of its domain."""
-        values = self.get_params(deep=False)  # without those that a class has fixed
+        self._check_those(self._get_param_names())
+
+    def _check_those(self, names: Iterable[str]) -> None:
+        """Raise `InvalidParameterError` for the first of some parameters."""
+        values = {name: getattr(self, name) for name in names}
         check_values(type(self).__name__, values, type(self)._all_valid())
         for name, value in values.items():
             for _, part in _parts(name, value):
